@@ -1,0 +1,141 @@
+"""Read and write the dataset layout: `images/`, `manifest.csv`, `rejected.csv` and, last, `dataset.json`.
+
+data/<stage>/
+  images/<first two of id>/<image_id>.<suffix>
+  manifest.csv    one row an image kept; columns only grow from stage to stage
+  rejected.csv    image_id, reason, detail: one row an image dropped at this stage
+  dataset.json    stage, kept, rejected: {reason: n}, made_from: {name: print}, settings, fingerprint
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_tasks.errors import UserError
+
+# Read as text whatever they look like: an id such as 12e4567890123456 is no number.
+TEXT_COLUMNS = (
+    *("image_id", "pixels", "file", "label", "source", "source_split", "parent_id", "landmarks", "text"),
+    *("text_boxes", "engine", "group_id", "split", "reviewer", "reason", "detail"),
+)
+REJECTED_COLUMNS = ("image_id", "reason", "detail")
+# The stage behind a folder that is not named as its stage.
+MADE_BY = {"raw": "download", "faces": "crop_faces", "textfree": "drop_text"}
+MAX_SHARD = 256  # a task run costs about 5 ms: some hundreds of images make that cost vanish
+
+
+class IncompleteDataset(UserError):
+    """A stage's folder has no `dataset.json`: the stage never ran, or was cut off."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One stage's result as it lies on disk; `manifest["file"]` is relative to `root`."""
+
+    root: Path
+    manifest: pd.DataFrame
+    rejected: pd.DataFrame
+    info: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.info["fingerprint"]
+
+
+def read_dataset(root: Path) -> Dataset:
+    """Read a finished dataset. Raises IncompleteDataset, naming the stage that makes it."""
+    if not (root / "dataset.json").exists():
+        raise IncompleteDataset(f"{root} is missing or incomplete; `dvc repro {_stage(root)}` makes it")
+    info = json.loads((root / "dataset.json").read_text())
+    return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
+
+
+def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") -> str:
+    """Write one image file into a dataset; returns its path relative to `root`."""
+    file = f"images/{image_id[:2]}/{image_id}{suffix}"
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_bytes(data)
+    return file
+
+
+def write_dataset(
+    root: Path,
+    manifest: pd.DataFrame,
+    rejected: pd.DataFrame,
+    made_from: Mapping[str, str],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the tables and then `dataset.json`, so that its presence means that the rest is there.
+
+    Rows are sorted by `image_id`: the same content gives the same files. Raises FileNotFoundError if an image
+    of the manifest is not on disk. Returns what `dataset.json` holds.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    missing = [file for file in manifest.get("file", []) if not (root / file).exists()]
+    if missing:
+        raise FileNotFoundError(f"{len(missing)} images of {root} are not there, such as {missing[0]}")
+    rejected = rejected.reindex(columns=[*REJECTED_COLUMNS, *rejected.columns.difference(REJECTED_COLUMNS)])
+    write_table(root / "manifest.csv", manifest.sort_values("image_id"))
+    write_table(root / "rejected.csv", rejected.sort_values(["image_id", "detail"]))
+    tables = (root / "manifest.csv").read_bytes() + (root / "rejected.csv").read_bytes()
+    info = {
+        "stage": _stage(root),
+        "kept": len(manifest),
+        "rejected": rejected["reason"].value_counts().sort_index().to_dict(),
+        "made_from": dict(made_from),
+        "settings": dict(settings),
+        "fingerprint": hashlib.sha256(tables).hexdigest()[:16],
+    }
+    write_text(root / "dataset.json", json.dumps(info, indent=2) + "\n")
+    return info
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV of ours; text columns are text (empty, never NaN) whatever they look like."""
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    text = table.columns.intersection(pd.Index(TEXT_COLUMNS))
+    return table.assign(**{column: table[column].fillna("") for column in text})
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV in one step: a reader sees the old file or the whole new one."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step: a reader sees the old file or the whole new one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one step: a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def shards(ids: Sequence[str], max_size: int = MAX_SHARD) -> dict[str, list[str]]:
+    """Cut hexadecimal ids into shards named by their first digits: {"a3": [sorted ids from a3 on], …}.
+
+    A shard above `max_size` is cut by one digit more, so one id more changes one shard and no other.
+    """
+    return dict(_cut(sorted(set(ids)), "", max_size))
+
+
+def _cut(ids: list[str], prefix: str, max_size: int) -> Iterator[tuple[str, list[str]]]:
+    if prefix and (len(ids) <= max_size or any(len(i) <= len(prefix) for i in ids)):
+        yield prefix, ids
+        return
+    for digit in sorted({i[len(prefix)] for i in ids}):
+        yield from _cut([i for i in ids if i[len(prefix)] == digit], prefix + digit, max_size)
+
+
+def _stage(root: Path) -> str:
+    return "make_features" if root.parent.name == "features" else MADE_BY.get(root.name, root.name)

@@ -1,0 +1,176 @@
+"""params.yaml, grids/ and sources/ -> frozen, typed settings. An unknown key or a bad value stops the run."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fer_tasks.errors import UserError
+
+
+class SettingsError(UserError):
+    """A settings file is missing, is no YAML, or holds an unknown key or a value out of range."""
+
+
+class Section(BaseModel):
+    """A section of a settings file: frozen, and it knows no other keys than its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Download(Section):
+    source: str = Field(min_length=1)
+    max_pixels: int = Field(ge=4096)
+    min_side: int = Field(ge=1)
+
+
+class CropFaces(Section):
+    max_side: int = Field(ge=128)
+    min_score: float = Field(ge=0, le=1)
+    min_face: int = Field(ge=1)
+    margin: float = Field(ge=0, le=2)
+    size: int = Field(ge=32, le=1024)
+
+
+class DropText(Section):
+    engine: Literal["local"]
+    side: int = Field(ge=64, le=2048)
+    min_aspect: float = Field(ge=0)
+    max_height: float = Field(gt=0, le=1)
+
+
+class Rules(Section):
+    max_yaw: float = Field(gt=0)
+    max_roll: float = Field(gt=0, le=180)
+    min_eye_distance: float = Field(ge=0)
+    min_sharpness: float = Field(ge=0)
+    min_brightness: float = Field(ge=0, le=255)
+    max_brightness: float = Field(ge=0, le=255)
+    max_second_face: float = Field(ge=0)
+
+
+class Clean(Section):
+    rules: Rules
+    near_copy_distance: int = Field(ge=0, le=128)
+    val_share: float = Field(gt=0, lt=1)
+    test_share: float = Field(gt=0, lt=1)
+
+
+class MakeFeatures(Section):
+    recipes: dict[str, list[dict[str, Any]]] = Field(min_length=1)
+
+
+class Train(Section):
+    grid: str = Field(min_length=1)
+    workers: int = Field(ge=1)
+    threads: int = Field(ge=1)
+
+
+class Report(Section):
+    examples: int = Field(ge=1)
+    contact_sheet: int = Field(ge=1)
+    bootstrap: int = Field(ge=100)
+    seed: int
+
+
+class Settings(Section):
+    """params.yaml: one field a stage, named as its flow and its DVC stage."""
+
+    download: Download
+    crop_faces: CropFaces
+    drop_text: DropText
+    clean: Clean
+    make_features: MakeFeatures
+    train: Train
+    report: Report
+
+
+class Cell(Section):
+    """One training run of a grid."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    model: str
+    options: dict[str, Any] = {}
+    recipe: str
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    seed: int = 2021
+
+
+class Grid(Section):
+    """grids/<name>.yaml: a named set of cells."""
+
+    cells: list[Cell] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> "Grid":
+        ids = [cell.id for cell in self.cells]
+        twice = sorted({i for i in ids if ids.count(i) > 1} | ({"best"} & set(ids)))
+        if twice:
+            raise ValueError(f"cell ids must differ from each other and from 'best': {', '.join(twice)}")
+        return self
+
+
+class Sample(Section):
+    """sources/sample.yaml: how large the generated sample is."""
+
+    kind: Literal["sample"]
+    train_per_class: int = Field(ge=1)
+    test_per_class: int = Field(ge=1)
+    seed: int
+
+
+def load_settings(path: Path = Path("params.yaml")) -> Settings:
+    """Read and check params.yaml. Raises SettingsError, naming the file, the key and what would be right."""
+    return _load(Settings, path)
+
+
+def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
+    """Read and check grids/<name>.yaml. Raises SettingsError, listing the grids there are."""
+    if not (folder / f"{name}.yaml").exists():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise SettingsError(f"params.yaml: train.grid: no grid {name!r} in {folder}/; choose one of {known}")
+    return _load(Grid, folder / f"{name}.yaml")
+
+
+def load_sample(path: Path) -> Sample:
+    """Read and check the description of a generated sample. Raises SettingsError."""
+    return _load(Sample, path)
+
+
+def _load(model: type[Section], path: Path) -> Any:
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing; run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(model, path, problem) for problem in error.errors())) from None
+
+
+def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    where = f"{path}: {place}" if place else str(path)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(model, problem["loc"][:-1])
+        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    given = f" (it is {problem['input']!r})" if isinstance(problem["input"], str | int | float | None) else ""
+    return f"{where}: {problem['msg']}{given}"
+
+
+def _keys_at(model: Any, loc: tuple[str | int, ...]) -> list[str]:
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        model = next((a for a in getattr(annotation, "__args__", ()) if isinstance(a, type)), annotation)
+    return list(model.model_fields)
