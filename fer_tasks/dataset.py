@@ -10,11 +10,13 @@ data/<stage>/
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer_tasks.errors import UserError
@@ -56,12 +58,24 @@ def read_dataset(root: Path) -> Dataset:
     return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
 
 
+def image_id(data: bytes) -> str:
+    """The id of a picture: the first 16 hex digits of the SHA-256 of its file's bytes."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") -> str:
     """Write one image file into a dataset; returns its path relative to `root`."""
     file = f"images/{image_id[:2]}/{image_id}{suffix}"
     (root / file).parent.mkdir(parents=True, exist_ok=True)
     (root / file).write_bytes(data)
     return file
+
+
+def copy_images(source: Path, target: Path, files: Iterable[str]) -> None:
+    """Copy image files, named relative to their dataset, from one dataset into another."""
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, target / file)
 
 
 def write_dataset(
@@ -84,16 +98,43 @@ def write_dataset(
     write_table(root / "manifest.csv", manifest.sort_values("image_id"))
     write_table(root / "rejected.csv", rejected.sort_values(["image_id", "detail"]))
     tables = (root / "manifest.csv").read_bytes() + (root / "rejected.csv").read_bytes()
+    content = tables + json.dumps(dict(settings), sort_keys=True).encode()
     info = {
         "stage": _stage(root),
         "kept": len(manifest),
         "rejected": rejected["reason"].value_counts().sort_index().to_dict(),
         "made_from": dict(made_from),
         "settings": dict(settings),
-        "fingerprint": hashlib.sha256(tables).hexdigest()[:16],
+        "fingerprint": image_id(content),
     }
     write_text(root / "dataset.json", json.dumps(info, indent=2) + "\n")
     return info
+
+
+def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
+    """Write blocks of rows as one .npy file of `rows` rows, never more than a block in memory.
+
+    Returns the first 16 hex digits of the SHA-256 of its content. Raises ValueError where the blocks have
+    another number of rows in all.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array, filled = None, 0
+    digest = hashlib.sha256()
+    for block in blocks:
+        if array is None:
+            array = np.lib.format.open_memmap(path, "w+", block.dtype, (rows, *block.shape[1:]))
+        array[filled : filled + len(block)] = block
+        filled += len(block)
+        digest.update(np.ascontiguousarray(block).tobytes())
+    if array is None or filled != rows:
+        raise ValueError(f"{path}: {filled} rows came for {rows}")
+    array.flush()
+    return digest.hexdigest()[:16]
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A .npy file, memory-mapped: only the rows that are used are read."""
+    return np.load(path, mmap_mode="r")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -101,6 +142,14 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     text = table.columns.intersection(pd.Index(TEXT_COLUMNS))
     return table.assign(**{column: table[column].fillna("") for column in text})
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """Read a CSV that people edit: text in all columns, empty where there is nothing. Raises UserError."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: {str(error).strip()}") from None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -127,6 +176,17 @@ def shards(ids: Sequence[str], max_size: int = MAX_SHARD) -> dict[str, list[str]
     A shard above `max_size` is cut by one digit more, so one id more changes one shard and no other.
     """
     return dict(_cut(sorted(set(ids)), "", max_size))
+
+
+def image_shards(manifest: pd.DataFrame, root: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """The images of a manifest in shards: (image id, pixel hash, path) each, sorted by id.
+
+    The hash says the content, so that a cached result of the shard stands for it.
+    """
+    paths = f"{root}/" + manifest["file"]
+    rows = zip(manifest["image_id"], manifest["pixels"], paths, strict=True)
+    of_id = {row[0]: row for row in rows}
+    return {name: [of_id[i] for i in ids] for name, ids in shards(list(of_id)).items()}
 
 
 def _cut(ids: list[str], prefix: str, max_size: int) -> Iterator[tuple[str, list[str]]]:

@@ -1,0 +1,44 @@
+# Each target is a line or two that anyone could type.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+export TF_CPP_MIN_LOG_LEVEL := 2
+
+.PHONY: help run test check server stop schedule clean
+
+help:            ## what there is
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+
+run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` with a Prefect server beside it
+	python -m flows.run
+
+test: $(VENV)/ready    ## set up, then all tests, the slow ones too
+	python -m pytest -m "" $(ARGS)
+
+check: $(VENV)/ready   ## the fast tests and the linter
+	ruff check . && ruff format --check . && python -m pytest $(ARGS)
+
+server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
+	python -m flows.server
+
+stop:                  ## stop the server that `make run` left running
+	-pkill -f "[p]ython -m flows.server"
+
+schedule: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
+schedule: $(VENV)/ready  ## rebuild by night when the source has changed: deploy prefect.yaml and start a worker
+	python -m flows.server --background
+	prefect --no-prompt work-pool create monday-fer --type process --overwrite
+	prefect --no-prompt deploy --all
+	prefect worker start --pool monday-fer
+
+$(VENV)/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	@echo "setting up $(VENV) with the packages of requirements.lock: about three minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+clean:                 ## remove what was made here, but not the versions in .dvc
+	rm -rf data models reports .cache

@@ -1,0 +1,45 @@
+"""A copy of the project in a temporary folder, for benchmarks and tests that run `dvc` for real."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what git tracks or would track into `target`, as a git repository with one commit."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for file in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
+        if (ROOT / file).exists():
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / file, target / file)
+    who = ["-c", "user.name=copy", "-c", "user.email=copy@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "copy"]):
+        subprocess.run(["git", *command], cwd=target, check=True)
+    return target
+
+
+def change_params(project: Path, **sections: dict) -> None:
+    """Set values of params.yaml, such as `change_params(project, download={"source": "photos"})`."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    for section, values in sections.items():
+        params[section].update(values)
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def environment(project: Path, **extra: str) -> dict[str, str]:
+    """The environment of a command in the copy: this Python first, and no server but one's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PREFECT_HOME": str(project / ".cache" / "prefect-home"),
+        "DO_NOT_TRACK": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **extra,
+    }

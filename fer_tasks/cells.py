@@ -1,0 +1,79 @@
+"""Read and write trained cells: `models/<cell>/{model.keras, history.csv, cell.json}`, cell.json last."""
+
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from fer_tasks.dataset import write_bytes, write_table, write_text
+
+LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
+LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss"]
+BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
+
+
+class Trained(NamedTuple):
+    """What is left of a training run."""
+
+    model: bytes  # a .keras file
+    history: pd.DataFrame  # epoch (from 1), loss, accuracy, val_loss, val_accuracy
+
+
+def read_cell(folder: Path) -> dict[str, Any] | None:
+    """What cell.json says of a cell, or None where the cell is not finished."""
+    file = folder / "cell.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def is_trained(folder: Path, fingerprint: str) -> bool:
+    """Is this very cell, by its fingerprint, trained already?"""
+    about = read_cell(folder)
+    return bool(about) and about["status"] == "trained" and about["fingerprint"] == fingerprint
+
+
+def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
+    """The finished cells, the best by validation first: highest accuracy, of equals the lowest loss; failed
+    last."""
+    rows = [_row(about) for cell in cells if (about := read_cell(models / cell))]
+    board = pd.DataFrame(rows, columns=LEADERBOARD)
+    return board.sort_values(["val_accuracy", "val_loss"], ascending=[False, True], ignore_index=True)
+
+
+def _row(about: dict[str, Any]) -> dict[str, Any]:
+    settings = about["settings"]
+    same = {name: about.get(name) for name in LEADERBOARD}
+    return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": settings["epochs"]}
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """The epochs of a trained cell: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
+    return pd.read_csv(folder / "history.csv")
+
+
+def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
+    """Write a cell; `trained` is None for one that failed, and `about` says why."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if trained:
+        write_bytes(folder / "model.keras", trained.model)
+        write_table(folder / "history.csv", trained.history)
+    write_text(folder / "cell.json", json.dumps(about, indent=2) + "\n")
+
+
+def write_best(models: Path, cell: str) -> None:
+    """Make models/best a copy of a trained cell."""
+    shutil.rmtree(models / BEST, ignore_errors=True)
+    (models / BEST).mkdir()
+    for name in ("model.keras", "history.csv", "cell.json"):
+        shutil.copyfile(models / cell / name, models / BEST / name)
+
+
+def drop_other_cells(models: Path, wanted: Collection[str]) -> list[str]:
+    """Remove cells that the grid no longer has; returns their names."""
+    there = [folder for folder in models.iterdir() if folder.is_dir()] if models.exists() else []
+    dropped = [folder for folder in there if folder.name not in wanted and folder.name != BEST]
+    for folder in dropped:
+        shutil.rmtree(folder)
+    return sorted(folder.name for folder in dropped)

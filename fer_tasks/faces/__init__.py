@@ -1,0 +1,1 @@
+"""From a photo to one aligned face: detect, choose, cut, measure."""

@@ -1,0 +1,32 @@
+"""Cut a face out of its photo with its eyes level."""
+
+import cv2
+import numpy as np
+
+from fer_tasks.faces.signals import roll
+
+
+def face_transform(box: np.ndarray, landmarks: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """The map from photo to crop: the box's centre to the crop's, the eyes' line level.
+
+    `margin`: added to the box's longer side, as a share of it. `size`: the crop's side in px.
+    Returns (2, 3) float64 for (x, y, 1) columns, as OpenCV takes it; `cv2.invertAffineTransform` undoes it.
+    """
+    row, column, height, width = box
+    scale = size / (max(height, width) * (1 + margin))
+    centre = (float(column + width / 2), float(row + height / 2))
+    transform = cv2.getRotationMatrix2D(centre, roll(landmarks), scale)
+    transform[:, 2] += size / 2 - np.array(centre)
+    return transform
+
+
+def cut_face(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
+    """The (size, size, 3) uint8 crop of an (M, N, 3) uint8 photo; beyond its border the photo is mirrored."""
+    scale = float(np.hypot(*transform[:, 0]))
+    if scale < 1:  # the affine warp interpolates between neighbours only: shrink by areas before it
+        shrunk = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        transform = transform @ np.diag([image.shape[1] / shrunk[0], image.shape[0] / shrunk[1], 1])
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+    return cv2.warpAffine(
+        image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )

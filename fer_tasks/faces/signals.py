@@ -1,0 +1,50 @@
+"""What is measured of a face once, for cleaning to doubt it by: size, pose, neighbours, light, sharpness."""
+
+import cv2
+import numpy as np
+
+from fer_tasks.faces.detector import LANDMARKS, Faces
+
+
+def pose_signals(landmarks: np.ndarray) -> dict[str, float]:
+    """`eye_distance` in px, `roll` in degrees and `yaw` of (5, 2) landmarks.
+
+    yaw = 2 (nose - eye centre)·u / eye distance, u the unit vector between the eyes: 0 frontal, beyond ±0.6 a
+    profile.
+    """
+    left, right, nose = (landmarks[LANDMARKS.index(name)] for name in ("left_eye", "right_eye", "nose"))
+    distance = float(np.linalg.norm(right - left))
+    along = (right - left) / max(distance, 1e-6)
+    yaw = 2 * float((nose - (left + right) / 2) @ along) / max(distance, 1.0)
+    return {"eye_distance": round(distance, 2), "roll": round(roll(landmarks), 2), "yaw": round(yaw, 3)}
+
+
+def scene_signals(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> dict[str, float]:
+    """`n_faces`, `second_face` (the largest other face's area / the chosen one's) and `face_share` of the
+    photo's area."""
+    area = areas(faces.boxes)
+    others = np.delete(area, chosen)
+    return {
+        "n_faces": len(area),
+        "second_face": round(float(others.max(initial=0) / area[chosen]), 4),
+        "face_share": round(float(area[chosen] / (image_shape[0] * image_shape[1])), 4),
+    }
+
+
+def light_signals(crop: np.ndarray) -> dict[str, float]:
+    """`sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000), and `brightness`, the mean grey
+    0..255, of an (M, N, 3) uint8 crop."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
+    return {"sharpness": round(sharpness, 2), "brightness": round(float(grey.mean()), 2)}
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """Areas of (n, 4) boxes (row, column, height, width), in px²: (n,) float64."""
+    return boxes[:, 2] * boxes[:, 3]
+
+
+def roll(landmarks: np.ndarray) -> float:
+    """The angle of the line between the eyes in degrees, positive where the right eye lies lower."""
+    down, right = landmarks[LANDMARKS.index("right_eye")] - landmarks[LANDMARKS.index("left_eye")]
+    return float(np.degrees(np.arctan2(down, right)))

@@ -1,0 +1,138 @@
+"""Recipes: from a face crop to what a model sees. A recipe is a list of steps, run left to right.
+
+An image keeps a trailing channel axis, (M, N, 1) or (M, N, 3), uint8 0..255 until `rescale` makes it float32
+0..1; `hog` ends a recipe with a vector.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import cv2
+import numpy as np
+from skimage.feature import hog as skimage_hog
+from skimage.feature import local_binary_pattern
+
+from fer_tasks.errors import UserError
+
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+class BadRecipe(UserError):
+    """A recipe names an unknown step, or gives a step an option it has not, or a value out of range."""
+
+
+def rescale(image: np.ndarray) -> np.ndarray:
+    """(M, N, C) uint8 -> float32 0..1."""
+    return image.astype(np.float32) / 255
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    """(M, N, 3) uint8 RGB -> (M, N, 1) uint8, ITU-R BT.601 luma; a grey image stays."""
+    return image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None]
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """(M, N, C) -> (size, size, C), by areas when shrinking, linear when enlarging."""
+    _require(size >= 1, "resize: size must be at least 1 px")
+    way = cv2.INTER_AREA if size < min(image.shape[:2]) else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=way).reshape(size, size, image.shape[2])
+
+
+def clahe(image: np.ndarray, clip: float, tile: int) -> np.ndarray:
+    """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994), OpenCV's; uint8 in and out.
+
+    `clip`: the contrast limit. `tile`: tiles a side, so (tile x tile) in all. Of a colour image the lightness
+    L of L*a*b* is equalised.
+    """
+    _require(clip > 0 and tile >= 1, "clahe: clip must be above 0 and tile at least 1")
+    equalise = cv2.createCLAHE(clip, (tile, tile)).apply
+    if image.shape[2] == 1:
+        return equalise(image[:, :, 0])[:, :, None]
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[:, :, 0] = equalise(lab[:, :, 0])
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+def hog(
+    image: np.ndarray, orientations: int = 9, pixels_per_cell: int = 8, cells_per_block: int = 2
+) -> np.ndarray:
+    """Histogram of oriented gradients (Dalal & Triggs 2005), scikit-image's, L2-Hys: a (D,) float32
+    vector."""
+    _require(min(orientations, pixels_per_cell, cells_per_block) >= 1, "hog: its options must be at least 1")
+    cell, block = (pixels_per_cell,) * 2, (cells_per_block,) * 2
+    _require(
+        min(image.shape[:2]) >= pixels_per_cell * cells_per_block,
+        f"hog: a block of {pixels_per_cell * cells_per_block} px does not fit into {image.shape[:2]}",
+    )
+    found = skimage_hog(image, orientations, cell, block, channel_axis=2)
+    return found.astype(np.float32)
+
+
+def lbp(image: np.ndarray, points: int = 8, radius: float = 1, method: str = "uniform") -> np.ndarray:
+    """Local binary pattern (Ojala et al. 2002), scikit-image's `ror`, `var` or `uniform`, of the grey image.
+
+    Returns (M, N, 1) float32 0..1: codes as a share of the largest one; `var`, a variance of grey values, as
+    a share of 127.5², the largest there can be, and 0 where it is undefined.
+    """
+    _require(method in LBP_LARGEST, f"lbp: method {method!r}; choose one of {sorted(LBP_LARGEST)}")
+    _require(points >= 1 and radius > 0, "lbp: points must be at least 1 and radius above 0")
+    codes = local_binary_pattern(gray(image)[:, :, 0], points, radius, method)
+    return (np.nan_to_num(codes) / LBP_LARGEST[method](points)).astype(np.float32)[:, :, None]
+
+
+LBP_LARGEST: dict[str, Callable[[int], float]] = {
+    "ror": lambda points: 2.0**points - 1,
+    "uniform": lambda points: points + 1,
+    "var": lambda points: 127.5**2,
+}
+TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
+    "clahe": clahe,
+    "gray": gray,
+    "hog": hog,
+    "lbp": lbp,
+    "rescale": rescale,
+    "resize": resize,
+}
+
+
+def make_transform(steps: Sequence[Mapping[str, Any]]) -> Transform:
+    """Compose the steps of a recipe, such as [{"op": "gray"}, {"op": "resize", "size": 48}].
+
+    Raises BadRecipe for a wrong name, option or value before any image is read: the recipe is tried on a grey
+    one.
+    """
+    bound = [_bind(step) for step in steps]
+
+    def transform(image: np.ndarray) -> np.ndarray:
+        return reduce(lambda x, step: step(x), bound, image)
+
+    try:
+        transform(np.full((150, 150, 3), 128, np.uint8))
+    except (IndexError, ValueError, TypeError, cv2.error) as error:
+        raise BadRecipe(f"the steps {[step['op'] for step in steps]} do not fit together: {error}") from None
+    return transform
+
+
+def transform_all(images: Sequence[np.ndarray], steps: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Run a recipe on crops of one size, each (M, N, 3) uint8 RGB; returns (n, ...) of the recipe's dtype."""
+    return np.stack(list(map(make_transform(steps), images)))
+
+
+def _bind(step: Mapping[str, Any]) -> Transform:
+    options = {name: value for name, value in step.items() if name != "op"}
+    if step.get("op") not in TRANSFORMS:
+        raise BadRecipe(f"no step {step.get('op')!r}; choose one of {sorted(TRANSFORMS)}")
+    function = TRANSFORMS[step["op"]]
+    try:
+        inspect.signature(function).bind(None, **options)
+    except TypeError as error:
+        known = list(inspect.signature(function).parameters)[1:]
+        raise BadRecipe(f"step {step['op']!r}: {error}; its options: {known}") from None
+    return partial(function, **options)
+
+
+def _require(right: bool, message: str) -> None:
+    if not right:
+        raise BadRecipe(message)

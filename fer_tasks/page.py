@@ -1,0 +1,77 @@
+"""The report as one HTML page that needs no server and no network."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import jinja2
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page: PNG bytes, and what it shows for those who do not see it."""
+
+    png: bytes
+    alt: str
+
+    @property
+    def uri(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The cell that validation chose, on the test split."""
+
+    cell: str
+    accuracy: float
+    low: float  # 95 % interval
+    high: float
+    macro_f1: float
+    n: int
+    majority: float  # accuracy of always answering the class that is most frequent in train
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One reason at one stage: how many pictures it took, and some of them."""
+
+    stage: str
+    reason: str
+    count: int
+    pictures: Picture | None  # None where there is nothing to show
+    told: Sequence[str]  # what to say instead
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page shows, from the answer to how it was made."""
+
+    source: str
+    generated: bool  # the source is the generated sample
+    best: Best
+    leaderboard: pd.DataFrame
+    per_class: pd.DataFrame
+    figures: Mapping[str, Picture]  # confusion, curves, contact_sheet, stages
+    stages: pd.DataFrame  # stage, came_in, kept, rejected
+    rejections: Sequence[Rejection]
+    splits: pd.DataFrame  # expressions x splits, counts
+    made: Mapping[str, str]
+
+
+def render_page(report: Report) -> str:
+    """The page, self-contained: figures are embedded, texts escaped."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": _percent, "number": _number}
+    template = environment.from_string(files("fer_tasks").joinpath("page.html.j2").read_text("utf-8"))
+    return template.render(report=report, rows=lambda table: table.to_dict("records"))
+
+
+def _percent(share: float) -> str:
+    return "–" if pd.isna(share) else f"{share:.1%}".replace("%", " %")
+
+
+def _number(value: float, digits: int = 0) -> str:
+    return "–" if pd.isna(value) else f"{value:,.{digits}f}"

@@ -1,0 +1,119 @@
+"""Figures from tables and arrays, as PNG bytes."""
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#1b6ca8", "#c8501e", "#8a8f98"  # apart for all kinds of colour vision
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
+    """Accuracy and loss by epoch, a row a cell; `histories` has epoch, loss, accuracy, val_loss,
+    val_accuracy.
+
+    The epoch with the highest validation accuracy is marked.
+    """
+    figure = Figure(figsize=(9, 2.2 * len(histories) + 0.6), layout="constrained")
+    rows = figure.subplots(len(histories), 2, squeeze=False)
+    for (cell, history), axes in zip(histories.items(), rows, strict=True):
+        best = history["epoch"][history["val_accuracy"].idxmax()]
+        for ax, name in zip(axes, ("accuracy", "loss"), strict=True):
+            ax.plot(history["epoch"], history[name], "--", color=GREY, label="train")
+            ax.plot(history["epoch"], history[f"val_{name}"], "-o", ms=3, color=BLUE, label="validation")
+            ax.axvline(best, color=ORANGE, lw=1, label=f"best epoch, {best}")
+            _tidy(ax, f"{cell}: {name}")
+        axes[0].set_ylim(0, 1)
+        axes[1].set_ylim(bottom=0)
+        axes[0].legend(fontsize=8, frameon=False)
+    for ax in rows[-1]:
+        ax.set_xlabel("epoch")
+    return _png(figure)
+
+
+def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> bytes:
+    """Counts of (true, predicted) classes, shaded by the share of the true class; `counts`: (k, k) int."""
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    ax = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), n in np.ndenumerate(counts):
+        shade = "white" if share[row, column] > 0.5 else "black"
+        ax.text(
+            column, row, f"{n}\n{share[row, column]:.0%}", ha="center", va="center", color=shade, fontsize=8
+        )
+    ax.set_xticks(range(len(names)), names, rotation=35, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    return _png(figure)
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], true: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]
+) -> bytes:
+    """Pictures titled `TRUE: predicted` and how sure the model was; images (M, N, 3) uint8.
+
+    A wrong prediction is set in bold orange and marked ✗, a right one in blue and marked ✓.
+    """
+    figure, axes = _grid(len(images), columns=7, height=1.75)
+    for ax, image, name, guess, sure in zip(axes, images, true, predicted, confidence, strict=False):
+        right = name == guess
+        style = {"color": BLUE} if right else {"color": ORANGE, "weight": "bold"}
+        ax.imshow(image)
+        ax.set_title(f"{name.upper()}: {guess}", fontsize=8, pad=3, **style)
+        ax.text(
+            0.5, -0.1, f"{'✓' if right else '✗'} {sure:.0%}", transform=ax.transAxes, ha="center", fontsize=7
+        )
+    return _png(figure)
+
+
+def montage(images: Sequence[np.ndarray | None], captions: Sequence[str]) -> bytes:
+    """Pictures of any size with a caption each; None stands for one that could not be decoded."""
+    figure, axes = _grid(len(images), columns=8, height=1.75)
+    for ax, image, caption in zip(axes, images, captions, strict=False):
+        if image is None:
+            ax.text(0.5, 0.5, "no picture", transform=ax.transAxes, ha="center", va="center", color=GREY)
+        else:
+            ax.imshow(image)
+        ax.set_title("\n".join(textwrap.wrap(caption, 24)[:2]), fontsize=7, pad=3)
+    return _png(figure)
+
+
+def stage_bars(stages: pd.DataFrame) -> bytes:
+    """Kept and rejected pictures by stage; columns stage, kept, rejected."""
+    figure = Figure(figsize=(9, 0.5 * len(stages) + 0.7), layout="constrained")
+    ax = figure.subplots()
+    y = np.arange(len(stages))
+    ax.barh(y, stages["kept"], color=BLUE, label="kept")
+    ax.barh(y, stages["rejected"], left=stages["kept"], color=ORANGE, hatch="//", label="rejected")
+    ax.set_yticks(y, stages["stage"])
+    ax.invert_yaxis()
+    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    _tidy(ax, "")
+    return _png(figure)
+
+
+def _grid(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    rows = max(1, -(-n // columns))
+    figure = Figure(figsize=(1.45 * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for ax in axes:
+        ax.set_axis_off()
+    return figure, axes
+
+
+def _tidy(ax: Axes, title: str) -> None:
+    ax.set_title(title, fontsize=9, loc="left")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -1,0 +1,25 @@
+"""The same file twice in a source: one is enough, and under two labels none can be trusted."""
+
+import pandas as pd
+
+
+def set_doubles_aside(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part pictures by the content of their files; columns `image_id` (of the bytes), `source`, `label`.
+
+    Returns (kept, rejected): of equal files with one label the first is kept, the others are
+    `duplicate_file`; all of equal files with several labels are `conflicting_labels`. Rejected rows have
+    image_id, source, reason, detail.
+    """
+    pictures = pictures.sort_values("source", ignore_index=True)
+    files = pictures.groupby("image_id")
+    first = files["source"].transform("first")
+    conflict = files["label"].transform("nunique") > 1
+    double = ~conflict & (pictures["source"] != first)
+    labels = "same file under " + files["label"].transform(lambda label: ", ".join(sorted(set(label))))
+    reasons = pd.concat(
+        [
+            pictures[conflict].assign(reason="conflicting_labels", detail=labels[conflict]),
+            pictures[double].assign(reason="duplicate_file", detail="same file as " + first[double]),
+        ]
+    )
+    return pictures[~conflict & ~double], reasons[["image_id", "source", "reason", "detail"]]

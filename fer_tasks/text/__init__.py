@@ -1,0 +1,1 @@
+"""Is there writing on a face? One module an engine, the same columns out."""

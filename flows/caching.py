@@ -1,0 +1,28 @@
+"""When a cached task result may be reused."""
+
+import hashlib
+from pathlib import Path
+from types import ModuleType
+
+from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
+
+
+def same_inputs_and_code(*modules: ModuleType) -> CachePolicy:
+    """Reuse a result only for equal arguments, the same task body and unchanged source of `modules`.
+
+    Prefect's INPUTS + TASK_SOURCE alone would miss a changed helper: only the decorated function counts.
+    A package counts with all its files. Arguments must say the content (ids, pixel hashes), not only paths.
+    """
+    digest = code_digest(*modules)
+    return INPUTS + TASK_SOURCE + CachePolicy.from_cache_key_fn(lambda context, inputs: digest)
+
+
+def code_digest(*modules: ModuleType) -> str:
+    """The SHA-256 of the source of modules and packages, in hexadecimal."""
+    source = b"".join(path.read_bytes() for module in modules for path in _files(module))
+    return hashlib.sha256(source).hexdigest()
+
+
+def _files(module: ModuleType) -> list[Path]:
+    file = Path(str(module.__file__))
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]

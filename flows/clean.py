@@ -1,0 +1,75 @@
+"""data/textfree + review/decisions.csv -> data/clean: decisions, rules, near-copies, splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from prefect import flow, get_run_logger, task
+
+from fer_tasks import cleaning, images
+from fer_tasks.cleaning.decisions import Applied, apply_decisions, check_decisions
+from fer_tasks.cleaning.duplicates import conflicting_labels, near_copy_groups, perceptual_hashes
+from fer_tasks.cleaning.quality import judge
+from fer_tasks.cleaning.split import assign_splits
+from fer_tasks.dataset import copy_images, image_shards, read_dataset, read_text_table, write_dataset
+from fer_tasks.settings import Settings
+from flows.caching import same_inputs_and_code
+from flows.fan_out import map_shards
+from flows.stage import close, made_from, run_stage
+
+
+@task(task_run_name="hash {shard}", cache_policy=same_inputs_and_code(cleaning, images), retries=2)
+def hashes(shard: str, faces: list[tuple[str, str, str]]) -> np.ndarray:
+    return perceptual_hashes([images.read_image(Path(path)) for _, _, path in faces])
+
+
+@flow(name="clean")
+def clean(
+    settings: Settings,
+    source: Path = Path("data/textfree"),
+    target: Path = Path("data/clean"),
+    decisions: Path = Path("review/decisions.csv"),
+) -> None:
+    textfree, wanted = read_dataset(source), settings.clean
+    decided = _decide(textfree.manifest, read_text_table(decisions))
+    undecided = decided.faces[decided.faces["reviewer"] == ""]
+    conflicts = conflicting_labels(undecided)
+    labelled = undecided[~undecided["image_id"].isin(conflicts["image_id"])]
+    dropped = pd.concat([decided.rejected, conflicts, judge(labelled, wanted.rules.model_dump())])
+    left = decided.faces[~decided.faces["image_id"].isin(dropped["image_id"])].sort_values("image_id")
+    groups = near_copy_groups(left["image_id"].tolist(), _hashes(left, source), wanted.near_copy_distance)
+    kept, leaks = assign_splits(left.assign(group_id=groups), wanted.test_share, wanted.val_share)
+    copy_images(source, target, kept["file"])
+    info = write_dataset(target, kept, pd.concat([dropped, leaks]), made_from(textfree), wanted.model_dump())
+    close(target, len(textfree.manifest), info)
+    _say_what_is_left(kept)
+
+
+def _decide(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
+    check_decisions(decisions)
+    decided = apply_decisions(faces, decisions)
+    said = get_run_logger()
+    said.info(
+        f"decisions of people: {(decided.faces['reviewer'] != '').sum() + len(decided.rejected)} applied"
+    )
+    for ids, why in (
+        (decided.stale, "their pixels have changed since"),
+        (decided.unknown, "no such face here"),
+    ):
+        if ids:
+            said.warning(f"{len(ids)} decisions not applied, {why}: {', '.join(ids[:5])}")
+    return decided
+
+
+def _hashes(faces: pd.DataFrame, root: Path) -> np.ndarray:
+    found = map_shards(hashes, image_shards(faces, root))
+    return np.concatenate([np.empty((0, 4), np.uint64), *(block for _, block in found)])
+
+
+def _say_what_is_left(kept: pd.DataFrame) -> None:
+    counts = pd.crosstab(kept["split"], kept["label"])
+    get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split and label:\n{counts}")
+
+
+if __name__ == "__main__":
+    run_stage(clean)

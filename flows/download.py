@@ -1,0 +1,90 @@
+"""A source -> data/raw: every picture with its id, label, split and size."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from prefect import flow, get_run_logger, task
+
+from fer_tasks import images
+from fer_tasks.dataset import REJECTED_COLUMNS, image_id, shards, write_bytes, write_dataset, write_image
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.settings import Download, Settings, load_sample
+from fer_tasks.sources import doubles, faults, folder, portraits, sample
+from flows.caching import same_inputs_and_code
+from flows.fan_out import map_shards
+from flows.stage import close, run_stage
+
+SAMPLE = Path(".cache/sample")
+COLUMNS = ["image_id", "pixels", "file", "label", "source", "source_split", "width", "height"]
+
+
+@task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code(sample, faults, portraits))
+def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
+    return sample.draw_class(expression, train, test, seed)
+
+
+@task(task_run_name="inspect {shard}", cache_policy=same_inputs_and_code(images), retries=2)
+def inspect(shard: str, files: dict[str, str], max_pixels: int, min_side: int) -> list[dict]:
+    return [{"image_id": i, **_measure(Path(path), max_pixels, min_side)} for i, path in files.items()]
+
+
+def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
+    try:
+        image = images.decode_image(path.read_bytes(), max_pixels, min_side)
+    except images.BadImage as bad:
+        return {"pixels": "", "width": 0, "height": 0, "reason": bad.reason, "detail": bad.detail}
+    height, width = image.shape[:2]
+    return {"pixels": images.pixel_hash(image), "width": width, "height": height, "reason": "", "detail": ""}
+
+
+@flow(name="download")
+def download(settings: Settings, target: Path = Path("data/raw")) -> None:
+    listing = folder.list_pictures(_as_folder(Path(settings.download.source)))
+    for warning in listing.warnings:
+        get_run_logger().warning(warning)
+    pictures = listing.pictures.assign(
+        image_id=[image_id(Path(p).read_bytes()) for p in listing.pictures["path"]]
+    )
+    once, twice = doubles.set_doubles_aside(pictures)
+    measured = once.merge(_inspect_all(once, settings.download), on="image_id")
+    kept = measured[measured["reason"] == ""]
+    bad = measured[measured["reason"] != ""]
+    rejected = pd.concat([listing.rejected.assign(image_id=""), twice, bad])[[*REJECTED_COLUMNS, "source"]]
+    kept = kept.assign(
+        file=[_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
+    )
+    contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
+    made_from = {settings.download.source: image_id(contents.encode())}
+    info = write_dataset(target, kept[COLUMNS], rejected, made_from, settings.download.model_dump())
+    close(target, len(listing.pictures) + len(listing.rejected), info)
+
+
+def _as_folder(source: Path) -> Path:
+    if source.suffix != ".yaml":
+        return source
+    wanted = load_sample(source)
+    photos = [draw.submit(e, wanted.train_per_class, wanted.test_per_class, wanted.seed) for e in EXPRESSIONS]
+    shutil.rmtree(SAMPLE, ignore_errors=True)
+    for path, data in (item for future in photos for item in future.result().items()):
+        write_bytes(SAMPLE / path, data)
+    return SAMPLE
+
+
+def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
+    paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
+    cut = {name: {i: paths[i] for i in ids} for name, ids in shards(list(paths)).items()}
+    found = map_shards(inspect, cut, max_pixels=settings.max_pixels, min_side=settings.min_side)
+    return pd.DataFrame([row for _, rows in found for row in rows])
+
+
+def _copy(known_id: str, path: Path, target: Path) -> str:
+    data = path.read_bytes()
+    if image_id(data) != known_id:
+        raise UserError(f"{path} changed while it was read; run again when nothing writes to the source")
+    return write_image(target, known_id, data, path.suffix.lower())
+
+
+if __name__ == "__main__":
+    run_stage(download)

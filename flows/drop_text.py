@@ -1,0 +1,43 @@
+"""data/faces -> data/textfree: faces without writing on them."""
+
+from pathlib import Path
+
+import pandas as pd
+from prefect import flow, task
+
+from fer_tasks import images, text
+from fer_tasks.dataset import copy_images, image_shards, read_dataset, write_dataset
+from fer_tasks.settings import Settings
+from fer_tasks.text.local import find_text
+from flows.caching import same_inputs_and_code
+from flows.fan_out import map_shards
+from flows.stage import close, made_from, run_stage
+
+
+@task(task_run_name="read {shard}", cache_policy=same_inputs_and_code(text, images), retries=2)
+def read(
+    shard: str, faces: list[tuple[str, str, str]], side: int, min_aspect: float, max_height: float
+) -> pd.DataFrame:
+    found = find_text([images.read_image(Path(path)) for _, _, path in faces], side, min_aspect, max_height)
+    return found.assign(image_id=[image_id for image_id, _, _ in faces])
+
+
+@flow(name="drop_text")
+def drop_text(
+    settings: Settings, source: Path = Path("data/faces"), target: Path = Path("data/textfree")
+) -> None:
+    faces, wanted = read_dataset(source), settings.drop_text
+    rule = wanted.model_dump(exclude={"engine"})
+    found = pd.concat(rows for _, rows in map_shards(read, image_shards(faces.manifest, source), **rule))
+    looked_at = faces.manifest.merge(found, on="image_id", validate="one_to_one")
+    written_on = looked_at["has_text"]
+    kept = looked_at[~written_on].drop(columns="has_text")
+    detail = looked_at["text"].where(looked_at["text"] != "", "writing that could not be read")
+    rejected = looked_at[["image_id"]].assign(reason="has_text", detail=detail)[written_on]
+    copy_images(source, target, kept["file"])
+    info = write_dataset(target, kept, rejected, made_from(faces), wanted.model_dump())
+    close(target, len(looked_at), info)
+
+
+if __name__ == "__main__":
+    run_stage(drop_text)

@@ -1,0 +1,57 @@
+"""data/clean -> data/features/<recipe>: every recipe of params.yaml, computed once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prefect import flow, get_run_logger, task
+
+from fer_tasks import features, images
+from fer_tasks.dataset import (
+    REJECTED_COLUMNS,
+    Dataset,
+    image_shards,
+    read_array,
+    read_dataset,
+    write_array,
+    write_dataset,
+)
+from fer_tasks.settings import Settings
+from flows.caching import same_inputs_and_code
+from flows.fan_out import map_shards
+from flows.stage import made_from, run_stage
+
+COLUMNS = ["image_id", "pixels", "label", "split"]
+
+
+@task(task_run_name="{recipe} {shard}", cache_policy=same_inputs_and_code(features, images), retries=2)
+def transform(
+    shard: str, faces: list[tuple[str, str, str]], recipe: str, steps: list[dict[str, Any]]
+) -> np.ndarray:
+    return features.transform_all([images.read_image(Path(path)) for _, _, path in faces], steps)
+
+
+@flow(name="make_features")
+def make_features(
+    settings: Settings, source: Path = Path("data/clean"), target: Path = Path("data/features")
+) -> None:
+    clean, recipes = read_dataset(source), settings.make_features.recipes
+    for steps in recipes.values():
+        features.make_transform(steps)  # a mistyped step stops the run before any picture is read
+    for recipe, steps in recipes.items():
+        _make(clean, recipe, steps, target / recipe)
+
+
+def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:
+    table = clean.manifest.sort_values("image_id")
+    found = map_shards(transform, image_shards(table, clean.root), recipe=recipe, steps=steps)
+    digest = write_array(target / "X.npy", len(table), (block for _, block in found))
+    none = pd.DataFrame(columns=REJECTED_COLUMNS)
+    info = write_dataset(target, table[COLUMNS], none, made_from(clean), {"steps": steps, "array": digest})
+    shape = read_array(target / "X.npy").shape
+    get_run_logger().info(f"{recipe}: {info['kept']} faces -> {shape}")
+
+
+if __name__ == "__main__":
+    run_stage(make_features)

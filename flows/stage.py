@@ -1,0 +1,86 @@
+"""How a stage starts and ends: `python -m flows.<stage>` in a terminal, by `dvc repro` or by a schedule."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect import Flow, get_run_logger
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from fer_tasks.dataset import Dataset
+from fer_tasks.errors import UserError
+from fer_tasks.settings import Settings, load_settings
+from flows.fan_out import WORKERS
+
+
+def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
+    """Read params.yaml once and run the flow: against the server that answers, else against a temporary one.
+
+    A mistake of the user's ends it with one line and exit status 1.
+    """
+    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
+    with mistakes_in_one_line():
+        settings = load_settings()
+        url = running_server()
+        runner = ThreadPoolTaskRunner(max_workers=workers(settings))
+        with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
+            flow.with_options(flow_run_name=flow.name, task_runner=runner)(settings)
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """Exit with status 1 and the message alone where the user can mend what went wrong."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+
+
+def running_server() -> str | None:
+    """The API's URL of the configured Prefect server, or of one that answers on this machine's usual port."""
+    settings = get_current_settings()
+    if settings.api.url:
+        return settings.api.url
+    url = f"http://127.0.0.1:{settings.server.api.port}/api"
+    try:
+        return url if httpx.get(f"{url}/health", timeout=1, trust_env=False).text == "true" else None
+    except httpx.HTTPError:
+        return None
+
+
+def report_url() -> str:
+    """Where the report is to be seen: on the server that also serves the UI, or as a file."""
+    url = get_current_settings().api.url
+    return f"{url.removesuffix('/api')}/reports/" if url else Path("reports/index.html").resolve().as_uri()
+
+
+def close(target: Path, came_in: int, info: dict[str, Any]) -> None:
+    """End a stage: log what came in, was kept and was rejected, by reason.
+
+    Raises UserError where nothing is left to go on with, and AssertionError where a picture has vanished.
+    """
+    kept, dropped = info["kept"], sum(info["rejected"].values())
+    reasons = ", ".join(f"{reason} {n}" for reason, n in info["rejected"].items()) or "none"
+    get_run_logger().info(f"{came_in} in, {kept} kept, {dropped} rejected ({reasons})")
+    if kept + dropped != came_in:
+        raise AssertionError(f"{info['stage']}: {came_in} in, but {kept} kept + {dropped} rejected")
+    if not kept:
+        raise UserError(f"no picture is left ({reasons}); {target}/rejected.csv says why for each")
+
+
+def made_from(*datasets: Dataset) -> dict[str, str]:
+    """The fingerprints of the datasets that a stage read, for its `dataset.json`."""
+    return {str(dataset.root): dataset.fingerprint for dataset in datasets}
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], UserError):
+        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    return True

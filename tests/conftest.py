@@ -1,0 +1,38 @@
+"""What tests share: a Prefect of their own, and a small project to run in."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Prefect: its results, its database and its logs are the tests' own.
+_HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
+os.environ |= {
+    "PREFECT_HOME": _HOME.name,
+    "PREFECT_LOCAL_STORAGE_PATH": f"{_HOME.name}/results",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """A temporary Prefect database and server: 10 to 20 seconds to enter, so once a session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with the project's settings files."""
+    root = Path(__file__).parents[1]
+    for name in ("params.yaml", "grids", "sources", "review"):
+        (tmp_path / name).symlink_to(root / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

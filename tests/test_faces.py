@@ -1,0 +1,125 @@
+"""Detection, choice, cutting and measuring of faces."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage import data
+
+from fer_tasks.faces.choose import choose_face, main_face
+from fer_tasks.faces.crop import cut_face, face_transform
+from fer_tasks.faces.detector import Faces, detect_faces
+from fer_tasks.faces.signals import light_signals, pose_signals, roll, scene_signals
+
+LEVEL = np.array([[40, 30], [40, 70], [60, 50], [80, 35], [80, 65]], float)
+
+
+def faces(*boxes: tuple[float, float, float, float], scores: list[float] | None = None) -> Faces:
+    n = len(boxes)
+    return Faces(
+        np.array(boxes, float).reshape(n, 4),
+        np.repeat(LEVEL[None], n, axis=0),
+        np.array(scores or [0.99] * n, float),
+    )
+
+
+def turned(points: np.ndarray, degrees: float) -> np.ndarray:
+    """Points (row, column) turned about (50, 50) so that the right one of two comes to lie lower."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return (points - 50) @ turn.T + 50
+
+
+def test_the_astronaut_is_found():
+    photo = data.astronaut()
+    found = detect_faces([photo, np.zeros((40, 40, 3), np.uint8)], max_side=640)
+    assert [len(each.scores) for each in found] == [1, 0]
+    row, column, height, width = found[0].boxes[0]
+    assert 50 < row < 110 and 150 < column < 210 and 90 < height < 170 and 60 < width < 130
+    assert found[0].scores[0] > 0.99
+    left, right, nose, mouth_left, mouth_right = found[0].landmarks[0]
+    assert left[1] < nose[1] < right[1] and left[0] < nose[0] < mouth_left[0]
+
+
+def test_a_large_photo_is_shrunk_and_its_boxes_are_not():
+    photo = data.astronaut()
+    small = detect_faces([photo], max_side=640)[0]
+    large = detect_faces([cv2.resize(photo, None, fx=4, fy=4)], max_side=512)[0]
+    assert np.abs(large.boxes[0] / 4 - small.boxes[0]).max() < 6
+
+
+@pytest.mark.parametrize("side", [1, 11, 23, 24, 30])
+def test_tiny_pictures_have_no_face_and_break_nothing(side):
+    assert len(detect_faces([np.full((side, side, 3), 90, np.uint8)], max_side=640)[0].scores) == 0
+
+
+def test_a_grey_picture_is_a_bad_call():
+    with pytest.raises(ValueError, match="RGB"):
+        detect_faces([np.zeros((50, 50), np.uint8)], max_side=640)
+
+
+def test_the_largest_face_is_chosen_unless_it_is_in_a_corner():
+    assert choose_face(faces((40, 40, 20, 20), (30, 30, 40, 40)), (100, 100)) == 1
+    assert choose_face(faces((0, 0, 22, 22), (40, 40, 20, 20)), (100, 100)) == 1
+    assert choose_face(faces((0, 0, 40, 40), (40, 40, 20, 20)), (100, 100)) == 0
+    with pytest.raises(ValueError, match="no face"):
+        choose_face(faces(), (100, 100))
+
+
+def test_the_reasons_for_no_main_face():
+    assert main_face(faces(), (100, 100), 0.9, 20)["reason"] == "no_face"
+    low = main_face(faces((30, 30, 40, 40), scores=[0.8]), (100, 100), 0.9, 20)
+    assert (low["reason"], low["detail"]) == ("low_score", "best score 0.800 < 0.9")
+    small = main_face(faces((30, 30, 19, 40)), (100, 100), 0.9, 20)
+    assert (small["reason"], small["detail"]) == ("face_too_small", "19 px < 20 px")
+
+
+def test_the_rank_is_by_area_whatever_is_chosen():
+    face = main_face(faces((0, 0, 22, 22), (40, 40, 20, 20)), (100, 100), 0.9, 10)
+    assert (face["rank"], face["box_row"], face["n_faces"]) == (1, 40.0, 2)
+    assert face["second_face"] == pytest.approx(22**2 / 20**2)
+
+
+@given(st.floats(-80, 80))
+def test_the_eyes_lie_level_in_the_crop(degrees):
+    landmarks = turned(LEVEL, degrees)
+    assert roll(landmarks) == pytest.approx(degrees, abs=1e-6)
+    transform = face_transform(np.array([20, 20, 60, 60.0]), landmarks, margin=0.2, size=150)
+    eyes = [transform @ [column, row, 1] for row, column in landmarks[:2]]
+    assert eyes[0][1] == pytest.approx(eyes[1][1], abs=1e-6)
+    assert eyes[1][0] - eyes[0][0] == pytest.approx(40 * 150 / 72)
+    assert transform @ [50, 50, 1] == pytest.approx([75, 75])
+
+
+def test_the_crop_shows_the_box_with_its_margin():
+    photo = np.zeros((100, 100, 3), np.uint8)
+    photo[20:80, 20:80] = 200
+    crop = cut_face(photo, face_transform(np.array([20, 20, 60, 60.0]), LEVEL, 0.5, 90), 90)
+    assert crop.shape == (90, 90, 3)
+    assert crop[45, 45].tolist() == [200, 200, 200] and crop[5, 45].tolist() == [0, 0, 0]
+    assert (crop[:, :, 0] > 100).sum() == pytest.approx(60 * 60, rel=0.05)
+
+
+def test_beyond_the_border_the_photo_is_mirrored():
+    photo = np.full((60, 60, 3), 200, np.uint8)
+    crop = cut_face(photo, face_transform(np.array([0, 0, 60, 60.0]), LEVEL - 20, 1.0, 48), 48)
+    assert crop.min() == 200
+
+
+def test_signals_of_pose_light_and_scene():
+    assert pose_signals(LEVEL) == {"eye_distance": 40.0, "roll": 0.0, "yaw": 0.0}
+    profile = LEVEL.copy()
+    profile[2, 1] += 16
+    assert pose_signals(profile)["yaw"] == pytest.approx(0.8)
+    assert light_signals(np.full((20, 20, 3), 77, np.uint8)) == {"sharpness": 0.0, "brightness": 77.0}
+    checks = np.kron(np.indices((10, 10)).sum(0) % 2 * 255, np.ones((2, 2)))
+    sharp = light_signals(np.repeat(checks[:, :, None], 3, axis=2).astype(np.uint8))["sharpness"]
+    assert sharp > 1000
+    scene = scene_signals(faces((0, 0, 10, 10), (20, 20, 20, 20)), 1, (50, 100))
+    assert scene == {"n_faces": 2, "second_face": 0.25, "face_share": 0.08}
+
+
+def test_coinciding_eyes_divide_by_nothing():
+    signals = pose_signals(np.full((5, 2), 10.0))
+    assert signals["eye_distance"] == 0 and np.isfinite(list(signals.values())).all()
