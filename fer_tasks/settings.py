@@ -50,6 +50,12 @@ class Rules(Section):
     max_brightness: float = Field(ge=0, le=255)
     max_second_face: float = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _dark_is_below_bright(self) -> "Rules":
+        if self.min_brightness >= self.max_brightness:
+            raise ValueError(f"min_brightness must be below max_brightness, {self.max_brightness:g}")
+        return self
+
 
 class Clean(Section):
     rules: Rules

@@ -1,6 +1,8 @@
 """A backbone of `keras.applications` with a new head, on ImageNet weights, on a file's, or on none."""
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +55,27 @@ def transfer(
 def _backbone(name: str, shape: tuple[int, ...], weights: str, options: dict[str, Any]) -> keras.Model:
     if name not in BACKBONES:
         raise BadModel(f"no backbone {name!r}; choose one of {sorted(BACKBONES)}")
+    if "alpha" in options and "alpha" not in inspect.signature(BACKBONES[name]).parameters:
+        raise BadModel(f"{name} has no alpha; leave it out, or choose a MobileNet")
+    build = partial(BACKBONES[name], input_shape=shape, include_top=False, **options)
     if weights == "imagenet":
-        try:
-            return BACKBONES[name](input_shape=shape, include_top=False, weights="imagenet", **options)
-        except Exception as error:  # Keras wraps whatever its download meets in a bare Exception
-            if "URL fetch failure" not in str(error):
-                raise
-            raise BadModel(
-                f"the ImageNet weights of {name} could not be downloaded ({error}); give `weights` a "
-                f".weights.h5 file of keras.applications.{name}(include_top=False), or `none`"
-            ) from None
-    model = BACKBONES[name](input_shape=shape, include_top=False, weights=None, **options)
+        return _downloaded(build, name)
+    model = build(weights=None)
     if weights != "none":
         _load(model, name, Path(weights))
     return model
+
+
+def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
+    try:
+        return build(weights="imagenet")
+    except Exception as error:  # Keras wraps whatever its download meets in a bare Exception
+        if "URL fetch failure" not in str(error):
+            raise
+        raise BadModel(
+            f"the ImageNet weights of {name} could not be downloaded ({error}); give `weights` a .weights.h5 "
+            f"file of keras.applications.{name}(include_top=False), or `none`"
+        ) from None
 
 
 def _load(model: keras.Model, name: str, file: Path) -> None:

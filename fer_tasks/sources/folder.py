@@ -1,5 +1,6 @@
 """A folder of class folders, or a CSV of file and label -> the pictures there are."""
 
+import csv
 import difflib
 import hashlib
 import os
@@ -62,11 +63,13 @@ def fingerprint(source: Path) -> str:
 
 
 def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Every file below `root` that is no litter, with the names of the folders on the way."""
+    """Every file and linked folder below `root` that is no litter, with the names of the folders on the
+    way."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith("."))
         way = Path(folder).relative_to(root).parts
-        for name in files:
+        links = [name for name in names if (Path(folder) / name).is_symlink()]  # os.walk does not enter them
+        for name in files + links:
             if not name.startswith(".") and name.lower() not in LITTER:
                 yield Path(folder) / name, way
 
@@ -77,8 +80,8 @@ def _rows_of_folder(root: Path) -> Iterator[tuple[str, str, str, str, str, str]]
         near = [name.strip().lower() for name in way]
         classes = [label for label in map(expression_of, near[:DEPTH]) if label]
         split = next((SPLITS[name] for name in near if name in SPLITS), "")
-        if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            yield *where, "", "", "link_outside", f"links to {path.resolve()}, outside the source"
+        if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
+            yield *where, "", "", "link_not_followed", f"links to {path.resolve()}"
         elif not os.access(path, os.R_OK):
             yield *where, "", "", "unreadable", "no permission to read it"
         elif classes:
@@ -92,7 +95,7 @@ def _rows_of_folder(root: Path) -> Iterator[tuple[str, str, str, str, str, str]]
 def _rows_of_csv(source: Path) -> Iterator[tuple[str, str, str, str, str, str]]:
     try:
         table = pd.read_csv(source, sep=None, engine="python", dtype=str, encoding="utf-8-sig").fillna("")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, UnicodeDecodeError) as error:
         raise SourceError(f"download.source: {source} is no CSV in UTF-8: {error}") from None
     table.columns = [str(name).strip().lower() for name in table.columns]
     if not {"file", "label"} <= set(table.columns):

@@ -100,7 +100,7 @@ def _draw(photo: Photo, expression: str) -> bytes:
 
 def _photo(expression: str, fault: str, key: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(key)
-    unit = rng.uniform(24, 70)
+    unit = rng.uniform(24, 58)
     width, height = (int(unit * rng.uniform(4.6, 11)) for _ in range(2))
     photo = _background(rng, height, width)
     if fault == "no_face":

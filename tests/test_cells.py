@@ -1,0 +1,75 @@
+"""Trained cells on disk: finished means that cell.json is there."""
+
+import pandas as pd
+import pytest
+
+from fer_tasks import cells
+
+HISTORY = pd.DataFrame(
+    {"epoch": [1], "loss": [1.0], "accuracy": [0.5], "val_loss": [1.0], "val_accuracy": [0.5]}
+)
+TRAINED = cells.Trained(b"model", HISTORY)
+
+
+def about(name: str, status: str = "trained", accuracy: float = 0.5, loss: float = 1.0) -> dict:
+    settings = {"model": "m", "recipe": "r", "epochs": 3}
+    figures = {"val_accuracy": accuracy, "val_loss": loss} if status == "trained" else {}
+    reason = "" if status == "trained" else "no memory"
+    return {
+        "cell": name,
+        "settings": settings,
+        "fingerprint": "f",
+        "status": status,
+        "reason": reason,
+        **figures,
+    }
+
+
+def test_a_cell_comes_back_as_it_was(tmp_path):
+    cells.write_cell(tmp_path / "a", about("a"), TRAINED)
+    assert cells.read_cell(tmp_path / "a") == about("a")
+    assert cells.read_history(tmp_path / "a").equals(HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("written", "fingerprint", "trained"),
+    [
+        (about("a"), "f", True),
+        (about("a"), "other", False),
+        (about("a", "failed"), "f", False),
+        (None, "f", False),
+    ],
+)
+def test_only_this_very_cell_counts_as_trained(tmp_path, written, fingerprint, trained):
+    if written:
+        cells.write_cell(tmp_path / "a", written, TRAINED)
+    assert cells.is_trained(tmp_path / "a", fingerprint) is trained
+
+
+def test_a_cell_that_fails_now_leaves_no_model_of_before(tmp_path):
+    cells.write_cell(tmp_path / "a", about("a"), TRAINED)
+    cells.write_cell(tmp_path / "a", about("a", "failed"), None)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["cell.json"]
+
+
+def test_the_leaderboard_is_by_validation_and_the_failed_come_last(tmp_path):
+    for cell in (
+        about("a", accuracy=0.5),
+        about("b", "failed"),
+        about("c", accuracy=0.7, loss=2),
+        about("d", loss=0.4),
+    ):
+        cells.write_cell(tmp_path / cell["cell"], cell, TRAINED)
+    board = cells.leaderboard(tmp_path, ["a", "b", "c", "d", "not there"])
+    assert board["cell"].tolist() == ["c", "d", "a", "b"]
+    assert board["reason"].tolist() == ["", "", "", "no memory"]
+
+
+def test_best_is_a_copy_and_what_left_the_grid_is_removed(tmp_path):
+    for name in ("a", "b"):
+        cells.write_cell(tmp_path / name, about(name), TRAINED)
+    cells.write_best(tmp_path, "b")
+    assert cells.drop_other_cells(tmp_path, ["b"]) == ["a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "best"]
+    assert cells.read_cell(tmp_path / "best")["cell"] == "b"
+    assert cells.drop_other_cells(tmp_path / "nowhere", []) == []

@@ -1,0 +1,111 @@
+"""The dataset layout: what is written is read back; what is cut off is told."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_tasks import dataset
+from fer_tasks.dataset import IncompleteDataset, read_dataset, shards, write_dataset
+
+NONE = pd.DataFrame(columns=["image_id", "reason", "detail"])
+IDS = st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), unique=True)
+
+
+def rows(root, *ids: str) -> pd.DataFrame:
+    files = [dataset.write_image(root, i, b"pixels") for i in ids]
+    return pd.DataFrame({"image_id": ids, "pixels": ids, "file": files, "label": "happy"})
+
+
+def test_ids_that_look_like_numbers_stay_text(tmp_path):
+    root = tmp_path / "raw"
+    ids = ["12e4567890123456", "0012345678901234", "1234567890123456"]
+    write_dataset(root, rows(root, *ids), NONE, {}, {})
+    assert sorted(read_dataset(root).manifest["image_id"]) == sorted(ids)
+
+
+@pytest.mark.parametrize("text", ["NA", "nan", "", "a,b", 'he said "no"', "two\nlines", "한글 ñ", "1.50"])
+def test_text_comes_back_as_it_was(tmp_path, text):
+    root = tmp_path / "faces"
+    dropped = pd.DataFrame({"image_id": ["a"], "reason": ["has_text"], "detail": [text]})
+    write_dataset(root, rows(root, "ab").assign(text=text), dropped, {}, {})
+    read = read_dataset(root)
+    assert read.manifest["text"].tolist() == [text] and read.rejected["detail"].tolist() == [text]
+
+
+def test_without_its_last_file_a_dataset_is_incomplete(tmp_path):
+    root = tmp_path / "faces"
+    write_dataset(root, rows(root, "ab"), NONE, {}, {})
+    (root / "dataset.json").unlink()
+    with pytest.raises(IncompleteDataset, match="dvc repro crop_faces"):
+        read_dataset(root)
+
+
+def test_a_missing_image_is_found_out_before_the_dataset_is_declared_done(tmp_path):
+    root = tmp_path / "faces"
+    table = rows(root, "ab", "cd")
+    (root / table["file"][1]).unlink()
+    with pytest.raises(FileNotFoundError, match="1 images"):
+        write_dataset(root, table, NONE, {}, {})
+    assert not (root / "dataset.json").exists()
+
+
+def test_the_same_content_gives_the_same_files_in_any_order(tmp_path):
+    one, two = tmp_path / "a" / "raw", tmp_path / "b" / "raw"
+    dropped = pd.DataFrame({"image_id": ["y", "x"], "reason": "r", "detail": "d"})
+    write_dataset(one, rows(one, "ab", "cd"), dropped, {}, {})
+    write_dataset(two, rows(two, "cd", "ab"), dropped[::-1], {}, {})
+    for name in ("manifest.csv", "rejected.csv", "dataset.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_what_dataset_json_says(tmp_path):
+    root = tmp_path / "textfree"
+    dropped = pd.DataFrame({"image_id": list("xyz"), "reason": ["b", "a", "b"], "detail": ""})
+    info = write_dataset(root, rows(root, "ab"), dropped, {"data/faces": "f"}, {"side": 3})
+    assert info == json.loads((root / "dataset.json").read_text())
+    assert (info["stage"], info["kept"], info["rejected"]) == ("drop_text", 1, {"a": 1, "b": 2})
+    again = write_dataset(root, rows(root, "ab"), dropped, {"data/faces": "f"}, {"side": 4})
+    assert again["fingerprint"] != info["fingerprint"]
+
+
+def test_an_empty_dataset_can_be_read(tmp_path):
+    root = tmp_path / "raw"
+    write_dataset(root, pd.DataFrame(columns=["image_id", "file"]), NONE, {}, {})
+    assert read_dataset(root).manifest.empty and read_dataset(root).rejected.empty
+
+
+def test_an_array_is_written_block_by_block(tmp_path):
+    blocks = [np.full((2, 3), 7, np.uint8), np.full((1, 3), 9, np.uint8)]
+    one = dataset.write_array(tmp_path / "X.npy", 3, blocks)
+    assert dataset.read_array(tmp_path / "X.npy").tolist() == [[7] * 3, [7] * 3, [9] * 3]
+    assert one == dataset.write_array(tmp_path / "Y.npy", 3, [np.concatenate(blocks)])
+    with pytest.raises(ValueError, match="3 rows came for 4"):
+        dataset.write_array(tmp_path / "X.npy", 4, blocks)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    dataset.write_text(tmp_path / "a.csv", "old")
+    monkeypatch.setattr(dataset.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        dataset.write_text(tmp_path / "a.csv", "new")
+    assert (tmp_path / "a.csv").read_text() == "old"
+
+
+@given(IDS, st.integers(1, 9))
+def test_every_id_is_in_one_shard_that_it_begins_with(ids, size):
+    cut = shards(ids, size)
+    assert sorted(i for shard in cut.values() for i in shard) == sorted(ids)
+    assert all(i.startswith(name) for name, shard in cut.items() for i in shard)
+    assert all(len(shard) <= size for shard in cut.values())
+
+
+@given(IDS, st.text("0123456789abcdef", min_size=16, max_size=16), st.integers(1, 9))
+def test_one_id_more_changes_one_shard_and_no_other(ids, new, size):
+    before, after = shards(ids, size), shards({*ids, new}, size)
+    changed = [name for name, shard in before.items() if after.get(name) != shard]
+    assert len(changed) <= (new not in ids)
+    assert all(new.startswith(name) for name in changed)

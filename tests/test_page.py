@@ -1,0 +1,101 @@
+"""The report: one page, without a server, whatever its figures."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.page import Best, Picture, Rejection, Report, render_page
+
+PICTURE = Picture(b"png", "what it shows")
+TRAINED = {"model": "m", "recipe": "r", "status": "trained", "reason": "", "epochs": 3, "best_epoch": 2}
+TRAINED |= {"parameters": 1234567, "train_seconds": 61.2, "val_accuracy": 0.5, "val_loss": 1.0}
+TRAINED |= {
+    "test_accuracy": 0.4567,
+    "test_low": 0.4,
+    "test_high": 0.5,
+    "test_loss": 1.2,
+    "test_macro_f1": 0.4,
+}
+
+
+def report(cells: int = 2, failed: str = "", reasons: int = 1, **changes: object) -> Report:
+    board = [{"cell": f"cell-{i}", **TRAINED} for i in range(cells)]
+    if failed:
+        board.append({"cell": "lost", "model": "m", "recipe": "r", "status": "failed", "reason": failed})
+    classes = pd.DataFrame({"expression": EXPRESSIONS, "n": 1, "precision": np.nan, "recall": 1.0, "f1": 0.5})
+    parts = {
+        "source": "photos",
+        "generated": False,
+        "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 1234, 0.15),
+        "leaderboard": pd.DataFrame(board),
+        "per_class": classes,
+        "figures": dict.fromkeys(("confusion", "curves", "contact_sheet", "stages"), PICTURE),
+        "stages": pd.DataFrame({"stage": ["download"], "came_in": [3], "kept": [2], "rejected": [1]}),
+        "rejections": [Rejection("clean", f"reason-{i}", 4, PICTURE, []) for i in range(reasons)],
+        "splits": pd.DataFrame({"train": [3], "test": [1]}, index=["angry"]),
+        "made": {"packages": "keras 3"},
+    }
+    return Report(**{**parts, **changes})
+
+
+class Outline(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.sources = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def outline(html: str) -> Outline:
+    parser = Outline()
+    parser.feed(html)
+    assert parser.open == []
+    return parser
+
+
+@pytest.mark.parametrize(("cells", "reasons"), [(1, 0), (53, 12)])
+def test_a_page_of_any_size_is_whole_and_needs_nothing_from_elsewhere(cells, reasons):
+    page = outline(render_page(report(cells=cells, reasons=reasons)))
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert "script" not in page.tags and page.tags.count("img") == 4 + reasons
+
+
+def test_the_headline_names_its_data_its_interval_and_what_guessing_gives():
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", render_page(report())))
+    assert "45.7 % of 1,234 test pictures named right by cell-0" in text
+    assert "95 % interval 40.0 % to 50.0 %" in text and "most frequent expression: 15.0 %" in text
+    assert "Data: photos" in text and "–" in text
+
+
+def test_only_a_generated_sample_carries_the_warning():
+    warning = "Its figures say nothing about photos of real people"
+    assert warning in " ".join(render_page(report(generated=True)).split())
+    assert warning not in " ".join(render_page(report()).split())
+
+
+def test_a_failed_cell_is_a_row_with_its_reason():
+    assert "failed: out of memory" in render_page(report(failed="out of memory"))
+
+
+def test_texts_are_escaped():
+    nasty = "<script>alert('x')</script> & co"
+    html = render_page(report(failed=nasty, source=nasty, made={nasty: nasty}))
+    assert "<script>" not in html and html.count("&lt;script&gt;") == 4
+    outline(html)
+
+
+def test_a_rejection_without_pictures_is_told_in_words():
+    lost = Rejection("download", "broken_picture", 1, None, ["train/sad/a.jpg: half of it"])
+    assert "<li>train/sad/a.jpg: half of it</li>" in render_page(report(rejections=[lost]))
+    assert "Nothing was rejected" in render_page(report(reasons=0))

@@ -1,0 +1,59 @@
+"""Figures are pictures, whatever comes in."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fer_tasks import plots
+from fer_tasks.labels import EXPRESSIONS
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2],
+        "loss": [2.0, 1.0],
+        "accuracy": [0.2, 0.4],
+        "val_loss": [2.0, 1.5],
+        "val_accuracy": [0.3, 0.2],
+    }
+)
+FACE = np.full((30, 30, 3), 90, np.uint8)
+
+
+def size(png: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(png)).size
+
+
+@pytest.mark.parametrize("cells", [1, 9])
+def test_learning_curves_grow_with_the_cells(cells):
+    width, height = size(plots.learning_curves({f"cell-{i}": HISTORY for i in range(cells)}))
+    assert width > 900 and height > 200 * cells
+
+
+def test_a_confusion_with_an_empty_class():
+    assert size(plots.confusion_matrix(np.diag([5, 0, 1, 2, 3, 4, 9]), EXPRESSIONS))[0] > 500
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 15])
+def test_sheets_of_any_number_of_pictures(n):
+    names = [EXPRESSIONS[i % 7] for i in range(n)]
+    assert size(plots.contact_sheet([FACE] * n, names, names[::-1], [0.5] * n))[0] > 900
+    assert size(plots.montage([FACE[:, : 9 + i] for i in range(n)], ["a <b> & $c$ " * 9] * n))[0] > 900
+
+
+def test_a_right_and_a_wrong_title_differ_in_more_than_words():
+    one = np.asarray(
+        Image.open(io.BytesIO(plots.contact_sheet([FACE], ["sad"], ["sad"], [0.9]))).convert("RGB")
+    )
+    two = np.asarray(
+        Image.open(io.BytesIO(plots.contact_sheet([FACE], ["sad"], ["fear"], [0.9]))).convert("RGB")
+    )
+    blue = [(image[..., 2].astype(int) - image[..., 0]).max() for image in (one, two)]
+    assert blue[0] > 80 > blue[1]
+
+
+def test_stages_without_a_rejected_picture():
+    stages = pd.DataFrame({"stage": ["download"], "kept": [3], "rejected": [0]})
+    assert size(plots.stage_bars(stages))[0] > 900

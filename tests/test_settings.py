@@ -1,0 +1,112 @@
+"""Settings enter once, typed; a mistake is one line that names the file, the key and the mend."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_tasks.features import make_transform
+from fer_tasks.models import check_model
+from fer_tasks.settings import SettingsError, load_grid, load_sample, load_settings
+
+ROOT = Path(__file__).parents[1]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def changed(place: str, value: object) -> str:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    *way, key = place.split(".")
+    section = params
+    for name in way:
+        section = section[name]
+    section[key] = value
+    return yaml.safe_dump(params)
+
+
+def message(path: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    return str(caught.value)
+
+
+def test_the_project_s_own_settings_are_right():
+    settings = load_settings(ROOT / "params.yaml")
+    for steps in settings.make_features.recipes.values():
+        make_transform(steps)
+    load_sample(ROOT / "sources" / "sample.yaml")
+    for file in (ROOT / "grids").glob("*.yaml"):
+        for cell in load_grid(file.stem, ROOT / "grids").cells:
+            assert cell.recipe in settings.make_features.recipes
+            check_model(cell.model, cell.options)
+
+
+@pytest.mark.parametrize("section", PARAMS)
+def test_a_mistyped_key_is_named_with_what_was_meant(tmp_path, section):
+    key = next(iter(PARAMS[section]))
+    text = message(written(tmp_path, changed(f"{section}.{key}x", 1)))
+    assert f"params.yaml: {section}.{key}x: unknown key; did you mean {key!r}?" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("crop_faces.min_score", 1.5, "less than or equal to 1"),
+        ("crop_faces.size", "large", "valid integer"),
+        ("clean.rules.max_roll", -3, "greater than 0"),
+        ("clean.val_share", 1, "less than 1"),
+        ("train.workers", 0, "greater than or equal to 1"),
+        ("drop_text.engine", "tesseract", "'local'"),
+        ("download.source", "", "at least 1 character"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_the_range(tmp_path, place, value, said):
+    text = message(written(tmp_path, changed(place, value)))
+    assert f"params.yaml: {place}: " in text and said in text and repr(value) in text
+
+
+def test_dark_must_be_darker_than_bright(tmp_path):
+    text = message(written(tmp_path, changed("clean.rules.min_brightness", 240)))
+    assert "min_brightness" in text and "max_brightness" in text
+
+
+def test_a_missing_key_a_missing_file_and_what_is_no_yaml(tmp_path):
+    params = dict(PARAMS)
+    del params["clean"]
+    assert "clean: this key is missing" in message(written(tmp_path, yaml.safe_dump(params)))
+    assert "is missing" in message(tmp_path / "none.yaml")
+    assert "no valid YAML" in message(written(tmp_path, "download: [source"))
+    assert "params.yaml" in message(written(tmp_path, ""))
+    assert "params.yaml" in message(written(tmp_path, "- a\n- b\n"))
+
+
+def test_several_mistakes_are_all_told(tmp_path):
+    params = yaml.safe_load(changed("train.workers", 0))
+    params["report"]["exmaples"] = 3
+    assert len(message(written(tmp_path, yaml.safe_dump(params))).splitlines()) == 2
+
+
+def test_settings_do_not_change(tmp_path):
+    settings = load_settings(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.train.workers = 3
+
+
+def test_an_unknown_grid_lists_the_grids():
+    with pytest.raises(SettingsError, match=r"no grid 'smaple'.*sample"):
+        load_grid("smaple", ROOT / "grids")
+
+
+def test_cells_of_one_name_are_refused(tmp_path):
+    cell = {"id": "a", "model": "m", "recipe": "r", "learning_rate": 0.1, "epochs": 1, "batch_size": 1}
+    (tmp_path / "twice.yaml").write_text(yaml.safe_dump({"cells": [cell, cell]}))
+    with pytest.raises(SettingsError, match="must differ.*: a"):
+        load_grid("twice", tmp_path)
+    (tmp_path / "best.yaml").write_text(yaml.safe_dump({"cells": [{**cell, "id": "../best"}]}))
+    with pytest.raises(SettingsError, match=r"cells\.0\.id"):
+        load_grid("best", tmp_path)
