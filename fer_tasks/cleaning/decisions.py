@@ -45,9 +45,9 @@ def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
     unknown = both[both["pixels_now"].isna()]["image_id"].tolist()
     stale = both[both["pixels_now"].notna() & (both["pixels"] != both["pixels_now"])]["image_id"].tolist()
     valid = both[both["pixels"] == both["pixels_now"]].set_index("image_id")
-    reviewer = faces["image_id"].map(valid["reviewer"]).fillna("")
+    reviewer = faces["image_id"].map(valid["reviewer"].to_dict()).fillna("").astype(str)
     relabelled = valid[valid["verdict"] == "relabel"]["label"].map(expression_of)
-    label = faces["image_id"].map(relabelled).fillna(faces["label"])
+    label = faces["image_id"].map(relabelled.to_dict()).fillna(faces["label"]).astype(str)
     dropped = valid[valid["verdict"] == "reject"]
     detail = dropped["note"].where(dropped["note"] != "", "by " + dropped["reviewer"])
     rejected = pd.DataFrame({"image_id": dropped.index, "reason": "rejected_by_person", "detail": detail})

@@ -22,7 +22,7 @@ def assign_splits(
     rank = given.map(SPLITS.index)
     first = rank.groupby(faces["group_id"]).transform("min")
     leaks = rank > first
-    keeper = faces["image_id"].where(~leaks).groupby(faces["group_id"]).transform("first")
+    keeper = faces["image_id"].where(~leaks).groupby(faces["group_id"]).transform("first").astype(str)
     rejected = pd.DataFrame(
         {
             "image_id": faces["image_id"],
