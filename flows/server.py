@@ -17,7 +17,7 @@ from prefect.settings import get_current_settings
 from starlette.routing import Mount
 
 from fer_tasks.errors import UserError
-from flows.stage import mistakes_in_one_line, running_server
+from flows.stage import make_home, mistakes_in_one_line, running_server
 
 LOG = Path(".cache/server.log")
 REPORTS = Path("reports")
@@ -34,6 +34,7 @@ def with_reports() -> FastAPI:
 
 def serve() -> None:
     """Serve until stopped, on the loopback address and port of Prefect's settings (127.0.0.1:4200)."""
+    make_home()
     address = get_current_settings().server.api
     uvicorn.run(with_reports(), host=address.host, port=address.port, log_level="warning")
 

@@ -28,6 +28,7 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
     with mistakes_in_one_line():
         settings = load_settings()
+        make_home()
         url = running_server()
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
         with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
@@ -41,6 +42,11 @@ def mistakes_in_one_line() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+
+
+def make_home() -> None:
+    """Make the folder of Prefect's database, which its server wants to find on a machine that never ran it."""
+    get_current_settings().home.mkdir(parents=True, exist_ok=True)
 
 
 def running_server() -> str | None:
