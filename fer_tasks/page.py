@@ -73,5 +73,5 @@ def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{share:.1%}".replace("%", " %")
 
 
-def _number(value: float, digits: int = 0) -> str:
-    return "–" if pd.isna(value) else f"{value:,.{digits}f}"
+def _number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:,.0f}"

@@ -45,7 +45,7 @@ def mistakes_in_one_line() -> Iterator[None]:
 
 
 def make_home() -> None:
-    """Make the folder of Prefect's database, which its server wants to find on a machine that never ran it."""
+    """Make the folder of Prefect's database: its server needs it, and a new machine has none."""
     get_current_settings().home.mkdir(parents=True, exist_ok=True)
 
 

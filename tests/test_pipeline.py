@@ -73,7 +73,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Path:
-    """A project after its first `dvc repro`, with a server, a cell that fails, and its lock file committed."""
+    """A project after its first `dvc repro`, with a server and a cell that fails, all committed."""
     project = shrink(copy_project(tmp_path_factory.mktemp("built")), BROKEN)
     succeeds(project, "dvc", "repro", **server)
     commit(project)
