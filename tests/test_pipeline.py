@@ -145,7 +145,8 @@ def test_metrics_and_plots_show(built):
 def test_what_one_watches_in_the_ui(built, server):
     def artifacts(key: str) -> list[dict]:
         asked = {"artifacts": {"key": {"any_": [key]}}}
-        return httpx.post(f"{server['PREFECT_API_URL']}/artifacts/filter", json=asked, trust_env=False).json()
+        newest = f"{server['PREFECT_API_URL']}/artifacts/latest/filter"
+        return httpx.post(newest, json=asked, trust_env=False).json()
 
     flows = httpx.post(f"{server['PREFECT_API_URL']}/flows/filter", json={}, trust_env=False).json()
     stages = set(yaml.safe_load((built / "dvc.yaml").read_text())["stages"])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+MIN_CONFIDENCE = 0.6  # of a reading; below it the letters are guesses
 _OF_THREAD = threading.local()
 
 
@@ -31,7 +32,7 @@ def _find(face: np.ndarray, side: int, min_aspect: float, max_height: float) -> 
     boxes = [
         box for box in _detect(image, side) if box[3] >= min_aspect * box[2] and box[2] <= max_height * side
     ]
-    text = " ".join(filter(None, (_recognise(image, box) for box in boxes)))
+    text = " ".join(filter(None, (_recognise(image, box, side) for box in boxes)))
     found = np.array(boxes, float).reshape(-1, 4) / scale
     share = float(found[:, 2] @ found[:, 3]) / (face.shape[0] * face.shape[1])
     return bool(boxes), text, json.dumps(found.round(1).tolist()), round(min(share, 1.0), 4), "local"
@@ -39,26 +40,38 @@ def _find(face: np.ndarray, side: int, min_aspect: float, max_height: float) -> 
 
 def _detect(image: np.ndarray, side: int) -> list[tuple[int, int, int, int]]:
     """Upright boxes (row, column, height, width) of what the detector takes for lines of text."""
-    corners, _ = _engine(side)(image, use_det=True, use_cls=False, use_rec=False)
+    found = _engine(side)(image, use_det=True, use_cls=False, use_rec=False)
+    corners = found[0] if isinstance(found, tuple) else found.boxes
     boxes = []
-    for points in corners or []:
+    for points in [] if corners is None else corners:
         left, top = np.floor(np.min(points, axis=0).clip(0)).astype(int)
         right, bottom = np.ceil(np.max(points, axis=0)).astype(int)
         boxes.append((int(top), int(left), int(bottom - top), int(right - left)))
     return boxes
 
 
-def _recognise(image: np.ndarray, box: tuple[int, int, int, int]) -> str:
+def _recognise(image: np.ndarray, box: tuple[int, int, int, int], side: int) -> str:
     row, column, height, width = box
-    words, _ = _engine(max(image.shape[:2])).text_rec([image[row : row + height, column : column + width]])
-    return words[0][0].strip() if words and words[0][1] >= 0.6 else ""
+    line = image[row : row + height, column : column + width]
+    read = _engine(side)(line, use_det=False, use_cls=False, use_rec=True)
+    text, score = read[0][0] if isinstance(read, tuple) else (read.txts[0], read.scores[0])
+    return text.strip() if score >= MIN_CONFIDENCE else ""
 
 
 def _engine(side: int) -> Any:
     if getattr(_OF_THREAD, "side", None) != side:
-        from rapidocr_onnxruntime import RapidOCR
-
-        options = {"det_limit_side_len": side, "det_limit_type": "max"}
-        _OF_THREAD.engine = RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, **options)
-        _OF_THREAD.side = side
+        _OF_THREAD.engine, _OF_THREAD.side = _build_engine(side), side
     return _OF_THREAD.engine
+
+
+def _build_engine(side: int) -> Any:
+    try:
+        from rapidocr_onnxruntime import RapidOCR
+    except ImportError:  # it refuses Python 3.13; its successor answers with objects instead of tuples
+        from rapidocr import RapidOCR
+
+        threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
+        limit = {"Det.limit_side_len": side, "Det.limit_type": "max", "Global.log_level": "error"}
+        return RapidOCR(params={**threads, **limit})
+    limit = {"det_limit_side_len": side, "det_limit_type": "max"}
+    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, **limit)
