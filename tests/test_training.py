@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import pytest
 
 from fer_tasks.training import fit, isolation
@@ -148,7 +148,5 @@ def test_the_process_ends_with_a_parent_that_is_killed(tmp_path):
     child = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        os.sched_yield()
-    assert not Path(f"/proc/{child}").exists()
+    psutil.wait_procs([psutil.Process(child)] if psutil.pid_exists(child) else [], timeout=30)
+    assert not psutil.pid_exists(child)
