@@ -1,6 +1,8 @@
 """Map a task over shards, and show how far it is: a bar in the terminal, a progress artifact in the UI."""
 
+import io
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,7 +46,8 @@ class Progress(tqdm):
     """A tqdm bar that the Prefect UI shows too, as progress artifact `key` (lower case, digits, dashes)."""
 
     def __init__(self, key: str, total: int):
-        super().__init__(total=total, desc=key, leave=False, mininterval=0.5)
+        shown = None if sys.stderr.isatty() else io.StringIO()  # a bar that moves is litter in a log file
+        super().__init__(total=total, desc=key, leave=False, mininterval=0.5, file=shown)
         self._artifact: UUID = create_progress_artifact(0.0, key=key, description=f"0 of {total}")
 
     def update(self, n: float = 1) -> bool | None:
