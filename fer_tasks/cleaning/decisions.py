@@ -45,11 +45,12 @@ def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
     unknown = both[both["pixels_now"].isna()]["image_id"].tolist()
     stale = both[both["pixels_now"].notna() & (both["pixels"] != both["pixels_now"])]["image_id"].tolist()
     valid = both[both["pixels"] == both["pixels_now"]].set_index("image_id")
-    reviewer = faces["image_id"].map(valid["reviewer"].to_dict()).fillna("").astype(str)
-    relabelled = valid[valid["verdict"] == "relabel"]["label"].map(expression_of)
-    label = faces["image_id"].map(relabelled.to_dict()).fillna(faces["label"]).astype(str)
+    reviewers = valid["reviewer"].to_dict()
+    relabelled = valid[valid["verdict"] == "relabel"]["label"].map(expression_of).to_dict()
+    label = [relabelled.get(i, label) for i, label in zip(faces["image_id"], faces["label"], strict=True)]
     dropped = valid[valid["verdict"] == "reject"]
     detail = dropped["note"].where(dropped["note"] != "", "by " + dropped["reviewer"])
     rejected = pd.DataFrame({"image_id": dropped.index, "reason": "rejected_by_person", "detail": detail})
-    kept = faces.assign(label=label, reviewer=reviewer)[~faces["image_id"].isin(dropped.index)]
+    kept = faces.assign(label=label, reviewer=[reviewers.get(i, "") for i in faces["image_id"]])
+    kept = kept[~faces["image_id"].isin(dropped.index)]
     return Applied(kept, rejected.reset_index(drop=True), stale, unknown)
