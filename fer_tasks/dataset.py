@@ -24,7 +24,17 @@ from fer_tasks.errors import UserError
 # Read as text whatever they look like: an id such as 12e4567890123456 is no number.
 TEXT_COLUMNS = (
     *("image_id", "pixels", "file", "label", "source", "source_split", "parent_id", "landmarks", "text"),
-    *("text_boxes", "engine", "group_id", "split", "reviewer", "reason", "detail"),
+    *(
+        "text_boxes",
+        "engine",
+        "group_id",
+        "split",
+        "reviewer",
+        "reason",
+        "detail",
+        "photo_phash",
+        "face_phash",
+    ),
 )
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 # The stage behind a folder that is not named as its stage.

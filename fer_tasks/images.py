@@ -5,6 +5,7 @@ import io
 import warnings
 from pathlib import Path
 
+import imagehash
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -75,3 +76,9 @@ def pixel_hash(image: np.ndarray) -> str:
     digest = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
     digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()[:16]
+
+
+def perceptual_hash(image: np.ndarray) -> str:
+    """The 256-bit DCT hash (pHash; Zauner 2010) of an (M, N, 3) uint8 image, as 64 hex digits: few bits
+    differ between near-copies (resized, recompressed, brighter)."""
+    return str(imagehash.phash(Image.fromarray(image), hash_size=16))

@@ -2,25 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 
-from fer_tasks import cleaning, images
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, check_decisions
-from fer_tasks.cleaning.duplicates import conflicting_labels, near_copy_groups, perceptual_hashes
+from fer_tasks.cleaning.duplicates import conflicting_labels, near_copy_groups
 from fer_tasks.cleaning.quality import judge
 from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.dataset import copy_images, image_shards, read_dataset, read_text_table, write_dataset
+from fer_tasks.dataset import copy_images, read_dataset, read_text_table, write_dataset
 from fer_tasks.settings import Settings
-from flows.caching import same_inputs_and_code
-from flows.fan_out import map_shards
 from flows.stage import close, made_from, run_stage
-
-
-@task(task_run_name="hash {shard}", cache_policy=same_inputs_and_code(cleaning, images), retries=2)
-def hashes(shard: str, faces: list[tuple[str, str, str]]) -> np.ndarray:
-    return perceptual_hashes([images.read_image(Path(path)) for _, _, path in faces])
 
 
 @flow(name="clean")
@@ -37,7 +28,8 @@ def clean(
     labelled = undecided[~undecided["image_id"].isin(conflicts["image_id"])]
     dropped = pd.concat([decided.rejected, conflicts, judge(labelled, wanted.rules.model_dump())])
     left = decided.faces[~decided.faces["image_id"].isin(dropped["image_id"])].sort_values("image_id")
-    groups = near_copy_groups(left["image_id"].tolist(), _hashes(left, source), wanted.near_copy_distance)
+    looks = [left["face_phash"], left["photo_phash"]]  # a pixel's shift moves a crop, not its whole photo
+    groups = near_copy_groups(left["image_id"].tolist(), looks, wanted.near_copy_distance)
     kept, leaks = assign_splits(left.assign(group_id=groups), wanted.test_share, wanted.val_share)
     copy_images(source, target, kept["file"])
     info = write_dataset(target, kept, pd.concat([dropped, leaks]), made_from(textfree), wanted.model_dump())
@@ -59,11 +51,6 @@ def _decide(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
         if ids:
             said.warning(f"{len(ids)} decisions not applied, {why}: {', '.join(ids[:5])}")
     return decided
-
-
-def _hashes(faces: pd.DataFrame, root: Path) -> np.ndarray:
-    found = map_shards(hashes, image_shards(faces, root))
-    return np.concatenate([np.empty((0, 4), np.uint64), *(block for _, block in found)])
 
 
 def _say_what_is_left(kept: pd.DataFrame) -> None:

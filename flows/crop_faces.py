@@ -20,7 +20,7 @@ from flows.fan_out import map_shards
 from flows.stage import close, made_from, run_stage
 
 SAME = same_inputs_and_code(faces, images)  # a picture's id is made of its bytes: equal ids, equal pixels
-INHERITED = ["label", "source", "source_split", "width", "height"]
+INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 
 
 @task(task_run_name="detect {shard}", cache_policy=SAME, retries=2)
@@ -38,7 +38,8 @@ def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
     transform = face_transform(box, np.array(json.loads(face["landmarks"])), margin, size)
     image = cut_face(images.read_image(Path(face["path"])), transform, size)
-    return images.encode_png(image), {"pixels": images.pixel_hash(image), **light_signals(image)}
+    known = {"pixels": images.pixel_hash(image), "face_phash": images.perceptual_hash(image)}
+    return images.encode_png(image), {**known, **light_signals(image)}
 
 
 @flow(name="crop_faces")

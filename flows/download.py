@@ -17,7 +17,8 @@ from flows.fan_out import map_shards
 from flows.stage import close, run_stage
 
 SAMPLE = Path(".cache/sample")
-COLUMNS = ["image_id", "pixels", "file", "label", "source", "source_split", "width", "height"]
+MEASURED = ["pixels", "photo_phash", "width", "height"]
+COLUMNS = ["image_id", "file", "label", "source", "source_split", *MEASURED]
 
 
 @task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code(sample, faults, portraits))
@@ -34,9 +35,14 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
     try:
         image = images.decode_image(path.read_bytes(), max_pixels, min_side)
     except images.BadImage as bad:
-        return {"pixels": "", "width": 0, "height": 0, "reason": bad.reason, "detail": bad.detail}
-    height, width = image.shape[:2]
-    return {"pixels": images.pixel_hash(image), "width": width, "height": height, "reason": "", "detail": ""}
+        return {"reason": bad.reason, "detail": bad.detail}
+    return {
+        "reason": "",
+        "pixels": images.pixel_hash(image),
+        "photo_phash": images.perceptual_hash(image),
+        "height": image.shape[0],
+        "width": image.shape[1],
+    }
 
 
 @flow(name="download")
@@ -49,7 +55,7 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     )
     once, twice = doubles.set_doubles_aside(pictures)
     measured = once.merge(_inspect_all(once, settings.download), on="image_id")
-    kept = measured[measured["reason"] == ""]
+    kept = measured[measured["reason"] == ""].astype({"width": int, "height": int})
     bad = measured[measured["reason"] != ""]
     rejected = pd.concat([listing.rejected.assign(image_id=""), twice, bad])[[*REJECTED_COLUMNS, "source"]]
     kept = kept.assign(
@@ -76,7 +82,8 @@ def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
     paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
     cut = {name: {i: paths[i] for i in ids} for name, ids in shards(list(paths)).items()}
     found = map_shards(inspect, cut, max_pixels=settings.max_pixels, min_side=settings.min_side)
-    return pd.DataFrame([row for _, rows in found for row in rows])
+    rows = [row for _, rows in found for row in rows]
+    return pd.DataFrame(rows, columns=["image_id", "reason", "detail", *MEASURED])
 
 
 def _copy(known_id: str, path: Path, target: Path) -> str:

@@ -60,6 +60,17 @@ NAMES = tuple(POINTS)
 _CUT = ((140, 20, 4), (140, 20, 3))  # left, top and enlargement of the cuts that the points were measured on
 
 
+def _part(name: str) -> str:
+    kind, side = name.split("_")[0], name[-2:] if name[-2:] in ("_l", "_r") else ""
+    kind = {"lid": "eye", "corner": "eye", "wing": "nose", "lip": "mouth"}.get(kind, kind)
+    return kind if kind in ("nose", "mouth") else kind + side
+
+
+# What differs from face to face differs by part: close points that moved apart would cross and fold the skin.
+PARTS = tuple(dict.fromkeys(map(_part, NAMES)))
+_PART_OF = [PARTS.index(_part(name)) for name in NAMES]
+
+
 class Movement(NamedTuple):
     """How an expression moves the face, in eye distances; down and wider are positive."""
 
@@ -93,7 +104,7 @@ class Look(NamedTuple):
     mix: float  # 0 the astronaut, 1 the admiral
     strength: float  # of the expression
     turn: float  # of the head, eye distances that the nose moves sideways; beyond 0.3 a profile
-    wobble: np.ndarray  # (len(NAMES), 2) px that this face differs from the mix
+    wobble: np.ndarray  # (len(PARTS), 2) px that the parts of this face lie elsewhere than the mix's
 
 
 class Portrait(NamedTuple):
@@ -111,7 +122,7 @@ def draw_face(expression: str, look: Look) -> tuple[np.ndarray, np.ndarray]:
     Raises KeyError for an unknown expression.
     """
     people = _portraits()
-    shape = (1 - look.mix) * people[0].shape + look.mix * people[1].shape + look.wobble
+    shape = (1 - look.mix) * people[0].shape + look.mix * people[1].shape + look.wobble[_PART_OF]
     shape = _turned(_moved(shape, MOVEMENTS[expression], look.strength), look.turn)
     warped = [_warp(person, shape) for person in people]
     face = cv2.addWeighted(warped[0], 1 - look.mix, warped[1], look.mix, 0)
@@ -144,7 +155,7 @@ def _at_rest(shape: np.ndarray) -> np.ndarray:
     middle = (shape[at("mouth_l")] + shape[at("mouth_r")]) / 2
     for name, x, y in (("mouth_l", -0.55, 0.0), ("mouth_r", 0.55, 0.0), ("lip_top", 0, -0.11)):
         shape[at(name)] = middle + np.array([x, y]) * UNIT
-    for name, y in (("lip_inner_upper", -0.01), ("lip_inner_lower", 0.01), ("lip_bottom", 0.14)):
+    for name, y in (("lip_inner_upper", -0.03), ("lip_inner_lower", 0.03), ("lip_bottom", 0.16)):
         shape[at(name)] = middle + np.array([0, y]) * UNIT
     return shape
 
@@ -164,11 +175,11 @@ def _moved(shape: np.ndarray, move: Movement, strength: float) -> np.ndarray:
         shift(f"brow_out_{side}", 0, move.brow_out)
         shift(f"lid_upper_{side}", 0, (1 - move.eyes) * 0.13)
         shift(f"lid_lower_{side}", 0, (move.eyes - 1) * 0.08)
-    shift("lip_top", 0, move.upper_lip - 0.25 * move.opened)
-    shift("lip_inner_upper", 0, move.upper_lip - 0.25 * move.opened)
-    shift("lip_inner_lower", 0, 0.75 * move.opened)
-    shift("lip_bottom", 0, 0.75 * move.opened)
-    shift("chin", 0, 0.7 * move.opened)
+    shift("lip_top", 0, move.upper_lip - 0.12 * move.opened)
+    shift("lip_inner_upper", 0, move.upper_lip - 0.12 * move.opened)
+    shift("lip_inner_lower", 0, 0.88 * move.opened)
+    shift("lip_bottom", 0, 0.88 * move.opened)
+    shift("chin", 0, 0.8 * move.opened)
     return shape
 
 
@@ -184,12 +195,22 @@ def _turned(shape: np.ndarray, turn: float) -> np.ndarray:
 
 def _warp(person: Portrait, shape: np.ndarray) -> np.ndarray:
     to_portrait = RBFInterpolator(
-        np.vstack([shape, _BORDER]), np.vstack([person.points, person.frame]), smoothing=0.5
+        np.vstack([_with_lips(shape), _BORDER]),
+        np.vstack([_with_lips(person.points), person.frame]),
+        smoothing=0.5,
     )
     ticks = np.linspace(0, TILE - 1, 41)
     coarse = to_portrait(np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)).reshape(41, 41, 2)
     fine = cv2.resize(coarse.astype(np.float32), (TILE, TILE), interpolation=cv2.INTER_CUBIC)
     return cv2.remap(person.pixels, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def _with_lips(shape: np.ndarray) -> np.ndarray:
+    """The points and, half-way from the middle of each lip to each corner, where a parabola puts the lip."""
+    corners = shape[[NAMES.index("mouth_l"), NAMES.index("mouth_r")]]
+    middles = shape[[NAMES.index("lip_top"), NAMES.index("lip_bottom")]]
+    between = [middle + (corner - middle) * [0.5, 0.25] for middle in middles for corner in corners]
+    return np.vstack([shape, between])
 
 
 def _open_mouth(face: np.ndarray, shape: np.ndarray, opened: float, expression: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from skimage import data
 
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.faults import IN_PHOTO, Placed
-from fer_tasks.sources.portraits import EYES, NAMES, UNIT, Look, draw_face
+from fer_tasks.sources.portraits import EYES, PARTS, UNIT, Look, draw_face
 
 # Share of the photos of a class with each fault; one of a kind at least in a class of 40.
 FAULTS = {
@@ -56,14 +56,20 @@ def plan(expression: str, train: int, test: int, seed: int) -> list[Photo]:
     photos = []
     for split, n in (("test", test), ("train", train)):
         rng = np.random.default_rng((seed, label, split == "train"))
-        faults = [fault for fault, share in FAULTS.items() for _ in range(_round(share * n, rng))]
+        faults = [
+            fault
+            for k, (fault, share) in enumerate(FAULTS.items())
+            for _ in range(_share(share * n, label + k))
+        ]
         special = list(IN_FILE[expression]) if split == "train" and n > 3 else []
         faults = (special + faults)[: n // 2]
         order = rng.permutation(n)
         planted = dict(zip(order.tolist(), faults, strict=False))
         for i in range(n):
-            path = f"{split}/{expression}/{expression}-{i:04}{'.png' if i % 9 == 4 else '.jpg'}"
-            photos.append(Photo(path, planted.get(i, ""), (seed, label, split == "train", i)))
+            fault = planted.get(i, "")
+            suffix = ".png" if i % 9 == 4 and fault not in IN_FILE[expression] else ".jpg"
+            path = f"{split}/{expression}/{expression}-{i:04}{suffix}"
+            photos.append(Photo(path, fault, (seed, label, split == "train", i)))
     return photos
 
 
@@ -73,7 +79,7 @@ def draw_class(expression: str, train: int, test: int, seed: int) -> dict[str, b
     The same arguments give the same bytes. Raises ValueError for an unknown expression.
     """
     photos = plan(expression, train, test, seed)
-    sound = next((photo for photo in photos if not photo.fault), photos[0])
+    sound = next((photo for photo in photos if not photo.fault and photo.path.endswith(".jpg")), photos[0])
     return {photo.path: _file(photo, expression, sound) for photo in photos}
 
 
@@ -119,7 +125,7 @@ def _photo(expression: str, fault: str, key: tuple[int, ...]) -> np.ndarray:
 def _set_in(
     photo: np.ndarray, expression: str, face: Placed, rng: np.random.Generator, turn: float
 ) -> np.ndarray:
-    look = Look(rng.uniform(0, 1), rng.uniform(0.9, 1.3), turn, rng.normal(0, 1.6, (len(NAMES), 2)))
+    look = Look(rng.uniform(0, 1), rng.uniform(0.9, 1.3), turn, rng.normal(0, 1.6, (len(PARTS), 2)))
     tile, head = draw_face(expression, look)
     middle, (x, y, unit) = EYES.mean(axis=0), face
     place = cv2.getRotationMatrix2D(middle.tolist(), rng.normal(0, 7), unit / UNIT)
@@ -160,6 +166,7 @@ def _encode(image: np.ndarray, suffix: str, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _round(x: float, rng: np.random.Generator) -> int:
-    """Up or down by chance, so that rare faults occur in small classes too."""
-    return int(x + rng.random())
+def _share(x: float, turn: int) -> int:
+    """Up or down by turns of the classes: in all about 7 `x`, so that a small sample has rare faults too."""
+    classes = len(EXPRESSIONS)
+    return int(x + (turn % classes + 0.5) / classes)
