@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,18 @@ from fer_tasks.errors import UserError
 
 # Read as text whatever they look like: an id such as 12e4567890123456 is no number.
 TEXT_COLUMNS = (
-    *("image_id", "pixels", "file", "label", "source", "source_split", "parent_id", "landmarks", "text"),
+    *(
+        "image_id",
+        "pixels",
+        "file",
+        "label",
+        "source",
+        "source_split",
+        "parent_id",
+        "landmarks",
+        "transform",
+        "text",
+    ),
     *(
         "text_boxes",
         "engine",
@@ -39,7 +50,6 @@ TEXT_COLUMNS = (
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 # The stage behind a folder that is not named as its stage.
 MADE_BY = {"raw": "download", "faces": "crop_faces", "textfree": "drop_text"}
-MAX_SHARD = 256  # a task run costs about 5 ms: some hundreds of images make that cost vanish
 
 
 class IncompleteDataset(UserError):
@@ -180,31 +190,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     os.replace(partial, path)
 
 
-def shards(ids: Sequence[str], max_size: int = MAX_SHARD) -> dict[str, list[str]]:
-    """Cut hexadecimal ids into shards named by their first digits: {"a3": [sorted ids from a3 on], …}.
-
-    A shard above `max_size` is cut by one digit more, so one id more changes one shard and no other.
-    """
-    return dict(_cut(sorted(set(ids)), "", max_size))
-
-
-def image_shards(manifest: pd.DataFrame, root: Path) -> dict[str, list[tuple[str, str, str]]]:
-    """The images of a manifest in shards: (image id, pixel hash, path) each, sorted by id.
-
-    The hash says the content, so that a cached result of the shard stands for it.
-    """
+def image_files(manifest: pd.DataFrame, root: Path) -> dict[str, tuple[str, str]]:
+    """The images of a manifest: {image id: (pixel hash, path)}; the hash says the content."""
     paths = f"{root}/" + manifest["file"]
-    rows = zip(manifest["image_id"], manifest["pixels"], paths, strict=True)
-    of_id = {row[0]: row for row in rows}
-    return {name: [of_id[i] for i in ids] for name, ids in shards(list(of_id)).items()}
-
-
-def _cut(ids: list[str], prefix: str, max_size: int) -> Iterator[tuple[str, list[str]]]:
-    if prefix and (len(ids) <= max_size or any(len(i) <= len(prefix) for i in ids)):
-        yield prefix, ids
-        return
-    for digit in sorted({i[len(prefix)] for i in ids}):
-        yield from _cut([i for i in ids if i[len(prefix)] == digit], prefix + digit, max_size)
+    return dict(zip(manifest["image_id"], zip(manifest["pixels"], paths, strict=True), strict=True))
 
 
 def _stage(root: Path) -> str:

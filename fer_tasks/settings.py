@@ -27,6 +27,7 @@ class Download(Section):
 
 
 class CropFaces(Section):
+    mode: Literal["fast", "exact"]
     max_side: int = Field(ge=128)
     min_score: float = Field(ge=0, le=1)
     min_face: int = Field(ge=1)

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, image_id, shards, write_bytes, write_dataset, write_image
+from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dataset, write_image
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Download, Settings, load_sample
 from fer_tasks.sources import doubles, faults, folder, portraits, sample
 from flows.caching import same_inputs_and_code
-from flows.fan_out import map_shards
+from flows.fan_out import map_items
 from flows.stage import close, run_stage
 
 SAMPLE = Path(".cache/sample")
@@ -26,9 +27,9 @@ def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
     return sample.draw_class(expression, train, test, seed)
 
 
-@task(task_run_name="inspect {shard}", cache_policy=same_inputs_and_code(images), retries=2)
-def inspect(shard: str, files: dict[str, str], max_pixels: int, min_side: int) -> list[dict]:
-    return [{"image_id": i, **_measure(Path(path), max_pixels, min_side)} for i, path in files.items()]
+@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+def inspect(shard: dict[str, str], max_pixels: int, min_side: int) -> dict[str, dict]:
+    return {i: _measure(Path(path), max_pixels, min_side) for i, path in shard.items()}
 
 
 def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
@@ -80,9 +81,8 @@ def _as_folder(source: Path) -> Path:
 
 def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
     paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
-    cut = {name: {i: paths[i] for i in ids} for name, ids in shards(list(paths)).items()}
-    found = map_shards(inspect, cut, max_pixels=settings.max_pixels, min_side=settings.min_side)
-    rows = [row for _, rows in found for row in rows]
+    found = map_items(inspect, paths, [images], max_pixels=settings.max_pixels, min_side=settings.min_side)
+    rows = [{"image_id": i, **row} for i, row in found]
     return pd.DataFrame(rows, columns=["image_id", "reason", "detail", *MEASURED])
 
 

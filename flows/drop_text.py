@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pandas as pd
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import images, text
-from fer_tasks.dataset import copy_images, image_shards, read_dataset, write_dataset
+from fer_tasks.dataset import copy_images, image_files, read_dataset, write_dataset
 from fer_tasks.settings import Settings
 from fer_tasks.text.local import find_text
-from flows.caching import same_inputs_and_code
-from flows.fan_out import map_shards
+from flows.fan_out import map_items
 from flows.stage import close, made_from, run_stage
 
 
-@task(task_run_name="read {shard}", cache_policy=same_inputs_and_code(text, images), retries=2)
+@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
 def read(
-    shard: str, faces: list[tuple[str, str, str]], side: int, min_aspect: float, max_height: float
-) -> pd.DataFrame:
-    found = find_text([images.read_image(Path(path)) for _, _, path in faces], side, min_aspect, max_height)
-    return found.assign(image_id=[image_id for image_id, _, _ in faces])
+    shard: dict[str, tuple[str, str]], side: int, min_aspect: float, max_height: float
+) -> dict[str, dict]:
+    faces = [images.read_image(Path(path)) for _, path in shard.values()]
+    rows = find_text(faces, side, min_aspect, max_height).to_dict("records")
+    return dict(zip(shard, rows, strict=True))
 
 
 @flow(name="drop_text")
@@ -28,7 +29,8 @@ def drop_text(
 ) -> None:
     faces, wanted = read_dataset(source), settings.drop_text
     rule = wanted.model_dump(exclude={"engine"})
-    found = pd.concat(rows for _, rows in map_shards(read, image_shards(faces.manifest, source), **rule))
+    found = map_items(read, image_files(faces.manifest, source), [text, images], **rule)
+    found = pd.DataFrame([{"image_id": i, **row} for i, row in found])
     looked_at = faces.manifest.merge(found, on="image_id", validate="one_to_one")
     written_on = looked_at["has_text"]
     kept = looked_at[~written_on].drop(columns="has_text")

@@ -1,45 +1,77 @@
-"""Map a task over shards, and show how far it is: a bar in the terminal, a progress artifact in the UI."""
+"""Map a task over items, a shard at a time: what is known is not computed again, and all is shown on the
+way."""
 
+import hashlib
+import inspect
 import io
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
+from diskcache import Cache
+from loky import get_reusable_executor
 from prefect import Task, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
 from tqdm import tqdm
+
+from flows.caching import code_digest
 
 WORKERS = os.cpu_count() or 1
 AHEAD = 4 * WORKERS  # shards in flight: their results are the memory a stage needs, however many there are
+SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats what was in flight
+RESULTS = Path(".cache/results")
 
 
-def map_shards(task: Task, shards: Mapping[str, Any], **same: Any) -> Iterator[tuple[str, Any]]:
-    """Run `task(name, shard, **same)` for every shard; yields (name, result) in the order of `shards`.
+def map_items(
+    task: Task, items: Mapping[str, Any], code: Sequence[ModuleType], **same: Any
+) -> Iterator[tuple[str, Any]]:
+    """Run `task(shard, **same) -> {item: result}` on shards of `items`; yields (item, result) in their order.
 
-    Shows the progress and logs how many items were computed anew, and how many came from the cache.
+    A result is remembered on disk and reused for an equal item and value, equal other arguments, and
+    unchanged source of `code` and of the task's own module. So a value must say the content (an id, a hash),
+    not only where it lies. Shows the progress, and logs how many were computed anew and how many reused.
     """
     stage = FlowRunContext.get().flow.name
-    total = sum(map(len, shards.values()))
-    flying: deque[tuple[str, PrefectFuture]] = deque()
-    waiting = iter(shards.items())
-    reused = 0
-    with Progress(f"{stage}-{task.name}".replace("_", "-"), total) as progress:
-        while True:
-            while len(flying) < AHEAD and (following := next(waiting, None)):
-                name, shard = following
-                flying.append((name, task.submit(name, shard, **same)))
-            if not flying:
-                break
-            name, future = flying.popleft()
-            yield name, future.result()
-            progress.update(len(shards[name]))
-            reused += len(shards[name]) * (future.state.name == "Cached")
-    get_run_logger().info(f"{task.name}: {total - reused} of {total} computed, {reused} reused")
+    alike = repr((code_digest(*code, inspect.getmodule(task.fn)), sorted(same.items())))
+    keys = {i: hashlib.sha256(f"{alike} {i} {value!r}".encode()).digest() for i, value in items.items()}
+    with Cache(str(RESULTS / stage / task.name), eviction_policy="none", disk_min_file_size=2**20) as known:
+        missing = [i for i in items if keys[i] not in known]
+        with Progress(f"{stage}-{task.name}".replace("_", "-"), len(items)) as progress:
+            progress.update(len(items) - len(missing))
+            for found in _results(task, {i: items[i] for i in missing}, same):
+                with known.transact():
+                    for i, result in found.items():
+                        known[keys[i]] = result
+                progress.update(len(found))
+        reused = len(items) - len(missing)
+        get_run_logger().info(f"{task.name}: {len(missing)} of {len(items)} computed, {reused} reused")
+        yield from ((i, known[keys[i]]) for i in items)
+
+
+def _results(task: Task, items: Mapping[str, Any], same: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    names = list(items)
+    shards = ({i: items[i] for i in names[at : at + SHARD]} for at in range(0, len(names), SHARD))
+    flying: deque = deque()
+    for shard in shards:
+        flying.append(task.submit(shard, **same))
+        if len(flying) == AHEAD:
+            yield flying.popleft().result()
+    while flying:
+        yield flying.popleft().result()
+
+
+def in_process(function: Callable, *arguments: Any) -> Any:
+    """Call a function of fer_tasks in one of this machine's worker processes, as many as it has cores.
+
+    Loky's start without the main module: a worker holds what the function needs, and no Prefect.
+    """
+    return get_reusable_executor(max_workers=WORKERS, timeout=60).submit(function, *arguments).result()
 
 
 class Progress(tqdm):

@@ -6,30 +6,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import features, images
 from fer_tasks.dataset import (
     REJECTED_COLUMNS,
     Dataset,
-    image_shards,
+    image_files,
     read_array,
     read_dataset,
     write_array,
     write_dataset,
 )
 from fer_tasks.settings import Settings
-from flows.caching import same_inputs_and_code
-from flows.fan_out import map_shards
+from flows.fan_out import map_items
 from flows.stage import made_from, run_stage
 
 COLUMNS = ["image_id", "pixels", "label", "split"]
 
 
-@task(task_run_name="{recipe} {shard}", cache_policy=same_inputs_and_code(features, images), retries=2)
-def transform(
-    shard: str, faces: list[tuple[str, str, str]], recipe: str, steps: list[dict[str, Any]]
-) -> np.ndarray:
-    return features.transform_all([images.read_image(Path(path)) for _, _, path in faces], steps)
+@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+def transform(shard: dict[str, tuple[str, str]], steps: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    faces = [images.read_image(Path(path)) for _, path in shard.values()]
+    return dict(zip(shard, features.transform_all(faces, steps), strict=True))
 
 
 @flow(name="make_features")
@@ -45,8 +44,8 @@ def make_features(
 
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:
     table = clean.manifest.sort_values("image_id")
-    found = map_shards(transform, image_shards(table, clean.root), recipe=recipe, steps=steps)
-    digest = write_array(target / "X.npy", len(table), (block for _, block in found))
+    found = map_items(transform, image_files(table, clean.root), [features, images], steps=steps)
+    digest = write_array(target / "X.npy", len(table), (row[None] for _, row in found))
     none = pd.DataFrame(columns=REJECTED_COLUMNS)
     info = write_dataset(target, table[COLUMNS], none, made_from(clean), {"steps": steps, "array": digest})
     shape = read_array(target / "X.npy").shape

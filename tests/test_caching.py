@@ -1,15 +1,18 @@
-"""A task's result is reused for equal arguments and unchanged code, and for nothing else."""
+"""A result is reused for equal arguments and unchanged code, and for nothing else."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
+from flows import fan_out
 from flows.caching import same_inputs_and_code
-from flows.fan_out import map_shards
+from flows.fan_out import map_items
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
@@ -23,51 +26,75 @@ def load(path: Path, code: str) -> ModuleType:
     return module
 
 
-def run(module: ModuleType, shards: dict[str, list[int]], calls: list[str], **same: int) -> dict[str, int]:
-    @task(cache_policy=same_inputs_and_code(module), persist_result=True)
-    def total(shard: str, items: list[int], factor: int) -> int:
-        return module.add(items) * factor
+@task(cache_policy=NO_CACHE, persist_result=False)
+def total(shard: dict[str, list[int]], factor: int) -> dict[str, int]:
+    return {name: MODULE[0].add(items) * factor for name, items in shard.items()}
+
+
+MODULE: list[ModuleType] = []
+
+
+def run(module: ModuleType, items: dict[str, list[int]], **same: int) -> dict[str, int]:
+    MODULE[:] = [module]
 
     @flow(name="adding")
-    def adding() -> dict[str, int]:
-        return {name: result for name, result in map_shards(total, shards, **same)}
+    def adding() -> list[tuple[str, int]]:
+        return list(map_items(total, items, [module], **same))
 
-    before = len(calls)
-    module.CALLS = calls
     results = adding()
-    assert len(calls) >= before
-    return results
+    assert [name for name, _ in results] == list(items)
+    return dict(results)
 
 
-def test_only_what_changed_is_computed_again(tmp_path):
-    code = "def add(items):\n    CALLS.append(items)\n    return sum(items)\n"
-    calls: list = []
-    shards = {"a": [1, 2], "b": [3]}
+def test_only_what_changed_is_computed_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = "CALLS = []\n\ndef add(items):\n    CALLS.append(items)\n    return sum(items)\n"
     module = load(tmp_path / "helper.py", code)
-    assert run(module, shards, calls, factor=10) == {"a": 30, "b": 30}
-    assert sorted(calls) == [[1, 2], [3]]
+    assert run(module, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 30, "b": 30}
+    assert sorted(module.CALLS) == [[1, 2], [3]]
 
-    run(module, shards, calls, factor=10)
-    assert len(calls) == 2, "equal arguments, same code: nothing again"
+    run(module, {"b": [3], "a": [1, 2]}, factor=10)
+    assert len(module.CALLS) == 2, "equal items, same code: nothing again, whatever the order"
 
-    assert run(module, {"a": [1, 2], "b": [3, 4]}, calls, factor=10) == {"a": 30, "b": 70}
-    assert calls[2:] == [[3, 4]], "one shard changed: one again"
+    assert run(module, {"a": [1, 2], "b": [3, 4], "c": [5]}, factor=10) == {"a": 30, "b": 70, "c": 50}
+    assert module.CALLS[2:] == [[3, 4], [5]], "a value changed and one new: these two"
 
-    run(module, shards, calls, factor=11)
-    assert len(calls) == 5, "another setting: all again"
+    run(module, {"a": [1, 2], "b": [3]}, factor=11)
+    assert len(module.CALLS) == 6, "another setting: all again"
 
     changed = load(tmp_path / "helper.py", code.replace("sum(items)", "sum(items) + 1"))
-    assert run(changed, shards, calls, factor=10) == {"a": 40, "b": 40}
-    assert len(calls) == 7, "a changed helper: all again"
+    assert run(changed, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 40, "b": 40}
+    assert len(changed.CALLS) == 2, "a changed helper: all again"
 
 
-def test_results_come_in_the_order_of_the_shards_and_all_of_them():
-    @task(persist_result=False)
-    def same(shard: str, items: list[int]) -> list[int]:
-        return items
+def test_what_was_computed_before_a_failure_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = "CALLS = []\n\ndef add(items):\n    CALLS.append(items)\n    return 1 // items[0]\n"
+    module = load(tmp_path / "helper.py", code)
+    items = {f"{i:03}": [1] for i in range(fan_out.SHARD * fan_out.AHEAD * 2)}
+    with pytest.raises(ZeroDivisionError):
+        run(module, {**items, "zero": [0]}, factor=1)
+    module.CALLS.clear()
+    run(module, items, factor=1)
+    assert len(module.CALLS) < len(items), "the shards that had come were kept"
 
-    @flow(name="ordering")
-    def ordering() -> list[tuple[str, list[int]]]:
-        return list(map_shards(same, {f"{i:02}": [i] for i in range(40)}))
 
-    assert ordering() == [(f"{i:02}", [i]) for i in range(40)]
+def test_another_process_computes(tmp_path):
+    assert fan_out.in_process(os.getpid) != os.getpid()
+
+
+def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(tmp_path):
+    module = load(
+        tmp_path / "helper.py", "CALLS = []\n\ndef twice(x):\n    CALLS.append(x)\n    return 2 * x\n"
+    )
+
+    @task(cache_policy=same_inputs_and_code(module), persist_result=True)
+    def double(x: int) -> int:
+        return module.twice(x)
+
+    @flow(name="doubling")
+    def doubling(x: int) -> int:
+        return double(x)
+
+    assert [doubling(3), doubling(3), doubling(4)] == [6, 6, 8]
+    assert module.CALLS == [3, 4]

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_tasks import dataset
-from fer_tasks.dataset import IncompleteDataset, read_dataset, shards, write_dataset
+from fer_tasks.dataset import IncompleteDataset, read_dataset, write_dataset
 
 NONE = pd.DataFrame(columns=["image_id", "reason", "detail"])
 IDS = st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), unique=True)
@@ -93,19 +92,3 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         dataset.write_text(tmp_path / "a.csv", "new")
     assert (tmp_path / "a.csv").read_text() == "old"
-
-
-@given(IDS, st.integers(1, 9))
-def test_every_id_is_in_one_shard_that_it_begins_with(ids, size):
-    cut = shards(ids, size)
-    assert sorted(i for shard in cut.values() for i in shard) == sorted(ids)
-    assert all(i.startswith(name) for name, shard in cut.items() for i in shard)
-    assert all(len(shard) <= size for shard in cut.values())
-
-
-@given(IDS, st.text("0123456789abcdef", min_size=16, max_size=16), st.integers(1, 9))
-def test_one_id_more_changes_one_shard_and_no_other(ids, new, size):
-    before, after = shards(ids, size), shards({*ids, new}, size)
-    changed = [name for name, shard in before.items() if after.get(name) != shard]
-    assert len(changed) <= (new not in ids)
-    assert all(new.startswith(name) for name in changed)

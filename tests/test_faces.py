@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage import data
 
 from fer_tasks.faces.choose import choose_face, main_face
-from fer_tasks.faces.crop import cut_face, face_transform
+from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, detect_faces
 from fer_tasks.faces.signals import light_signals, pose_signals, roll, scene_signals
 
@@ -31,9 +31,10 @@ def turned(points: np.ndarray, degrees: float) -> np.ndarray:
     return (points - 50) @ turn.T + 50
 
 
-def test_the_astronaut_is_found():
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_the_astronaut_is_found(mode):
     photo = data.astronaut()
-    found = detect_faces([photo, np.zeros((40, 40, 3), np.uint8)], max_side=640)
+    found = list(detect_faces([photo, np.zeros((40, 40, 3), np.uint8)], max_side=640, mode=mode))
     assert [len(each.scores) for each in found] == [1, 0]
     row, column, height, width = found[0].boxes[0]
     assert 50 < row < 110 and 150 < column < 210 and 90 < height < 170 and 60 < width < 130
@@ -44,19 +45,18 @@ def test_the_astronaut_is_found():
 
 def test_a_large_photo_is_shrunk_and_its_boxes_are_not():
     photo = data.astronaut()
-    small = detect_faces([photo], max_side=640)[0]
-    large = detect_faces([cv2.resize(photo, None, fx=4, fy=4)], max_side=512)[0]
+    small, large = detect_faces([photo, cv2.resize(photo, None, fx=4, fy=4)], max_side=512)
     assert np.abs(large.boxes[0] / 4 - small.boxes[0]).max() < 6
 
 
 @pytest.mark.parametrize("side", [1, 11, 23, 24, 30])
 def test_tiny_pictures_have_no_face_and_break_nothing(side):
-    assert len(detect_faces([np.full((side, side, 3), 90, np.uint8)], max_side=640)[0].scores) == 0
+    assert [len(f.scores) for f in detect_faces([np.full((side, side, 3), 90, np.uint8)], 640)] == [0]
 
 
 def test_a_grey_picture_is_a_bad_call():
     with pytest.raises(ValueError, match="RGB"):
-        detect_faces([np.zeros((50, 50), np.uint8)], max_side=640)
+        list(detect_faces([np.zeros((50, 50), np.uint8)], max_side=640))
 
 
 def test_the_largest_face_is_chosen_unless_it_is_in_a_corner():
@@ -95,15 +95,26 @@ def test_the_eyes_lie_level_in_the_crop(degrees):
 def test_the_crop_shows_the_box_with_its_margin():
     photo = np.zeros((100, 100, 3), np.uint8)
     photo[20:80, 20:80] = 200
-    crop = cut_face(photo, face_transform(np.array([20, 20, 60, 60.0]), LEVEL, 0.5, 90), 90)
+    crop = cut_face(photo, face_transform(np.array([20, 20, 60, 60.0]), LEVEL, 0.5, 90), (100, 100), 90)
     assert crop.shape == (90, 90, 3)
     assert crop[45, 45].tolist() == [200, 200, 200] and crop[5, 45].tolist() == [0, 0, 0]
     assert (crop[:, :, 0] > 100).sum() == pytest.approx(60 * 60, rel=0.05)
 
 
+def test_a_smaller_copy_of_the_photo_gives_the_same_crop():
+    photo = data.astronaut()
+    transform = face_transform(np.array([60, 170, 130, 100.0]), LEVEL, 0.2, 60)
+    enough = enough_for(transform, *photo.shape[:2])
+    assert 512 * 60 / 156 <= enough < 512
+    small = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
+    whole = cut_face(photo, transform, (512, 512), 60).astype(int)
+    assert np.abs(cut_face(small, transform, (512, 512), 60) - whole).mean() < 4
+    assert enough_for(face_transform(np.array([0, 0, 9, 9.0]), LEVEL, 0.0, 60), 40, 50) == 50
+
+
 def test_beyond_the_border_the_photo_is_mirrored():
     photo = np.full((60, 60, 3), 200, np.uint8)
-    crop = cut_face(photo, face_transform(np.array([0, 0, 60, 60.0]), LEVEL - 20, 1.0, 48), 48)
+    crop = cut_face(photo, face_transform(np.array([0, 0, 60, 60.0]), LEVEL - 20, 1.0, 48), (60, 60), 48)
     assert crop.min() == 200
 
 

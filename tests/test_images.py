@@ -136,3 +136,13 @@ def test_the_pixel_hash_tells_pixels_and_shapes_apart():
         pixel_hash(RAMP[:, :, :1]),
     }
     assert len(hashes) == 4 and pixel_hash(RAMP) == pixel_hash(RAMP.copy(order="F"))
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_enough_needs():
+    photo = Image.fromarray(np.kron(RAMP, np.ones((40, 40, 1), np.uint8)))
+    data = saved(photo, "JPEG", quality=95)
+    whole, small = decode_image(data, 10**8), decode_image(data, 10**8, enough=300)
+    assert whole.shape == (1600, 1200, 3) and small.shape == (400, 300, 3)
+    assert np.abs(whole[2::4, 2::4].astype(int) - small).mean() < 8
+    assert decode_image(data, 10**8, enough=1601).shape == whole.shape
+    assert decode_image(saved(photo, "PNG"), 10**8, enough=300).shape == whole.shape

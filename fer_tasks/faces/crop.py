@@ -1,5 +1,7 @@
 """Cut a face out of its photo with its eyes level."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -20,13 +22,26 @@ def face_transform(box: np.ndarray, landmarks: np.ndarray, margin: float, size: 
     return transform
 
 
-def cut_face(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    """The (size, size, 3) uint8 crop of an (M, N, 3) uint8 photo; beyond its border the photo is mirrored."""
-    scale = float(np.hypot(*transform[:, 0]))
+def enough_for(transform: np.ndarray, height: int, width: int) -> int:
+    """px of the longer side of a (height, width) photo that the crop needs: no more than it has itself."""
+    return math.ceil(max(height, width) * min(1.0, _scale(transform)))
+
+
+def cut_face(image: np.ndarray, transform: np.ndarray, shape: tuple[int, int], size: int) -> np.ndarray:
+    """The (size, size, 3) uint8 crop of an (M, N, 3) uint8 photo; beyond its border the photo is mirrored.
+
+    `shape`: height and width of the photo that `transform` was made for; the image may be a smaller copy of
+    it.
+    """
+    scale = _scale(transform) * shape[1] / image.shape[1]
     if scale < 1:  # the affine warp interpolates between neighbours only: shrink by areas before it
         shrunk = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        transform = transform @ np.diag([image.shape[1] / shrunk[0], image.shape[0] / shrunk[1], 1])
         image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+    transform = transform @ np.diag([shape[1] / image.shape[1], shape[0] / image.shape[0], 1])
     return cv2.warpAffine(
         image, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
+
+
+def _scale(transform: np.ndarray) -> float:
+    return float(np.hypot(*transform[:, 0]))

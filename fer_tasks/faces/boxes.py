@@ -1,0 +1,98 @@
+"""Candidate boxes between MTCNN's networks: rows of (left, top, right, bottom), as the `mtcnn` package has
+them."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from scipy.special import expit, logit
+
+from fer_tasks.faces.pyramid import CELL, STRIDE, Page
+
+Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def proposals(page: Page, found: np.ndarray, threshold: float) -> np.ndarray:
+    """The cells of a page that score above `threshold`, as boxes in their pictures.
+
+    `found`: (5, n, n) float32, what P-Net says of the page. Returns (k, 7) float64: picture, level, box,
+    score.
+    """
+    offsets, logits, least = found[:4], found[4], logit(threshold)
+    cells = [np.empty((0, 7))]
+    for piece, top, left in page:
+        rows, columns = (max(0, -(-(side - 2) // 2) - 4) for side in piece.pixels.shape[:2])
+        here = np.s_[top // STRIDE : top // STRIDE + rows, left // STRIDE : left // STRIDE + columns]
+        row, column = np.nonzero(logits[here] > least)
+        if not len(row):
+            continue
+        corner = np.stack([piece.corner[1] + STRIDE * column, piece.corner[0] + STRIDE * row]) + 1.0
+        reach = np.concatenate(
+            [corner, corner + CELL - 1]
+        )  # the package's cells begin at 1 and are 11 px wide
+        boxes = (reach + offsets[:, *here][:, row, column] * (CELL - 1)) / piece.scale
+        names = np.broadcast_to([[piece.picture], [piece.level]], (2, len(row)))
+        cells.append(np.concatenate([names, boxes, expit(logits[here][None, row, column])]).T)
+    return np.concatenate(cells)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: Overlap) -> np.ndarray:
+    """Which boxes to keep, the best first: those that no box of a higher score overlaps beyond `threshold`.
+
+    Not greedy, as in the package: a box that is itself suppressed still suppresses. `boxes`: (n, 4).
+    """
+    order = np.argsort(scores)[::-1]
+    left, top, right, bottom = boxes[order].astype(np.float32).T
+    wide = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    high = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    common = wide.clip(0) * high.clip(0)
+    areas = (right - left) * (bottom - top)
+    beyond = np.triu(overlap(common, areas[:, None], areas) > threshold, k=1)
+    return order[~beyond.any(axis=0)]
+
+
+def of_union(common: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union, of areas."""
+    return common / (one + other - common)
+
+
+def of_smaller(common: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over the smaller of two areas."""
+    return common / np.minimum(one, other)
+
+
+def square(boxes: np.ndarray) -> np.ndarray:
+    """The squares around the centres of (n, 4) boxes, with their longer side."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    longest = size.max(axis=1, keepdims=True)
+    corner = boxes[:, :2] + size / 2 - longest / 2
+    return np.concatenate([corner, corner + longest], axis=1)
+
+
+def refined(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """(n, 4) boxes moved by offsets in shares of their sides."""
+    return boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
+
+
+def placed(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(n, 10) points, five columns and five rows in shares of (n, 4) boxes' sides -> in px of the picture."""
+    sides = boxes[:, 2:] - boxes[:, :2] + 1
+    return points * sides.repeat(5, axis=1) + boxes[:, :2].repeat(5, axis=1) - 1
+
+
+def crops(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
+    """The (n, size, size, 3) float32 crops of (n, 4) boxes of an (M, N, 3) float32 image, 0 outside of it.
+
+    Sampled as TensorFlow's `crop_and_resize` does: bilinear, the corners of the crop on those of the box.
+    """
+    height, width = image.shape[:2]
+    steps = np.linspace(0, 1, size)
+    columns = (boxes[:, :1] + (boxes[:, 2:3] - boxes[:, :1]) * steps) * ((width - 1) / width)
+    rows = (boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps) * ((height - 1) / height)
+    across = np.repeat(columns.astype(np.float32), size, axis=0)
+    down = np.repeat(rows.astype(np.float32).ravel(), size).reshape(-1, size)
+    found = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    found = found.reshape(len(boxes), size, size, 3)
+    found[(rows < 0) | (rows > height - 1)] = 0
+    found.swapaxes(1, 2)[(columns < 0) | (columns > width - 1)] = 0
+    return found

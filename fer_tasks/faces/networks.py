@@ -1,0 +1,115 @@
+"""MTCNN's three networks with the `mtcnn` package's weights, compiled by OpenVINO for fixed shapes and one
+thread.
+
+Zhang et al. 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks". The
+package's own networks need TensorFlow and 1 GB; these need 0.1 GB and no call costs more than its arithmetic.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+
+PAGE = (
+    640  # px; the side of the squares that P-Net looks at: larger ones gain nothing, smaller ones fill worse
+)
+REFINE_BATCH = 64
+OUTPUT_BATCH = 16
+Network = Callable[..., np.ndarray]
+
+
+class Networks(NamedTuple):
+    """Each maps float32 arrays, pixels in -1..1, to one float32 array; the score's logit is the last of the
+    values that it gives for a place or a crop, after four offsets of the box and ten of the landmarks. The
+    array is the network's own: the next call overwrites it."""
+
+    propose: Network  # page (1, PAGE, PAGE, 3), mask (1, 1, PAGE - 2, PAGE - 2) -> (1, 5, n, n)
+    refine: Network  # crops (REFINE_BATCH, 24, 24, 3) -> (REFINE_BATCH, 5)
+    output: Network  # crops (OUTPUT_BATCH, 48, 48, 3) -> (OUTPUT_BATCH, 15)
+
+
+def compile_networks() -> Networks:
+    """Build and compile the networks: half a second."""
+    return Networks(_compile(_propose()), _compile(_refine()), _compile(_output()))
+
+
+def _compile(model: openvino.Model) -> Network:
+    one_thread = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(model, "CPU", one_thread).create_infer_request()
+
+    def run(*inputs: np.ndarray) -> np.ndarray:
+        return request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)[0]
+
+    return run
+
+
+def _propose() -> openvino.Model:
+    page, weights = ops.parameter([1, PAGE, PAGE, 3], np.float32), _weights("pnet")
+    # Where a picture of odd size ends, pooling must not see its neighbour on the page: the mask is low there.
+    mask = ops.parameter([1, 1, PAGE - 2, PAGE - 2], np.float32)
+    x = _convolution(ops.transpose(page, [0, 3, 1, 2]), weights[0:3])
+    x = _pool(ops.add(x, mask), 2)
+    x = _convolution(_convolution(x, weights[3:6]), weights[6:9])
+    return openvino.Model([_convolution(x, _heads(weights[9:]))], [page, mask])
+
+
+def _refine() -> openvino.Model:
+    crops, weights = ops.parameter([REFINE_BATCH, 24, 24, 3], np.float32), _weights("rnet")
+    x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
+    x = _pool(_convolution(x, weights[3:6]), 3, "valid")
+    x = _dense(_flat(_convolution(x, weights[6:9])), weights[9:12])
+    return openvino.Model([_dense(x, _heads(weights[12:]))], [crops])
+
+
+def _output() -> openvino.Model:
+    crops, weights = ops.parameter([OUTPUT_BATCH, 48, 48, 3], np.float32), _weights("onet")
+    x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
+    x = _pool(_convolution(x, weights[3:6]), 3, "valid")
+    x = _pool(_convolution(x, weights[6:9]), 2)
+    x = _dense(_flat(_convolution(x, weights[9:12])), weights[12:15])
+    return openvino.Model([_dense(x, _heads(weights[15:]))], [crops])
+
+
+def _weights(name: str) -> list[np.ndarray]:
+    package = importlib.util.find_spec("mtcnn")  # found, not imported: that would import TensorFlow
+    return joblib.load(Path(package.submodule_search_locations[0]) / "assets" / "weights" / f"{name}.lz4")
+
+
+def _heads(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Kernel and bias of all heads as one; of the last, a softmax of two classes, the difference is the
+    logit."""
+    kernels, biases = list(weights[0::2]), list(weights[1::2])
+    for each in (kernels, biases):
+        each[-1] = each[-1][..., 1:] - each[-1][..., :1]
+    return [np.concatenate(kernels, axis=-1), np.concatenate(biases, axis=-1)]
+
+
+def _convolution(x: Any, weights: list[np.ndarray]) -> Any:
+    kernel, bias, *slope = weights
+    kernel = ops.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
+    x = ops.convolution(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+    return _prelu(ops.add(x, ops.constant(bias.reshape(1, -1, 1, 1))), slope)
+
+
+def _dense(x: Any, weights: list[np.ndarray]) -> Any:
+    kernel, bias, *slope = weights
+    x = ops.matmul(x, ops.constant(kernel), False, False)
+    return _prelu(ops.add(x, ops.constant(bias.reshape(1, -1))), slope)
+
+
+def _prelu(x: Any, slope: list[np.ndarray]) -> Any:
+    return ops.prelu(x, ops.constant(slope[0].ravel())) if slope else x
+
+
+def _pool(x: Any, side: int, border: str = "same_upper") -> Any:
+    return ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [side, side], "floor", border).output(0)
+
+
+def _flat(x: Any) -> Any:
+    """In the package's order: columns, rows, channels."""
+    return ops.reshape(ops.transpose(x, [0, 3, 2, 1]), [0, -1], True)

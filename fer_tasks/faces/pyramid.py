@@ -1,0 +1,109 @@
+"""A picture at several sizes, and the pieces of many pictures side by side on pages of one fixed shape."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fer_tasks.faces.networks import PAGE
+
+CELL = 12  # px; what P-Net looks at for one score
+STRIDE = 2  # px between the places of two scores
+CELLS = (PAGE - CELL) // STRIDE + 1  # scores along a page
+STEP = 0.709  # of one level to the next, as in the package
+NEVER = -1e9
+
+
+class Piece(NamedTuple):
+    """A level of a picture, or where that is larger than a page a tile of it."""
+
+    picture: int
+    level: int
+    scale: float  # of the level to the picture
+    corner: tuple[int, int]  # row, column of the piece in its level, even
+    pixels: np.ndarray  # (M, N, 3) float32, at most PAGE each
+
+
+Page = list[tuple[Piece, int, int]]  # pieces side by side, each with its row and column on the page, even
+
+
+def pieces(picture: int, image: np.ndarray, min_face: int, chained: bool) -> Iterator[Piece]:
+    """The levels of an (M, N, 3) float32 image on which faces from `min_face` px on are found, cut to pages.
+
+    `chained`: make each level of the one before, which is faster, and not of the image as the package does.
+    """
+    height, width = image.shape[:2]
+    sums = None if chained else _sums(image)
+    level = image
+    for number, scale in enumerate(scales(min(height, width), min_face)):
+        size = (int(width * scale), int(height * scale))
+        source = level if sums is None else _rows(image, sums, size[1])
+        level = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
+        for row in range(0, max(size[1] - CELL + STRIDE, STRIDE), CELLS * STRIDE):
+            for column in range(0, max(size[0] - CELL + STRIDE, STRIDE), CELLS * STRIDE):
+                tile = level[row : row + PAGE, column : column + PAGE]
+                yield Piece(picture, number, float(scale), (row, column), tile)
+
+
+def _sums(image: np.ndarray) -> np.ndarray:
+    """(M + 1, N, 3) float32: row i is the sum of the first i rows. A loop: `cumsum` takes six times as
+    long."""
+    sums = np.concatenate([np.zeros_like(image[:1]), image])
+    for before, row in zip(sums, sums[1:], strict=False):
+        row += before
+    return sums
+
+
+def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
+    """An image shrunk to `rows` rows by their means (as OpenCV's INTER_AREA does), from the sums of its first
+    rows: the cost of a small level is small, however large the image."""
+    ends = np.arange(rows + 1) * (len(image) / rows)
+    whole = np.minimum(ends.astype(int), len(image) - 1)
+    upto = image[whole] * (ends - whole).astype(np.float32)[:, None, None]
+    upto += sums[whole]
+    return (upto[1:] - upto[:-1]) * np.float32(rows / len(image))
+
+
+def scales(side: int, min_face: int) -> np.ndarray:
+    """The scales of the levels for a picture whose shorter side has `side` px; the last has one of 12 or
+    more."""
+    levels = round(
+        -np.log(side / CELL) / np.log(STEP) - 1
+    )  # the package's count, made for faces from 20 px on
+    found = CELL / min_face * STEP ** np.arange(max(levels, 0))
+    return found[(side * found).astype(int) >= CELL]
+
+
+def pack(found: Iterable[Piece]) -> list[Page]:
+    """Lay pieces on as few pages as first-fit on shelves of falling height needs."""
+    pages: list[Page] = []
+    bottoms: list[int] = []  # of each page's shelves
+    shelves: list[list[int]] = []  # page, top, height, where it is free
+    for piece in sorted(found, key=lambda piece: piece.pixels.shape[0], reverse=True):
+        height, width = (side + side % STRIDE for side in piece.pixels.shape[:2])
+        shelf = next((s for s in shelves if s[2] >= height and s[3] + width <= PAGE), None)
+        if shelf is None:
+            page = next((i for i, bottom in enumerate(bottoms) if bottom + height <= PAGE), len(pages))
+            if page == len(pages):
+                pages.append([])
+                bottoms.append(0)
+            shelf = [page, bottoms[page], height, 0]
+            bottoms[page] += height
+            shelves.append(shelf)
+        pages[shelf[0]].append((piece, shelf[1], shelf[3]))
+        shelf[3] += width
+    return pages
+
+
+def draw(page: Page, pixels: np.ndarray, mask: np.ndarray) -> None:
+    """Draw a page into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2) float32: 0, and
+    NEVER where pieces of odd size end. What lies between the pieces is left as it is: nobody looks at it."""
+    mask.fill(0)
+    for piece, top, left in page:
+        height, width = piece.pixels.shape[:2]
+        pixels[top : top + height, left : left + width] = piece.pixels
+        if height % STRIDE:
+            mask[top + height - 2, left : left + width] = NEVER
+        if width % STRIDE:
+            mask[top : top + height, left + width - 2] = NEVER
