@@ -40,10 +40,11 @@ def same(one: Faces, other: Faces) -> bool:
     return all(a.shape == b.shape and np.allclose(a, b, atol=1e-3) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("mode", ["exact", "fast"])
-def test_photos_do_not_disturb_each_other(mode):
+@pytest.mark.parametrize(("mode", "found"), [("exact", [2, 3, 1]), ("fast", [2, 2, 1])])
+def test_photos_do_not_disturb_each_other(mode, found):
+    """`fast` leaves out the second photo's small face."""
     together = list(detect_faces(PHOTOS, 4000, mode))
-    assert [len(faces.scores) for faces in together[:3]] == [2, 3, 1] and not len(together[4].scores)
+    assert [len(faces.scores) for faces in together[:3]] == found and not len(together[4].scores)
     for photo, faces in zip(PHOTOS, together, strict=True):
         assert same(next(iter(detect_faces([photo], 4000, mode))), faces)
 
@@ -64,7 +65,8 @@ def test_the_answers_are_those_of_the_package():
     exact = agreement(reference, list(detect_faces(PHOTOS, 4000, "exact")))
     assert exact["same_count"] == exact["matched_boxes"] == exact["same_main_face"] == 1
     assert exact["landmarks_px"] <= 1
-    assert agreement(reference, list(detect_faces(PHOTOS, 4000, "fast")))["same_main_face"] == 1
+    fast = agreement(reference, list(detect_faces(PHOTOS, 4000, "fast")))
+    assert fast["same_main_face"] == 1 and fast["landmarks_px"] <= 1
 
 
 def test_files_that_are_read_smaller_have_boxes_of_the_whole_photo():
@@ -76,14 +78,11 @@ def test_files_that_are_read_smaller_have_boxes_of_the_whole_photo():
     assert np.abs(one.boxes - other.boxes).max() < 12 and np.abs(one.landmarks - other.landmarks).max() < 8
 
 
-@given(st.lists(st.tuples(SIDES, SIDES), max_size=8), st.sampled_from([20, 40]), st.booleans())
+@given(st.lists(st.tuples(SIDES, SIDES), max_size=8), st.sampled_from([20, 40]))
 @settings(deadline=None)
-def test_pieces_lie_on_pages_without_touching(sizes, min_face, chained):
-    found = [
-        p
-        for i, (h, w) in enumerate(sizes)
-        for p in pieces(i, np.zeros((h, w, 3), np.float32), min_face, chained)
-    ]
+def test_pieces_lie_on_pages_without_touching(sizes, smallest):
+    images = [np.zeros((*size, 3), np.float32) for size in sizes]
+    found = [piece for i, image in enumerate(images) for piece in pieces(i, image, smallest)]
     pages = pack(found)
     assert sum(len(page) for page in pages) == len(found)
     for page in pages:
@@ -101,7 +100,7 @@ def test_levels_are_those_of_the_package(side):
     found = scales(side, 20)
     assert len(found) == max(0, round(-((np.log(side / 12) / np.log(0.709)) + 1)))
     assert all(int(side * scale) >= CELL for scale in found)
-    assert len(scales(side, 40)) <= len(found)
+    assert set(scales(side, 40)) == {scale for scale in found if scale <= 12 / 40}
 
 
 @given(st.integers(0, 30), st.sampled_from([of_union, of_smaller]), st.floats(0.1, 0.9))

@@ -12,6 +12,7 @@ CELL = 12  # px; what P-Net looks at for one score
 STRIDE = 2  # px between the places of two scores
 CELLS = (PAGE - CELL) // STRIDE + 1  # scores along a page
 STEP = 0.709  # of one level to the next, as in the package
+SMALLEST = 20  # px; the faces that the package looks for
 NEVER = -1e9
 
 
@@ -28,22 +29,26 @@ class Piece(NamedTuple):
 Page = list[tuple[Piece, int, int]]  # pieces side by side, each with its row and column on the page, even
 
 
-def pieces(picture: int, image: np.ndarray, min_face: int, chained: bool) -> Iterator[Piece]:
-    """The levels of an (M, N, 3) float32 image on which faces from `min_face` px on are found, cut to pages.
-
-    `chained`: make each level of the one before, which is faster, and not of the image as the package does.
-    """
+def pieces(picture: int, image: np.ndarray, smallest: float) -> Iterator[Piece]:
+    """The levels of an (M, N, 3) float32 image on which faces from `smallest` px on are found, cut to
+    pages."""
     height, width = image.shape[:2]
-    sums = None if chained else _sums(image)
-    level = image
-    for number, scale in enumerate(scales(min(height, width), min_face)):
+    sums = _sums(image)
+    for number, scale in enumerate(scales(min(height, width), smallest)):
         size = (int(width * scale), int(height * scale))
-        source = level if sums is None else _rows(image, sums, size[1])
-        level = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
+        level = cv2.resize(_rows(image, sums, size[1]), size, interpolation=cv2.INTER_AREA)
         for row in range(0, max(size[1] - CELL + STRIDE, STRIDE), CELLS * STRIDE):
             for column in range(0, max(size[0] - CELL + STRIDE, STRIDE), CELLS * STRIDE):
                 tile = level[row : row + PAGE, column : column + PAGE]
                 yield Piece(picture, number, float(scale), (row, column), tile)
+
+
+def scales(side: int, smallest: float) -> np.ndarray:
+    """The scales of the package's levels for a picture whose shorter side has `side` px, but for those that
+    only show faces below `smallest` px."""
+    levels = round(-np.log(side / CELL) / np.log(STEP) - 1)
+    found = CELL / SMALLEST * STEP ** np.arange(max(levels, 0))
+    return found[found <= CELL / max(smallest, SMALLEST)]
 
 
 def _sums(image: np.ndarray) -> np.ndarray:
@@ -63,16 +68,6 @@ def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
     upto = image[whole] * (ends - whole).astype(np.float32)[:, None, None]
     upto += sums[whole]
     return (upto[1:] - upto[:-1]) * np.float32(rows / len(image))
-
-
-def scales(side: int, min_face: int) -> np.ndarray:
-    """The scales of the levels for a picture whose shorter side has `side` px; the last has one of 12 or
-    more."""
-    levels = round(
-        -np.log(side / CELL) / np.log(STEP) - 1
-    )  # the package's count, made for faces from 20 px on
-    found = CELL / min_face * STEP ** np.arange(max(levels, 0))
-    return found[(side * found).astype(int) >= CELL]
 
 
 def pack(found: Iterable[Piece]) -> list[Page]:
