@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kaggle_server import ZIP, Kaggle, kaggle_server
+
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 _HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
 os.environ |= {
@@ -36,3 +38,11 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).symlink_to(root / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def kaggle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
+    """A Kaggle of the tests' own, with one data set."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with kaggle_server(ZIP) as server:
+        yield server
