@@ -1,6 +1,7 @@
 """What tests share: a Prefect of their own, and a small project to run in."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,3 +47,17 @@ def kaggle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with kaggle_server(ZIP) as server:
         yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB, where mounting one is permitted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    if os.name != "posix" or os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("wants to mount a small disk")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,9 +1,6 @@
 """Kaggle's data sets through the real client, from a server that fails in every way that was met."""
 
 import os
-import pickle
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -11,12 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_tasks.sources.kaggle import About, Service, fetch, handle_of, look_up
-from fer_tasks.sources.replies import KaggleError, TryAgain, wait_asked
+from fer_tasks.sources.replies import KaggleError, TryAgain
 from fer_tasks.sources.transfer import Progress
 from tests import kaggle_server as bad
-from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, kaggle_server, tree, zipped
-
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
 
 
 def get(kaggle: Kaggle, target: Path, progress: Progress = lambda done, total: None) -> None:
@@ -197,6 +192,27 @@ def test_all_was_there_but_the_run_ended(kaggle, tmp_path, length_known):
     assert kaggle.ranges() == ([""] if length_known else ["", f"bytes={len(ZIP)}-"])  # the latter met 416
 
 
+def test_a_part_that_was_damaged_on_disk_is_not_believed(kaggle, tmp_path):
+    kaggle.fail("storage", bad.cut_after(100_000))
+    with pytest.raises(TryAgain):
+        get(kaggle, tmp_path / "3.zip")
+    (tmp_path / "3.zip.part").write_bytes(bytes(CHUNK))
+    with pytest.raises(TryAgain, match="its md5 is not the one"):
+        get(kaggle, tmp_path / "3.zip")
+    assert tree(tmp_path) == {}
+    get(kaggle, tmp_path / "3.zip")
+    assert tree(tmp_path) == {"3.zip": ZIP}
+
+
+@pytest.mark.parametrize("note", [None, "", "{", "[]", '{"size": 1}', "\0"])
+def test_a_part_without_its_note_is_not_used(kaggle, tmp_path, note):
+    (tmp_path / "3.zip.part").write_bytes(ZIP[:1000])
+    if note is not None:
+        (tmp_path / "3.zip.part.json").write_text(note)
+    get(kaggle, tmp_path / "3.zip")
+    assert tree(tmp_path) == {"3.zip": ZIP} and kaggle.ranges() == [""]
+
+
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(0, len(ZIP) - 1))
 def test_any_part_grows_into_the_whole(kaggle, tmp_path_factory, size):
@@ -212,44 +228,7 @@ def test_any_part_grows_into_the_whole(kaggle, tmp_path_factory, size):
     assert kaggle.ranges() == ["", f"bytes={had}-" if had else ""]
 
 
-def test_nobody_listens(tmp_path):
-    with kaggle_server(ZIP) as gone:
-        pass
-    with pytest.raises(TryAgain, match="the connection to 127.0.0.1 failed"):
-        get(gone, tmp_path / "3.zip")
-
-
 @pytest.mark.parametrize("base", ["http://api.kaggle.com", "ftp://127.0.0.1", "api.kaggle.com", ""])
 def test_a_key_is_not_sent_in_the_open(base):
     with pytest.raises(KaggleError, match="must start with https://"):
         Service(base)
-
-
-@pytest.mark.parametrize(
-    ("header", "after"),
-    [
-        ("0", 0),
-        ("90", 90),
-        ("9" * 400, 366 * 86400),
-        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
-        ("Tue, 24 Nov 2026 12:01:00 -0000", 60),
-        (format_datetime(NOW - timedelta(days=9), usegmt=True), 0),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-    ],
-)
-def test_retry_after(header, after):
-    assert wait_asked(header, NOW) == after
-
-
-def test_the_wait_that_was_asked_for_reaches_the_flow(kaggle):
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
-    kaggle.fail("GetDataset", bad.status(429, Retry_After=soon), bad.status(503))
-    with pytest.raises(TryAgain) as caught:
-        look_up(kaggle.service(), TELEMOJI)
-    assert 30 < pickle.loads(pickle.dumps(caught.value)).after_s <= 40
-    with pytest.raises(TryAgain) as caught:
-        look_up(kaggle.service(), TELEMOJI)
-    assert caught.value.after_s is None

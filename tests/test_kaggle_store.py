@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from fer_tasks.sources.archive import ArchiveError, BrokenArchive
+from fer_tasks.sources.disk import DiskError
 from fer_tasks.sources.kaggle import Handle, Store, alone, obtain
 from fer_tasks.sources.replies import KaggleError, TryAgain
 from tests import kaggle_server as bad
-from tests.kaggle_server import FILES, TELEMOJI, ZIP, Kaggle, tree
+from tests.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree
+
+ROOT = Path(__file__).parents[1]
 
 
 def get_all(kaggle: Kaggle, root: Path, **bounds: float) -> Path:
@@ -51,6 +54,48 @@ def test_a_broken_zip_is_fetched_anew_and_a_big_one_is_kept(kaggle, tmp_path):
     assert kaggle.calls().count("storage") == 2
 
 
+def test_a_full_disk_while_downloading(kaggle, small_disk):
+    with pytest.raises(DiskError, match=f"no room in {small_disk}.*: {len(ZIP):,} bytes are needed there"):
+        get_all(kaggle, small_disk)
+    names = {p.name for p in (small_disk / TELEMOJI.owner / TELEMOJI.slug).iterdir()}
+    assert names == {"3.zip.part", "3.zip.part.json", ".lock"}
+    subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)  # room is made
+    assert tree(get_all(kaggle, small_disk)) == FILES
+    assert int(kaggle.ranges()[1].removeprefix("bytes=").rstrip("-")) >= CHUNK
+
+
+def test_a_full_disk_while_unpacking(kaggle, small_disk):
+    subprocess.run(["mount", "-o", "remount,size=400k", small_disk], check=True)
+    with pytest.raises(DiskError, match="no room in .*: 288,000 bytes are needed there"):
+        get_all(kaggle, small_disk)
+    folder = small_disk / TELEMOJI.owner / TELEMOJI.slug
+    assert {p.name for p in folder.iterdir()} == {"3.zip", ".lock"}
+    subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
+    assert tree(get_all(kaggle, small_disk)) == FILES and len(kaggle.ranges()) == 1
+
+
+def test_a_limit_on_a_files_size(kaggle, tmp_path):
+    code = f"""
+import resource
+from pathlib import Path
+from fer_tasks.sources.kaggle import Handle, Service, Store, obtain
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+store = Store(Path({str(tmp_path)!r}), 10**7)
+obtain(Service({kaggle.address!r}), Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total: None)
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stderr.splitlines()[-1].startswith("fer_tasks.sources.disk.DiskError: no room in ")
+    assert not (tmp_path / TELEMOJI.owner / TELEMOJI.slug / "3.zip").exists()
+    assert tree(get_all(kaggle, tmp_path)) == FILES
+    assert kaggle.ranges()[1].startswith("bytes=")
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_message(kaggle, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(DiskError, match="cache.* cannot be written: Not a directory"):
+        get_all(kaggle, tmp_path / "cache")
+
+
 def test_two_runs_at_once_download_once(kaggle, tmp_path):
     code = f"""
 import sys
@@ -62,8 +107,7 @@ print(obtain(service, Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total
 """
     both = threading.Barrier(2)
     kaggle.fail("storage", lambda handler: (both.wait(20), both.wait(20), handler.give()))
-    root = Path(__file__).parents[1]
-    runs = [subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE) for _ in "ab"]
+    runs = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) for _ in "ab"]
     both.wait(20)  # one of the two downloads
     began = time.monotonic()
     with pytest.raises(KaggleError, match="another run has been downloading kreinisalex/telemoji"):
@@ -85,6 +129,6 @@ from fer_tasks.sources.kaggle import Handle, Store, alone
 with alone(Store(Path({str(tmp_path)!r}), 1), Handle("a", "b")):
     os._exit(9)
 """
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 9
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 9
     with alone(Store(tmp_path, 1, wait_s=0), Handle("a", "b")):
         pass
