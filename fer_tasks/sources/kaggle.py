@@ -1,0 +1,210 @@
+"""A data set of Kaggle: which version there is, and that version's files in a cache on disk.
+
+<root>/<owner>/<slug>/
+  .lock             held by the run that downloads
+  <version>.zip     while it comes, with .part and .part.json (transfer.py); gone once unpacked
+  <version>/        the files, whole as soon as the folder is there
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import filelock
+import requests
+
+from fer_tasks.sources.archive import BrokenArchive, unpack
+from fer_tasks.sources.disk import writing_to
+from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
+from fer_tasks.sources.replies import (
+    KaggleError,
+    Patience,
+    host_of,
+    is_page,
+    reaching,
+    refuse_for_now,
+)
+from fer_tasks.sources.transfer import Progress, transfer
+
+BASE = "https://api.kaggle.com"
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# Both become names of folders: no dots, no slashes.
+NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
+
+
+class Handle(NamedTuple):
+    """The name of a data set: `owner/slug`."""
+
+    owner: str
+    slug: str
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.slug}"
+
+
+class About(NamedTuple):
+    """What Kaggle says of a data set's current version."""
+
+    version: int
+    size: int  # bytes, 0 where it does not say
+    licence: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where Kaggle answers, who asks and how long to wait for it. Raises KaggleError for an open address."""
+
+    base: str = BASE
+    key: Key = NOBODY
+    patience: Patience = Patience()
+
+    def __post_init__(self) -> None:
+        where = urlsplit(self.base)
+        if where.scheme != "https" and (where.scheme != "http" or where.hostname not in LOOPBACK):
+            raise KaggleError(f"the address of Kaggle must start with https://, such as {BASE}")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where downloads are kept, and their bounds."""
+
+    root: Path
+    max_bytes: int  # of the unpacked files
+    wait_s: float = 3600  # for another run that downloads the same
+
+
+def handle_of(text: str) -> Handle:
+    """The handle in "owner/slug". Raises KaggleError for anything else."""
+    if not (met := NAMED.fullmatch(text.strip())):
+        raise KaggleError(
+            f"{text!r} names no Kaggle data set; write owner/slug, the end of its address: "
+            "https://www.kaggle.com/datasets/owner/slug"
+        )
+    return Handle(met[1], met[2])
+
+
+def look_up(service: Service, handle: Handle) -> About:
+    """Has the data changed? One small call tells the current version. Raises TryAgain, KaggleError."""
+    reply = _ask(service, handle, "GetDataset")
+    if reply.status_code != 200:
+        raise KaggleError(f"Kaggle answered {reply.status_code} when asked about {handle}")
+    said = _json(service, reply)
+    try:
+        version, size = int(said["currentVersionNumber"]), int(said.get("totalBytes") or 0)
+    except (KeyError, TypeError, ValueError):
+        raise KaggleError(f"Kaggle told no version of {handle}; has its interface changed?") from None
+    return About(version, size, str(said.get("licenseName") or ""), str(said.get("title") or ""))
+
+
+def fetch(service: Service, handle: Handle, version: int, target: Path, progress: Progress) -> None:
+    """One attempt to get a version's zip into `target`, going on where an earlier one was cut.
+
+    `target` must name the version, since the parts beside it are used again, and the caller holds `alone`.
+    `progress(bytes here, bytes in all or 0)` is called for every 64 KiB. The key goes to `service` only,
+    never to the storage that it leads to. Raises TryAgain, KaggleError, DiskError; `target` is then absent.
+    """
+    if target.exists():
+        return
+    reply = _ask(service, handle, "DownloadDataset", datasetVersionNumber=version)
+    link = reply.headers.get("Location", "")
+    if reply.status_code not in (301, 302, 303, 307, 308) or not link:
+        page = " with a web page" if is_page(reply) else ""
+        raise KaggleError(f"Kaggle answered {reply.status_code}{page} in place of a link to {handle}")
+    transfer(urljoin(reply.url, link), target, service.patience, progress)
+
+
+def obtain(service: Service, handle: Handle, version: int, store: Store, progress: Progress) -> Path:
+    """The folder with a version's files; one attempt to get them where they are not there yet.
+
+    The zip is removed once unpacked: it would double the space, and the version's folder says enough.
+    It stays where only the room or `max_bytes` was missing, and goes where it is broken. Older versions
+    are removed when the new one is whole. Raises TryAgain, KaggleError, ArchiveError, DiskError.
+    """
+    folder = store.root / handle.owner / handle.slug
+    files, packed = folder / str(version), folder / f"{version}.zip"
+    with alone(store, handle):
+        if not files.is_dir():
+            fetch(service, handle, version, packed, progress)
+            try:
+                unpack(packed, files, store.max_bytes)
+            except BrokenArchive:
+                packed.unlink()
+                raise
+        with writing_to(folder, 0):
+            packed.unlink(missing_ok=True)
+            _forget_older(folder, version)
+    return files
+
+
+@contextmanager
+def alone(store: Store, handle: Handle) -> Iterator[None]:
+    """One run at a time downloads a data set; the others wait, at most `store.wait_s` seconds.
+
+    The lock is the operating system's: it ends with its process, however that ends. Raises KaggleError.
+    """
+    folder = store.root / handle.owner / handle.slug
+    with writing_to(folder, 0):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=store.wait_s)
+        except filelock.Timeout:
+            raise KaggleError(
+                f"another run has been downloading {handle} for more than {store.wait_s:g} s; "
+                f"wait for it, or end it (it holds {folder / '.lock'})"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _forget_older(folder: Path, version: int) -> None:
+    for path in folder.iterdir():
+        met = re.fullmatch(r"\.?(\d+)(\.zip.*|\.partial|\.old)?", path.name)
+        if not met or int(met[1]) >= version:
+            continue
+        if not path.is_dir():
+            path.unlink()
+            continue
+        old = folder / f".{met[1]}.old"  # a folder that is half removed must not look like a version
+        shutil.rmtree(path.rename(old) if path != old else old)
+
+
+def _ask(service: Service, handle: Handle, call: str, **more: Any) -> requests.Response:
+    url = f"{service.base.rstrip('/')}/v1/datasets.DatasetApiService/{call}"
+    body = {"ownerSlug": handle.owner, "datasetSlug": handle.slug, **more}
+    with reaching(url, service.patience):
+        reply = requests.post(
+            url, json=body, auth=service.key, timeout=service.patience[:2], allow_redirects=False
+        )
+    refuse_for_now(reply, service.patience)
+    if reply.status_code in (401, 403):
+        page = f"https://www.kaggle.com/datasets/{handle}"
+        raise KaggleError(
+            f"Kaggle refuses {handle} to {service.key.origin} ({reply.status_code}): {HOW}; "
+            f"or see at {page} whether there is such a set and agree to its terms"
+        )
+    if reply.status_code == 404:
+        raise KaggleError(f"no such data set, or no access: {handle}")
+    return reply
+
+
+def _json(service: Service, reply: requests.Response) -> dict[str, Any]:
+    try:
+        said = reply.json()
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        what = "a web page" if is_page(reply) else "something that is no JSON"
+        raise KaggleError(
+            f"Kaggle answered with {what}; is a proxy in the way, or its address wrong? "
+            f"It is {host_of(service.base)}"
+        )
+    return said

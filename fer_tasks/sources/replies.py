@@ -1,0 +1,103 @@
+"""What a server's reply, or its silence, means: try again, or something for the user to mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+from fer_tasks.errors import UserError
+
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that say nothing of the request itself
+YEAR_S = 366 * 86400.0
+
+
+class KaggleError(UserError):
+    """Kaggle said no, or something that makes no sense; trying again would not help."""
+
+
+class TryAgain(UserError):
+    """A fault that passes: the same call may well succeed later, and resumes where it was.
+
+    `after_s`: how long the server asked to wait, None where it did not say.
+    """
+
+    def __init__(self, message: str, after_s: float | None = None):
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Patience(NamedTuple):
+    """How long to wait for a server, in seconds."""
+
+    connect_s: float = 10
+    silent_s: float = 60  # between two bytes of a reply
+    asked_s: float = 600  # the longest Retry-After that is worth waiting for
+
+
+def host_of(url: str) -> str:
+    """The part of an address that may be shown: the rest of a signed one opens the file to anybody."""
+    return urlsplit(url).hostname or "?"
+
+
+@contextmanager
+def reaching(url: str, patience: Patience) -> Iterator[None]:
+    """Turn faults of the network into TryAgain or KaggleError.
+
+    Their own texts are left out: they hold the whole address, or the header that could not be sent.
+    """
+    host = host_of(url)
+    try:
+        yield
+    except requests.ConnectTimeout:
+        raise TryAgain(f"no connection to {host} within {patience.connect_s:g} s") from None
+    except requests.Timeout:
+        raise TryAgain(f"{host} stayed silent for {patience.silent_s:g} s") from None
+    except requests.exceptions.SSLError as error:
+        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+            raise TryAgain(f"the encrypted connection to {host} broke") from None
+        mend = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
+        raise KaggleError(f"the certificate of {host} is not trusted; {mend}") from None
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        if "Read timed out" in str(error):  # how requests tells of silence in the middle of a body
+            raise TryAgain(f"{host} stayed silent for {patience.silent_s:g} s") from None
+        raise TryAgain(f"the connection to {host} failed or was cut") from None
+    except requests.RequestException as error:
+        raise KaggleError(f"{host} cannot be asked: {type(error).__name__}") from None
+
+
+def refuse_for_now(reply: requests.Response, patience: Patience) -> None:
+    """Raise TryAgain for a status that passes, with the wait that was asked for.
+
+    Raises KaggleError, saying when to come back, where that is more than `patience` has.
+    """
+    if reply.status_code not in PASSING:
+        return
+    now = datetime.now(UTC)
+    after_s = wait_asked(reply.headers.get("Retry-After", ""), now)
+    said = f"{host_of(reply.url)} answered {reply.status_code}"
+    if after_s is not None and after_s > patience.asked_s:
+        when = now + timedelta(seconds=after_s)
+        raise KaggleError(f"{said}: run again after {when:%Y-%m-%d %H:%M} UTC")
+    raise TryAgain(said if after_s is None else f"{said}: wait {after_s:.0f} s", after_s)
+
+
+def wait_asked(header: str, now: datetime) -> float | None:
+    """Seconds, 0 to a year, that a Retry-After header asks for in seconds or by a date; None if neither."""
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return min(float(header[:12]), YEAR_S)
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return min(max((when - now).total_seconds(), 0.0), YEAR_S)
+
+
+def is_page(reply: requests.Response) -> bool:
+    """Is the reply a page for people, such as a proxy's or a login's?"""
+    return "html" in reply.headers.get("Content-Type", "").lower()
