@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from fer_tasks.errors import UserError
 
@@ -27,7 +27,7 @@ class Download(Section):
 
 
 class CropFaces(Section):
-    mode: Literal["fast", "exact"]
+    mode: Literal["fast", "exact", "whole"]
     max_side: int = Field(ge=128)
     min_score: float = Field(ge=0, le=1)
     min_face: int = Field(ge=1)
@@ -131,6 +131,22 @@ class Sample(Section):
     seed: int
 
 
+class Kaggle(Section):
+    """sources/kaggle.yaml: a data set of Kaggle."""
+
+    kind: Literal["kaggle"]
+    dataset: str = Field(min_length=3)
+    version: int | Literal["newest"]
+    max_bytes: int = Field(ge=1)
+    url: str = Field(min_length=1)
+
+
+class Source(RootModel):
+    """sources/<name>.yaml: one of the kinds of sources, by its key `kind`."""
+
+    root: Sample | Kaggle = Field(discriminator="kind")
+
+
 def load_settings(path: Path = Path("params.yaml")) -> Settings:
     """Read and check params.yaml. Raises SettingsError, naming the file, the key and what would be right."""
     return _load(Settings, path)
@@ -144,9 +160,9 @@ def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
     return _load(Grid, folder / f"{name}.yaml")
 
 
-def load_sample(path: Path) -> Sample:
-    """Read and check the description of a generated sample. Raises SettingsError."""
-    return _load(Sample, path)
+def load_source(path: Path) -> Sample | Kaggle:
+    """Read and check the description of a source. Raises SettingsError."""
+    return _load(Source, path).root
 
 
 def _load(model: type[Section], path: Path) -> Any:

@@ -1,6 +1,7 @@
 """data/raw -> data/faces: MTCNN, one aligned face crop a picture, and what was measured of it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import faces, images
 from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, write_image
-from fer_tasks.faces.choose import main_face
+from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, Mode, detect_files
-from fer_tasks.faces.signals import light_signals
+from fer_tasks.faces.signals import light_signals, roll
 from fer_tasks.settings import CropFaces, Settings
 from flows.fan_out import in_process, map_items
 from flows.stage import close, made_from, run_stage
@@ -36,7 +37,8 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
-    transform = face_transform(box, np.array(json.loads(face["landmarks"])), margin, size)
+    degrees = roll(np.array(json.loads(face["landmarks"]))) if face["landmarks"] else 0.0
+    transform = face_transform(box, degrees, margin, size)
     photo = images.read_image(Path(face["path"]), enough_for(transform, face["height"], face["width"]))
     image = cut_face(photo, transform, (face["height"], face["width"]), size)
     known = {
@@ -62,21 +64,29 @@ def crop_faces(
 def _choose(photos: pd.DataFrame, wanted: CropFaces) -> tuple[dict[str, dict], pd.DataFrame]:
     files = {row.Index: (row.path, row.height, row.width) for row in photos.itertuples()}
     chosen, rejected = {}, []
-    for i, found in map_items(detect, files, CODE, max_side=wanted.max_side, mode=wanted.mode):
-        path, height, width = files[i]
-        face = main_face(found, (height, width), wanted.min_score, wanted.min_face)
+    for i, face in _main_faces(files, wanted):
         if "reason" in face:
             rejected.append({"image_id": i, **face})
         else:
+            path, height, width = files[i]
             chosen[i] = {"path": path, "height": height, "width": width, **face}
     return chosen, pd.DataFrame(rejected, columns=REJECTED_COLUMNS)
+
+
+def _main_faces(files: dict[str, tuple[str, int, int]], wanted: CropFaces) -> Iterator[tuple[str, dict]]:
+    if wanted.mode == "whole":
+        yield from ((i, whole_picture(shape)) for i, (_, *shape) in files.items())
+        return
+    for i, found in map_items(detect, files, CODE, max_side=wanted.max_side, mode=wanted.mode):
+        yield i, main_face(found, files[i][1:], wanted.min_score, wanted.min_face)
 
 
 def _cut_and_write(
     photos: pd.DataFrame, chosen: dict[str, dict], wanted: CropFaces, target: Path
 ) -> pd.DataFrame:
     rows = []
-    for i, (png, measured) in map_items(cut, chosen, CODE, margin=wanted.margin, size=wanted.size):
+    margin = 0.0 if wanted.mode == "whole" else wanted.margin
+    for i, (png, measured) in map_items(cut, chosen, CODE, margin=margin, size=wanted.size):
         face_id = f"{i}-{chosen[i]['rank']}"
         rows.append(
             {"image_id": face_id, "file": write_image(target, face_id, png), "parent_id": i, **measured}
@@ -84,7 +94,11 @@ def _cut_and_write(
     if not rows:
         return pd.DataFrame(columns=["image_id", "file"])
     found = pd.DataFrame.from_dict(chosen, orient="index").drop(columns=["path", "rank", "height", "width"])
-    return pd.DataFrame(rows).join(photos[INHERITED], on="parent_id").join(found, on="parent_id")
+    return (
+        pd.DataFrame(rows)
+        .join(photos[INHERITED + [name for name in photos if name.startswith("votes_")]], on="parent_id")
+        .join(found, on="parent_id")
+    )
 
 
 if __name__ == "__main__":

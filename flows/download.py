@@ -1,6 +1,5 @@
 """A source -> data/raw: every picture with its id, label, split and size."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -8,23 +7,16 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dataset, write_image
+from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_dataset, write_image
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.settings import Download, Settings, load_sample
-from fer_tasks.sources import doubles, faults, folder, portraits, sample
-from flows.caching import same_inputs_and_code
+from fer_tasks.settings import Download, Settings
+from fer_tasks.sources import doubles, fer2013, folder
 from flows.fan_out import map_items
+from flows.source import CACHE, as_folder
 from flows.stage import close, run_stage
 
-SAMPLE = Path(".cache/sample")
 MEASURED = ["pixels", "photo_phash", "width", "height"]
 COLUMNS = ["image_id", "file", "label", "source", "source_split", *MEASURED]
-
-
-@task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code(sample, faults, portraits))
-def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
-    return sample.draw_class(expression, train, test, seed)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=2)
@@ -48,7 +40,8 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
 
 @flow(name="download")
 def download(settings: Settings, target: Path = Path("data/raw")) -> None:
-    listing = folder.list_pictures(_as_folder(Path(settings.download.source)))
+    files, about = as_folder(Path(settings.download.source))
+    listing = _list_pictures(files)
     for warning in listing.warnings:
         get_run_logger().warning(warning)
     pictures = listing.pictures.assign(
@@ -64,19 +57,20 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     )
     contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
     made_from = {settings.download.source: image_id(contents.encode())}
-    info = write_dataset(target, kept[COLUMNS], rejected, made_from, settings.download.model_dump())
+    known = {**settings.download.model_dump(), **about}
+    info = write_dataset(
+        target, kept[[*COLUMNS, *kept.columns.intersection(fer2013.VOTES)]], rejected, made_from, known
+    )
     close(target, len(listing.pictures) + len(listing.rejected), info)
 
 
-def _as_folder(source: Path) -> Path:
-    if source.suffix != ".yaml":
-        return source
-    wanted = load_sample(source)
-    photos = [draw.submit(e, wanted.train_per_class, wanted.test_per_class, wanted.seed) for e in EXPRESSIONS]
-    shutil.rmtree(SAMPLE, ignore_errors=True)
-    for path, data in (item for future in photos for item in future.result().items()):
-        write_bytes(SAMPLE / path, data)
-    return SAMPLE
+def _list_pictures(files: Path) -> folder.Listing:
+    if table := fer2013.pixel_table(files):
+        found = fer2013.list_pictures(table, CACHE / "fer2013")
+        near = sorted(table.parent.glob("*.csv"))
+    else:
+        found, near = folder.list_pictures(files), fer2013.tables(files)
+    return found._replace(pictures=fer2013.add_votes(found.pictures, near))
 
 
 def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:

@@ -77,13 +77,22 @@ def in_process(function: Callable, *arguments: Any) -> Any:
 class Progress(tqdm):
     """A tqdm bar that the Prefect UI shows too, as progress artifact `key` (lower case, digits, dashes)."""
 
-    def __init__(self, key: str, total: int):
+    def __init__(self, key: str, total: int | None = None, unit: str = "it"):
         shown = None if sys.stderr.isatty() else io.StringIO()  # a bar that moves is litter in a log file
-        super().__init__(total=total, desc=key, leave=False, mininterval=0.5, file=shown)
-        self._artifact: UUID = create_progress_artifact(0.0, key=key, description=f"0 of {total}")
+        scaled = {"unit": unit, "unit_scale": unit == "B", "unit_divisor": 1024}
+        super().__init__(total=total, desc=key, leave=False, mininterval=0.5, file=shown, **scaled)
+        self._artifact: UUID = create_progress_artifact(0.0, key=key, description="begins")
 
     def update(self, n: float = 1) -> bool | None:
         shown = super().update(n)
-        text = f"{self.n:g} of {self.total}"
-        update_progress_artifact(self._artifact, 100.0 * self.n / max(self.total, 1), description=text)
+        if shown or self.n == self.total:
+            done, whole = (f"{amount or 0:,.0f}" for amount in (self.n, self.total))
+            text = f"{done} of {whole if self.total else '?'}{' bytes' if self.unit == 'B' else ''}"
+            percent = min(100.0, 100.0 * self.n / max(self.total or 0, 1))
+            update_progress_artifact(self._artifact, percent, description=text)
         return shown
+
+    def reach(self, n: int, total: int) -> None:
+        """Be at `n` of `total`, 0 where nobody knows."""
+        self.total = total or None
+        self.update(n - self.n)

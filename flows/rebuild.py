@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, task
 from fer_tasks.dataset import write_text
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
-from fer_tasks.sources.folder import fingerprint
+from flows.source import fingerprint
 
 BUILT = Path(".cache/rebuild.json")  # {source: the fingerprint it had when the last rebuild ended well}
 
@@ -44,6 +44,9 @@ def rebuild(force: bool = False) -> bool:
     if built == {source: now} and not force:
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
+    # What DVC cannot see has changed where the source is a description of something elsewhere.
+    elsewhere = ["--force"] if source.endswith(".yaml") else []
+    dvc.with_options(name="dvc repro download")("repro", "--single-item", *elsewhere, "download")
     dvc.with_options(name="dvc repro")("repro")
     dvc.with_options(name="dvc push")("push")
     write_text(BUILT, json.dumps({source: now}))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import data
 
-from fer_tasks.faces.choose import choose_face, main_face
+from fer_tasks.faces.choose import choose_face, main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, detect_faces
 from fer_tasks.faces.signals import light_signals, pose_signals, roll, scene_signals
@@ -75,6 +75,13 @@ def test_the_reasons_for_no_main_face():
     assert (small["reason"], small["detail"]) == ("face_too_small", "19 px < 20 px")
 
 
+def test_a_picture_that_is_a_face_is_cut_whole():
+    face, picture = whole_picture((48, 48)), data.astronaut()[:48, :48]
+    box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
+    assert (cut_face(picture, face_transform(box, 0.0, 0.0, 48), (48, 48), 48) == picture).all()
+    assert set(face) == set(main_face(faces((30, 30, 40, 40)), (100, 100), 0.9, 20))
+
+
 def test_the_rank_is_by_area_whatever_is_chosen():
     face = main_face(faces((0, 0, 22, 22), (40, 40, 20, 20)), (100, 100), 0.9, 10)
     assert (face["rank"], face["box_row"], face["n_faces"]) == (1, 40.0, 2)
@@ -85,7 +92,7 @@ def test_the_rank_is_by_area_whatever_is_chosen():
 def test_the_eyes_lie_level_in_the_crop(degrees):
     landmarks = turned(LEVEL, degrees)
     assert roll(landmarks) == pytest.approx(degrees, abs=1e-6)
-    transform = face_transform(np.array([20, 20, 60, 60.0]), landmarks, margin=0.2, size=150)
+    transform = face_transform(np.array([20, 20, 60, 60.0]), degrees, margin=0.2, size=150)
     eyes = [transform @ [column, row, 1] for row, column in landmarks[:2]]
     assert eyes[0][1] == pytest.approx(eyes[1][1], abs=1e-6)
     assert eyes[1][0] - eyes[0][0] == pytest.approx(40 * 150 / 72)
@@ -95,7 +102,7 @@ def test_the_eyes_lie_level_in_the_crop(degrees):
 def test_the_crop_shows_the_box_with_its_margin():
     photo = np.zeros((100, 100, 3), np.uint8)
     photo[20:80, 20:80] = 200
-    crop = cut_face(photo, face_transform(np.array([20, 20, 60, 60.0]), LEVEL, 0.5, 90), (100, 100), 90)
+    crop = cut_face(photo, face_transform(np.array([20, 20, 60, 60.0]), 0.0, 0.5, 90), (100, 100), 90)
     assert crop.shape == (90, 90, 3)
     assert crop[45, 45].tolist() == [200, 200, 200] and crop[5, 45].tolist() == [0, 0, 0]
     assert (crop[:, :, 0] > 100).sum() == pytest.approx(60 * 60, rel=0.05)
@@ -103,18 +110,18 @@ def test_the_crop_shows_the_box_with_its_margin():
 
 def test_a_smaller_copy_of_the_photo_gives_the_same_crop():
     photo = data.astronaut()
-    transform = face_transform(np.array([60, 170, 130, 100.0]), LEVEL, 0.2, 60)
+    transform = face_transform(np.array([60, 170, 130, 100.0]), 0.0, 0.2, 60)
     enough = enough_for(transform, *photo.shape[:2])
     assert 512 * 60 / 156 <= enough < 512
     small = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
     whole = cut_face(photo, transform, (512, 512), 60).astype(int)
     assert np.abs(cut_face(small, transform, (512, 512), 60) - whole).mean() < 4
-    assert enough_for(face_transform(np.array([0, 0, 9, 9.0]), LEVEL, 0.0, 60), 40, 50) == 50
+    assert enough_for(face_transform(np.array([0, 0, 9, 9.0]), 0.0, 0.0, 60), 40, 50) == 50
 
 
 def test_beyond_the_border_the_photo_is_mirrored():
     photo = np.full((60, 60, 3), 200, np.uint8)
-    crop = cut_face(photo, face_transform(np.array([0, 0, 60, 60.0]), LEVEL - 20, 1.0, 48), (60, 60), 48)
+    crop = cut_face(photo, face_transform(np.array([0, 0, 60, 60.0]), 0.0, 1.0, 48), (60, 60), 48)
     assert crop.min() == 200
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from fer_tasks.features import make_transform
 from fer_tasks.models import check_model
-from fer_tasks.settings import SettingsError, load_grid, load_sample, load_settings
+from fer_tasks.settings import SettingsError, load_grid, load_settings, load_source
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -39,7 +39,7 @@ def test_the_project_s_own_settings_are_right():
     settings = load_settings(ROOT / "params.yaml")
     for steps in settings.make_features.recipes.values():
         make_transform(steps)
-    load_sample(ROOT / "sources" / "sample.yaml")
+    load_source(ROOT / "sources" / "sample.yaml")
     for file in (ROOT / "grids").glob("*.yaml"):
         for cell in load_grid(file.stem, ROOT / "grids").cells:
             assert cell.recipe in settings.make_features.recipes

@@ -35,6 +35,13 @@ def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_
     }
 
 
+def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
+    """The columns of `main_face` for a picture that is a face already; nothing is known of its pose."""
+    box = {"box_row": 0.0, "box_col": 0.0, "box_height": float(shape[0]), "box_width": float(shape[1])}
+    pose = dict.fromkeys(("score", "eye_distance", "roll", "yaw"), float("nan"))
+    return {"rank": 0, **box, "landmarks": "", **pose, "n_faces": 1, "second_face": 0.0, "face_share": 1.0}
+
+
 def choose_face(faces: Faces, image_shape: tuple[int, ...]) -> int:
     """The index of the largest face, weighted by how central it is: half as much in a corner.
 

@@ -5,19 +5,18 @@ import math
 import cv2
 import numpy as np
 
-from fer_tasks.faces.signals import roll
 
-
-def face_transform(box: np.ndarray, landmarks: np.ndarray, margin: float, size: int) -> np.ndarray:
+def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) -> np.ndarray:
     """The map from photo to crop: the box's centre to the crop's, the eyes' line level.
 
-    `margin`: added to the box's longer side, as a share of it. `size`: the crop's side in px.
-    Returns (2, 3) float64 for (x, y, 1) columns, as OpenCV takes it; `cv2.invertAffineTransform` undoes it.
+    `degrees`: the angle of that line, `signals.roll`. `margin`: added to the box's longer side, as a share of
+    it. `size`: the crop's side in px. Returns (2, 3) float64 for (x, y, 1) columns, as OpenCV takes it;
+    `cv2.invertAffineTransform` undoes it.
     """
     row, column, height, width = box
     scale = size / (max(height, width) * (1 + margin))
     centre = (float(column + width / 2), float(row + height / 2))
-    transform = cv2.getRotationMatrix2D(centre, roll(landmarks), scale)
+    transform = cv2.getRotationMatrix2D(centre, degrees, scale)
     transform[:, 2] += size / 2 - np.array(centre)
     return transform
 

@@ -15,7 +15,7 @@ from fer_tasks.labels import EXPRESSIONS, expression_of
 
 DEPTH = 3  # class folders are looked for so many levels down
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLITS |= {"val": "val", "valid": "val", "validation": "val"}
+SPLITS |= {"val": "val", "valid": "val", "validation": "val", "publictest": "val", "privatetest": "test"}
 LITTER = {"thumbs.db", "desktop.ini"}
 KNOWN = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
 
@@ -79,7 +79,8 @@ def _rows_of_folder(root: Path) -> Iterator[tuple[str, str, str, str, str, str]]
         where = (path.relative_to(root).as_posix(), str(path))
         near = [name.strip().lower() for name in way]
         classes = [label for label in map(expression_of, near[:DEPTH]) if label]
-        split = next((SPLITS[name] for name in near if name in SPLITS), "")
+        begin = path.name.lower().split("_")[0]  # FER2013's files say it: PrivateTest_10131363.jpg
+        split = next((SPLITS[name] for name in (begin, *near) if name in SPLITS), "")
         if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
             yield *where, "", "", "link_not_followed", f"links to {path.resolve()}"
         elif not os.access(path, os.R_OK):

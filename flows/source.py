@@ -1,0 +1,108 @@
+"""What params.yaml names as the source: its pictures as a folder here, and whether it has changed."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from fer_tasks.dataset import write_bytes
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.settings import Kaggle, Sample, load_source
+from fer_tasks.sources import faults, folder, kaggle, portraits, sample
+from fer_tasks.sources.kaggle_key import authorization
+from fer_tasks.sources.replies import TryAgain
+from flows.caching import same_inputs_and_code
+from flows.fan_out import Progress
+
+CACHE = Path(".cache")
+
+
+def as_folder(source: Path) -> tuple[Path, dict[str, Any]]:
+    """Where the source's files are, and what its owner says of them, for `dataset.json`."""
+    if source.suffix != ".yaml":
+        return source, {}
+    wanted = load_source(source)
+    return _draw_sample(wanted) if isinstance(wanted, Sample) else _get_from_kaggle(wanted)
+
+
+def fingerprint(source: Path) -> str:
+    """Has it changed? One cheap call: Kaggle is asked for its version, files for names, sizes and times."""
+    if source.suffix == ".yaml" and isinstance(wanted := load_source(source), Kaggle):
+        return f"{wanted.dataset} {_version(wanted)[0]}"
+    return folder.fingerprint(source)
+
+
+@task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code(sample, faults, portraits))
+def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
+    return sample.draw_class(expression, train, test, seed)
+
+
+def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
+    target = CACHE / "sample"
+    photos = [draw.submit(e, wanted.train_per_class, wanted.test_per_class, wanted.seed) for e in EXPRESSIONS]
+    shutil.rmtree(target, ignore_errors=True)
+    for path, data in (item for future in photos for item in future.result().items()):
+        write_bytes(target / path, data)
+    return target, {}
+
+
+def _passes(task: Task, run: TaskRun, state: State) -> bool:
+    """Only a fault that passes is worth another attempt; where the server said how long, after that long."""
+    try:
+        state.result()
+    except TryAgain as fault:
+        get_run_logger().warning(f"{fault}; trying again")
+        time.sleep(fault.after_s or 0)
+        return True
+    except Exception:
+        return False
+    return False
+
+
+FAULTS_PASS: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 6,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": _passes,
+}
+
+
+@task(task_run_name="ask about {dataset}", **FAULTS_PASS)
+def look_up(dataset: str, url: str) -> kaggle.About:
+    return kaggle.look_up(_service(url), kaggle.handle_of(dataset))
+
+
+@task(task_run_name="get {dataset} version {version}", **FAULTS_PASS)
+def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
+    """The folder with the files, once whole; an attempt goes on where the one before was cut."""
+    store = kaggle.Store(CACHE / "kaggle", max_bytes)
+    with Progress("download-kaggle", unit="B") as progress:
+        return str(kaggle.obtain(_service(url), kaggle.handle_of(dataset), version, store, progress.reach))
+
+
+def _service(url: str) -> kaggle.Service:
+    return kaggle.Service(
+        url, authorization(os.environ, Path.home())
+    )  # never an argument: those are recorded
+
+
+def _version(wanted: Kaggle) -> tuple[int, dict[str, Any]]:
+    if wanted.version != "newest":
+        return wanted.version, {}
+    about = look_up(wanted.dataset, wanted.url)
+    return about.version, {"size": about.size, "licence": about.licence, "title": about.title}
+
+
+def _get_from_kaggle(wanted: Kaggle) -> tuple[Path, dict[str, Any]]:
+    version, about = _version(wanted)
+    get_run_logger().info(f"Kaggle's {wanted.dataset}, version {version}")
+    files = Path(obtain(wanted.dataset, version, wanted.url, wanted.max_bytes))
+    return files, {"kaggle": wanted.dataset, "version": version, **about}

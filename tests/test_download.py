@@ -1,0 +1,113 @@
+"""Sources by the real stage: `python -m flows.download` in a copy of the project, with its own Prefect."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from benchmarks.workspace import change_params, copy_project, environment
+from fer_tasks.dataset import read_dataset
+from fer_tasks.labels import EXPRESSIONS
+from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
+
+pytestmark = pytest.mark.slow
+SECRET = "".join(["a9b8c7", "d6e5f4"])  # in two: the project is searched for it, this file too
+
+
+def photo(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (60, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PHOTOS = {
+    f"telemoji/train/{e}/{i}.png": photo(10 * k + i) for k, e in enumerate(EXPRESSIONS) for i in range(6)
+}
+
+
+def run(project: Path, module: str, **extra: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", module]
+    return subprocess.run(
+        command, cwd=project, env=environment(project, **extra), capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, kaggle: Kaggle) -> Path:
+    """A copy of the project whose source is a set of Kaggle, on the tests' own server."""
+    project = copy_project(tmp_path / "project")
+    described = yaml.safe_load((project / "sources" / "kaggle.yaml").read_text())
+    (project / "sources" / "kaggle.yaml").write_text(yaml.safe_dump({**described, "url": kaggle.address}))
+    change_params(project, download={"source": "sources/kaggle.yaml"})
+    kaggle.content = zipped(PHOTOS)
+    kaggle.key = f"Bearer {SECRET}"
+    return project
+
+
+def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, kaggle):
+    kaggle.fail("GetDataset", status(503, Retry_After="1"), status(500))
+    kaggle.fail(
+        "storage", cut_after(70_000), status(429, Retry_After="1"), headers_wrong(X_Goog_Hash="md5=AAAA")
+    )
+    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    assert done.returncode == 0, done.stdout + done.stderr
+    raw = read_dataset(project / "data" / "raw")
+    assert len(raw.manifest) == len(PHOTOS) and set(raw.manifest["source_split"]) == {"train"}
+    said = json.loads((project / "data" / "raw" / "dataset.json").read_text())["settings"]
+    assert (said["kaggle"], said["version"], said["licence"]) == ("kreinisalex/telemoji", 3, "CC0-1.0")
+    assert "bytes=65536-" in kaggle.ranges(), "the second attempt asked only for the rest"
+    assert all("authorization" not in seen.headers for seen in kaggle.seen if seen.call == "storage")
+    files = [path for path in project.rglob("*") if path.is_file()]
+    assert SECRET not in done.stdout + done.stderr
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+    calls = len(kaggle.seen)
+    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+    assert kaggle.calls()[calls:] == ["GetDataset"], "the version is known already"
+
+
+def test_what_cannot_be_mended_by_waiting_is_one_line_and_leaves_nothing(project, kaggle):
+    done = run(project, "flows.download")
+    said = next(line for line in done.stderr.splitlines() if line.startswith("download: "))
+    assert done.returncode == 1 and "refuses kreinisalex/telemoji" in said and "KAGGLE_API_TOKEN" in said
+    assert "Traceback" not in done.stderr
+    assert kaggle.calls() == ["GetDataset"] and not (project / "data" / "raw").exists()
+
+    kaggle.fail("GetDataset", page())
+    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    assert done.returncode == 1 and "a web page" in done.stderr and not (project / "data" / "raw").exists()
+
+    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+
+
+def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path):
+    project = copy_project(tmp_path / "project")
+    source = project / "fer2013"
+    source.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = [" ".join(map(str, rng.integers(0, 256, 2304))) for _ in range(14)]
+    usages = ["Training"] * 10 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
+    rows = [f"{i % 7},{pixels[i]},{usages[i]}" for i in range(14)]
+    (source / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows, "8,1 2,Training"]) + "\n")
+    tags = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    votes = "\n".join([f"Usage,Image name,{tags}", *["Training,a,1,7,0,0,0,0,0,1,1,0"] * 15])
+    (source / "fer2013new.csv").write_text(votes + "\n")
+    change_params(project, download={"source": "fer2013"}, crop_faces={"mode": "whole", "size": 48})
+    for module in ("flows.download", "flows.crop_faces"):
+        done = run(project, module)
+        assert done.returncode == 0, done.stdout + done.stderr
+    faces = read_dataset(project / "data" / "faces").manifest
+    assert len(faces) == 14 and faces["votes_happy"].eq(0.7).all() and faces["votes_other"].eq(0.2).all()
+    assert faces["source_split"].value_counts().to_dict() == {"train": 10, "val": 2, "test": 2}
+    rejected = read_dataset(project / "data" / "raw").rejected
+    assert rejected["reason"].tolist() == ["bad_row"] and re.search(
+        r"emotion '8'", rejected["detail"].iloc[0]
+    )

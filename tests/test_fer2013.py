@@ -1,0 +1,103 @@
+"""FER2013's table of pixels becomes pictures, FER+'s votes their columns; bad rows are set aside, named."""
+
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_tasks.images import decode_image
+from fer_tasks.sources import fer2013
+from fer_tasks.sources.folder import SourceError, list_pictures
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+PLAIN = " ".join(["7"] * 2304)
+VOTED = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+
+
+def table(folder: Path, *rows: tuple[object, ...], header: str = "emotion,pixels,Usage") -> Path:
+    path = folder / "fer2013.csv"
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", "emotion, Usage, pixels"])
+def test_both_tables_of_kaggle_are_known_by_their_header(tmp_path, header):
+    rows = [(3, PLAIN, "Training"), (6, PLAIN, "PublicTest"), (0, PLAIN, "PrivateTest")]
+    if "Usage, pixels" in header:
+        rows = [(emotion, usage, pixels) for emotion, pixels, usage in rows]
+    path = table(tmp_path, *rows, header=header)
+    assert fer2013.pixel_table(path) == fer2013.pixel_table(tmp_path) == path
+    pictures = fer2013.list_pictures(path, tmp_path / "cache").pictures
+    assert pictures["label"].tolist() == ["happy", "neutral", "angry"]
+    assert pictures["source_split"].tolist() == ["train", "val", "test"]
+
+
+def test_other_sources_are_left_alone(tmp_path):
+    (tmp_path / "list.csv").write_text("file,label\na.jpg,happy\n")
+    assert fer2013.pixel_table(tmp_path) is None and fer2013.pixel_table(tmp_path / "list.csv") is None
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_pixels_come_out_as_they_were(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, 2304).tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        path = table(Path(folder), (1, " ".join(map(str, pixels)), "Training"))
+        picture = fer2013.list_pictures(path, Path(folder, "cache")).pictures.iloc[0]
+        image = decode_image(Path(picture["path"]).read_bytes(), 10**6)
+    assert image[:, :, 0].ravel().tolist() == pixels and (image[:, :, 0] == image[:, :, 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ((7, PLAIN, "Training"), "emotion '7'"),
+        (("", PLAIN, "Training"), "emotion ''"),
+        ((1, PLAIN, "Exam"), "Usage 'Exam'"),
+        ((1, PLAIN[:-2], "Training"), "2303 pixels"),
+        ((1, PLAIN[:-1] + "256", "Training"), "from 0 to 255"),
+        ((1, PLAIN[:-1] + "-1", "Training"), "from 0 to 255"),
+        ((1, PLAIN[:-1] + "x", "Training"), "not all numbers"),
+    ],
+)
+def test_a_bad_row_is_set_aside_and_stops_no_other(tmp_path, row, why):
+    path = table(tmp_path, (2, PLAIN, "Training"), row, (3, PLAIN, "Training"))
+    found = fer2013.list_pictures(path, tmp_path / "cache")
+    assert found.pictures["source"].tolist() == ["fer2013.csv row 000001", "fer2013.csv row 000003"]
+    assert found.rejected["source"].tolist() == ["fer2013.csv row 000002"]
+    assert why in found.rejected["detail"].iloc[0]
+
+
+def test_votes_by_row_become_shares(tmp_path):
+    path = table(tmp_path, (3, PLAIN, "Training"), (9, PLAIN, "Training"), (0, PLAIN, "PublicTest"))
+    votes = tmp_path / "fer2013new.csv"
+    votes.write_text(
+        VOTED
+        + "Training,a,1,7,0,0,0,0,0,1,1,0\nTraining,,0,0,0,0,0,0,0,0,0,10\n"
+        + "PublicTest,,0,0,0,0,0,0,0,0,0,0\n"
+    )
+    found = fer2013.list_pictures(path, tmp_path / "cache").pictures
+    voted = fer2013.add_votes(found, [path, votes])
+    assert voted[fer2013.VOTES].iloc[0].tolist() == [0, 0, 0, 0.7, 0.1, 0, 0, 0.2]
+    assert voted[fer2013.VOTES].iloc[1].isna().all(), "nobody voted"
+    votes.write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
+    with pytest.raises(SourceError, match="fer2013new.csv has 1 rows"):
+        fer2013.add_votes(found, [votes])
+
+
+def test_the_real_files_have_their_splits_and_votes(tmp_path):
+    if not (SHARED / "fer2013.zip").exists():
+        pytest.skip("wants ../shared")
+    with zipfile.ZipFile(SHARED / "fer2013.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".jpg")][::400]
+        archive.extractall(tmp_path, names)
+    pictures = fer2013.add_votes(list_pictures(tmp_path).pictures, [SHARED / "ferplus-votes.csv"])
+    expected = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+    begins = pictures["source"].str.extract(r"/(\w+)_\d+\.jpg")[0]
+    assert (begins.map(expected) == pictures["source_split"]).all() and begins.nunique() == 3
+    sums = pictures[fer2013.VOTES].sum(axis=1)[pictures[fer2013.VOTES[0]].notna()]
+    assert len(sums) > 0.9 * len(pictures) and np.allclose(sums, 1, atol=1e-3)
