@@ -1,5 +1,8 @@
 """A source -> data/raw: every picture with its id, label, split and size."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +14,7 @@ from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_dataset, write_i
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import doubles, fer2013, folder
+from fer_tasks.sources.disk import writing_to
 from flows.fan_out import map_items
 from flows.source import CACHE, as_folder
 from flows.stage import close, run_stage
@@ -52,15 +56,12 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     kept = measured[measured["reason"] == ""].astype({"width": int, "height": int})
     bad = measured[measured["reason"] != ""]
     rejected = pd.concat([listing.rejected.assign(image_id=""), twice, bad])[[*REJECTED_COLUMNS, "source"]]
-    kept = kept.assign(
-        file=[_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
-    )
     contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
     made_from = {settings.download.source: image_id(contents.encode())}
-    known = {**settings.download.model_dump(), **about}
-    info = write_dataset(
-        target, kept[[*COLUMNS, *kept.columns.intersection(fer2013.VOTES)]], rejected, made_from, known
-    )
+    with _whole_or_absent(target):
+        files_of = [_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
+        kept = kept.assign(file=files_of)[[*COLUMNS, *kept.columns.intersection(fer2013.VOTES)]]
+        info = write_dataset(target, kept, rejected, made_from, {**settings.download.model_dump(), **about})
     close(target, len(listing.pictures) + len(listing.rejected), info)
 
 
@@ -78,6 +79,17 @@ def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
     found = map_items(inspect, paths, [images], max_pixels=settings.max_pixels, min_side=settings.min_side)
     rows = [{"image_id": i, **row} for i, row in found]
     return pd.DataFrame(rows, columns=["image_id", "reason", "detail", *MEASURED])
+
+
+@contextmanager
+def _whole_or_absent(target: Path) -> Iterator[None]:
+    """Nothing half-written stays where writing fails, and a full disk is one clear message."""
+    try:
+        with writing_to(target.parent, 0):
+            yield
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 def _copy(known_id: str, path: Path, target: Path) -> str:

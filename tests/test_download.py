@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
+from flows.source import fingerprint
 from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
 
 pytestmark = pytest.mark.slow
@@ -86,6 +87,26 @@ def test_what_cannot_be_mended_by_waiting_is_one_line_and_leaves_nothing(project
     assert done.returncode == 1 and "a web page" in done.stderr and not (project / "data" / "raw").exists()
 
     assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(project, small_disk):
+    (project / "data").symlink_to(small_disk)
+    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    assert done.returncode == 1 and "no room in data" in done.stderr and "Traceback" not in done.stderr
+    assert not list(small_disk.iterdir())
+
+    (project / "data").unlink()
+    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+
+
+@pytest.mark.usefixtures("prefect")
+def test_one_cheap_call_tells_whether_the_data_changed(project, kaggle, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    before = fingerprint(Path("sources/kaggle.yaml"))
+    assert fingerprint(Path("sources/kaggle.yaml")) == before and "storage" not in kaggle.calls()
+    kaggle.version += 1
+    assert fingerprint(Path("sources/kaggle.yaml")) != before
 
 
 def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path):
