@@ -19,7 +19,7 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # le
 Mode = Literal["exact", "fast"]
 # The smallest face that is looked for: px, and share of the photo's shorter side.
 SMALLEST: dict[Mode, tuple[float, float]] = {"exact": (20, 0), "fast": (40, 0.16)}
-TOGETHER = 6_000_000  # pixels of the photos that share pages and batches: what a worker holds at a time
+TOGETHER = 4_000_000  # pixels of the photos that share pages and batches: what a worker holds at a time
 # The package's thresholds of score and of overlap.
 PROPOSE, REFINE, OUTPUT = 0.6, 0.7, 0.8
 SAME_LEVEL, SAME_PHOTO = 0.5, 0.7
