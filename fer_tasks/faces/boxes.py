@@ -15,7 +15,7 @@ Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def proposals(page: Page, found: np.ndarray, threshold: float) -> np.ndarray:
     """The cells of a page that score above `threshold`, as boxes in their pictures.
 
-    `found`: (5, n, n) float32, what P-Net says of the page. Returns (k, 7) float64: picture, level, box,
+    `found`: (5, m, n) float32, what P-Net says of the page. Returns (k, 7) float64: picture, level, box,
     score.
     """
     offsets, logits, least = found[:4], found[4], logit(threshold)

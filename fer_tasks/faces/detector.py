@@ -104,8 +104,9 @@ def _propose(photos: list[Photo], mode: Mode) -> list[np.ndarray]:
     found = [np.empty((0, 7))]
     pixels, mask = np.zeros((1, PAGE, PAGE, 3), np.float32), np.zeros((1, 1, PAGE - 2, PAGE - 2), np.float32)
     for page in pack(chain.from_iterable(levels)):
-        draw(page, pixels[0], mask[0, 0])
-        found.append(proposals(page, _networks().propose(pixels, mask)[0], PROPOSE))
+        height = draw(page, pixels[0], mask[0, 0])
+        said = _networks().propose[height](pixels[:, :height], mask[:, :, : height - 2])
+        found.append(proposals(page, said[0], PROPOSE))
     cells = np.concatenate(found)
     cells = cells[np.lexsort((cells[:, 1], cells[:, 0]))]
     starts = np.flatnonzero((np.diff(cells[:, :2], axis=0, prepend=-1) != 0).any(axis=1))

@@ -15,9 +15,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-PAGE = (
-    640  # px; the side of the squares that P-Net looks at: larger ones gain nothing, smaller ones fill worse
-)
+PAGE = 640  # px; the width of what P-Net looks at: larger pages gain nothing, smaller ones fill worse
+HEIGHTS = (160, 640)  # px; of a page, so that one that is not full costs less
 REFINE_BATCH = 64
 OUTPUT_BATCH = 16
 Network = Callable[..., np.ndarray]
@@ -28,14 +27,16 @@ class Networks(NamedTuple):
     values that it gives for a place or a crop, after four offsets of the box and ten of the landmarks. The
     array is the network's own: the next call overwrites it."""
 
-    propose: Network  # page (1, PAGE, PAGE, 3), mask (1, 1, PAGE - 2, PAGE - 2) -> (1, 5, n, n)
+    # By the page's height H: page (1, H, PAGE, 3), mask (1, 1, H - 2, PAGE - 2) -> (1, 5, m, n)
+    propose: dict[int, Network]
     refine: Network  # crops (REFINE_BATCH, 24, 24, 3) -> (REFINE_BATCH, 5)
     output: Network  # crops (OUTPUT_BATCH, 48, 48, 3) -> (OUTPUT_BATCH, 15)
 
 
 def compile_networks() -> Networks:
     """Build and compile the networks: half a second."""
-    return Networks(_compile(_propose()), _compile(_refine()), _compile(_output()))
+    propose = {height: _compile(_propose(height)) for height in HEIGHTS}
+    return Networks(propose, _compile(_refine()), _compile(_output()))
 
 
 def _compile(model: openvino.Model) -> Network:
@@ -48,10 +49,10 @@ def _compile(model: openvino.Model) -> Network:
     return run
 
 
-def _propose() -> openvino.Model:
-    page, weights = ops.parameter([1, PAGE, PAGE, 3], np.float32), _weights("pnet")
+def _propose(height: int) -> openvino.Model:
+    page, weights = ops.parameter([1, height, PAGE, 3], np.float32), _weights("pnet")
     # Where a picture of odd size ends, pooling must not see its neighbour on the page: the mask is low there.
-    mask = ops.parameter([1, 1, PAGE - 2, PAGE - 2], np.float32)
+    mask = ops.parameter([1, 1, height - 2, PAGE - 2], np.float32)
     x = _convolution(ops.transpose(page, [0, 3, 1, 2]), weights[0:3])
     x = _pool(ops.add(x, mask), 2)
     x = _convolution(_convolution(x, weights[3:6]), weights[6:9])

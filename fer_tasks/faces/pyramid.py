@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_tasks.faces.networks import PAGE
+from fer_tasks.faces.networks import HEIGHTS, PAGE
 
 CELL = 12  # px; what P-Net looks at for one score
 STRIDE = 2  # px between the places of two scores
@@ -91,9 +91,10 @@ def pack(found: Iterable[Piece]) -> list[Page]:
     return pages
 
 
-def draw(page: Page, pixels: np.ndarray, mask: np.ndarray) -> None:
-    """Draw a page into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2) float32: 0, and
-    NEVER where pieces of odd size end. What lies between the pieces is left as it is: nobody looks at it."""
+def draw(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
+    """Draw a page from the top into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2)
+    float32: 0, and NEVER where pieces of odd size end. Returns the height of HEIGHTS that holds it. What lies
+    between the pieces is left as it is: nobody looks at it."""
     mask.fill(0)
     for piece, top, left in page:
         height, width = piece.pixels.shape[:2]
@@ -102,3 +103,5 @@ def draw(page: Page, pixels: np.ndarray, mask: np.ndarray) -> None:
             mask[top + height - 2, left : left + width] = NEVER
         if width % STRIDE:
             mask[top : top + height, left + width - 2] = NEVER
+    bottom = max(top + piece.pixels.shape[0] + piece.pixels.shape[0] % STRIDE for piece, top, _ in page)
+    return next(height for height in HEIGHTS if height >= bottom)
