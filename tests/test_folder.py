@@ -132,19 +132,24 @@ def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
 
 def test_equal_files_are_told_apart_by_their_labels():
     rows = [
-        ("x", "b", "happy"),
-        ("x", "a", "happy"),
-        ("y", "c", "sad"),
-        ("y", "d", "fear"),
-        ("z", "e", "sad"),
+        ("x", "b", "happy", "train"),
+        ("x", "a", "happy", "train"),
+        ("y", "c", "sad", "train"),
+        ("y", "d", "fear", "test"),
+        ("z", "e", "sad", ""),
+        ("z", "f", "sad", "val"),
+        ("z", "g", "sad", "test"),
     ]
-    kept, rejected = set_doubles_aside(pd.DataFrame(rows, columns=["image_id", "source", "label"]))
-    assert kept["source"].tolist() == ["a", "e"]
+    columns = ["image_id", "source", "label", "source_split"]
+    kept, rejected = set_doubles_aside(pd.DataFrame(rows, columns=columns))
+    assert sorted(kept["source"]) == ["a", "g"], "the first, but one of the test split before all others"
     found = rejected.set_index("source")[["reason", "detail"]].T.to_dict("list")
     assert found == {
         "b": ["duplicate_file", "same file as a"],
         "c": ["conflicting_labels", "same file under fear, sad"],
         "d": ["conflicting_labels", "same file under fear, sad"],
+        "e": ["duplicate_file", "same file as g"],
+        "f": ["duplicate_file", "same file as g"],
     }
 
 

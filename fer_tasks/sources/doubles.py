@@ -4,13 +4,17 @@ import pandas as pd
 
 
 def set_doubles_aside(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part pictures by the content of their files; columns `image_id` (of the bytes), `source`, `label`.
+    """Part pictures by the content of their files; columns `image_id` (of the bytes), `source`, `label`,
+    `source_split`.
 
-    Returns (kept, rejected): of equal files with one label the first is kept, the others are
-    `duplicate_file`; all of equal files with several labels are `conflicting_labels`. Rejected rows have
-    image_id, source, reason, detail.
+    Returns (kept, rejected): of equal files with one label one is kept, of the test split before validation
+    and train, the others are `duplicate_file`; all of equal files with several labels are
+    `conflicting_labels`. Rejected rows have image_id, source, reason, detail.
     """
-    pictures = pictures.sort_values("source", ignore_index=True)
+    rank = pictures["source_split"].map({"test": 0, "val": 1}).fillna(2)
+    pictures = (
+        pictures.assign(rank=rank).sort_values(["rank", "source"], ignore_index=True).drop(columns="rank")
+    )
     files = pictures.groupby("image_id")
     first = files["source"].transform("first")
     conflict = files["label"].transform("nunique") > 1
