@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fer_tasks.errors import UserError
 
@@ -141,10 +141,10 @@ class Kaggle(Section):
     url: str = Field(min_length=1)
 
 
-class Source(RootModel):
-    """sources/<name>.yaml: one of the kinds of sources, by its key `kind`."""
-
-    root: Sample | Kaggle = Field(discriminator="kind")
+SOURCES: dict[str, type[Section]] = {
+    "sample": Sample,
+    "kaggle": Kaggle,
+}  # sources/<name>.yaml, by their `kind`
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:
@@ -162,16 +162,29 @@ def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
 
 def load_source(path: Path) -> Sample | Kaggle:
     """Read and check the description of a source. Raises SettingsError."""
-    return _load(Source, path).root
+    content = _read(path)
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if kind not in SOURCES:
+        raise SettingsError(f"{path}: kind: choose one of {sorted(SOURCES)} (it is {kind!r})")
+    return _check(SOURCES[kind], path, content)
 
 
 def _load(model: type[Section], path: Path) -> Any:
+    return _check(model, path, _read(path))
+
+
+def _read(path: Path) -> Any:
     try:
-        return model.model_validate(yaml.safe_load(path.read_text()))
+        return yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise SettingsError(f"{path} is missing; run from the project's root") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _check(model: type[Section], path: Path, content: Any) -> Any:
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(model, path, problem) for problem in error.errors())) from None
 

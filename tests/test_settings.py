@@ -39,7 +39,8 @@ def test_the_project_s_own_settings_are_right():
     settings = load_settings(ROOT / "params.yaml")
     for steps in settings.make_features.recipes.values():
         make_transform(steps)
-    load_source(ROOT / "sources" / "sample.yaml")
+    for file in (ROOT / "sources").glob("*.yaml"):
+        load_source(file)
     for file in (ROOT / "grids").glob("*.yaml"):
         for cell in load_grid(file.stem, ROOT / "grids").cells:
             assert cell.recipe in settings.make_features.recipes
@@ -100,6 +101,24 @@ def test_settings_do_not_change(tmp_path):
 def test_an_unknown_grid_lists_the_grids():
     with pytest.raises(SettingsError, match=r"no grid 'smaple'.*sample"):
         load_grid("smaple", ROOT / "grids")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: sample\ntrain_per_clas: 3", "train_per_clas: unknown key; did you mean 'train_per_class'?"),
+        ("kind: kagle", "kind: choose one of ['kaggle', 'sample'] (it is 'kagle')"),
+        ("dataset: a/b", "kind: choose one of ['kaggle', 'sample'] (it is None)"),
+        ("", "kind: choose one of ['kaggle', 'sample'] (it is None)"),
+        ("kind: kaggle\nversion: latest", "Input should be 'newest' (it is 'latest')"),
+    ],
+)
+def test_a_mistake_in_a_source_s_description_is_named(tmp_path, text, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_source(path)
+    assert f"{path}: " in str(caught.value) and said in str(caught.value)
 
 
 def test_cells_of_one_name_are_refused(tmp_path):
