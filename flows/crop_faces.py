@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from fer_tasks import faces, images
 from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, write_image
@@ -17,20 +16,20 @@ from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, Mode, detect_files
 from fer_tasks.faces.signals import light_signals, roll
 from fer_tasks.settings import CropFaces, Settings
-from flows.fan_out import in_process, map_items
+from flows.fan_out import in_process, map_items, shard_task
 from flows.stage import close, made_from, run_stage
 
 CODE = [faces, images]
 INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+@shard_task
 def detect(shard: dict[str, tuple[str, int, int]], max_side: int, mode: Mode) -> dict[str, Faces]:
     sizes = {Path(path): (height, width) for path, height, width in shard.values()}
     return dict(zip(shard, in_process(detect_files, images.read_image, sizes, max_side, mode), strict=True))
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+@shard_task
 def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[bytes, dict]]:
     return {i: _cut(face, margin, size) for i, face in shard.items()}
 

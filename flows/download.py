@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
 from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_dataset, write_image
+from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dataset, write_image
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import doubles, fer2013, folder
 from fer_tasks.sources.disk import writing_to
-from flows.fan_out import map_items
+from flows.fan_out import map_items, shard_task
 from flows.source import CACHE, as_folder
 from flows.stage import close, run_stage
 
@@ -23,7 +23,7 @@ MEASURED = ["pixels", "photo_phash", "width", "height"]
 COLUMNS = ["image_id", "file", "label", "source", "source_split", *MEASURED]
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+@shard_task
 def inspect(shard: dict[str, str], max_pixels: int, min_side: int) -> dict[str, dict]:
     return {i: _measure(Path(path), max_pixels, min_side) for i, path in shard.items()}
 
@@ -67,11 +67,15 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
 
 def _list_pictures(files: Path) -> folder.Listing:
     if table := fer2013.pixel_table(files):
-        found = fer2013.list_pictures(table, CACHE / "fer2013")
+        found = fer2013.list_pictures(table, CACHE / "fer2013", _save)
         near = sorted(table.parent.glob("*.csv"))
     else:
         found, near = folder.list_pictures(files), fer2013.tables(files)
     return found._replace(pictures=fer2013.add_votes(found.pictures, near))
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    write_bytes(path, images.encode_png(pixels))
 
 
 def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:

@@ -3,18 +3,17 @@
 from pathlib import Path
 
 import pandas as pd
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from fer_tasks import images, text
 from fer_tasks.dataset import copy_images, image_files, read_dataset, write_dataset
 from fer_tasks.settings import Settings
 from fer_tasks.text.local import find_text
-from flows.fan_out import map_items
+from flows.fan_out import map_items, shard_task
 from flows.stage import close, made_from, run_stage
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+@shard_task
 def read(
     shard: dict[str, tuple[str, str]], side: int, min_aspect: float, max_height: float
 ) -> dict[str, dict]:

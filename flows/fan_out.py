@@ -8,6 +8,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,9 @@ from uuid import UUID
 
 from diskcache import Cache
 from loky import get_reusable_executor
-from prefect import Task, get_run_logger
+from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from tqdm import tqdm
 
@@ -26,6 +28,8 @@ WORKERS = os.cpu_count() or 1
 AHEAD = 4 * WORKERS  # shards in flight: their results are the memory a stage needs, however many there are
 SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats what was in flight
 RESULTS = Path(".cache/results")
+# For `map_items`, which remembers what was computed itself.
+shard_task = partial(task, cache_policy=NO_CACHE, persist_result=False, retries=2)
 
 
 def map_items(

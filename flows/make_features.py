@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
 from fer_tasks import features, images
 from fer_tasks.dataset import (
@@ -19,13 +18,13 @@ from fer_tasks.dataset import (
     write_dataset,
 )
 from fer_tasks.settings import Settings
-from flows.fan_out import map_items
+from flows.fan_out import map_items, shard_task
 from flows.stage import made_from, run_stage
 
 COLUMNS = ["image_id", "pixels", "label", "split"]
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, retries=2)
+@shard_task
 def transform(shard: dict[str, tuple[str, str]], steps: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     faces = [images.read_image(Path(path)) for _, path in shard.values()]
     return dict(zip(shard, features.transform_all(faces, steps), strict=True))

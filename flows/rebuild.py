@@ -44,9 +44,8 @@ def rebuild(force: bool = False) -> bool:
     if built == {source: now} and not force:
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    # What DVC cannot see has changed where the source is a description of something elsewhere.
-    elsewhere = ["--force"] if source.endswith(".yaml") else []
-    dvc.with_options(name="dvc repro download")("repro", "--single-item", *elsewhere, "download")
+    if source.endswith(".yaml"):  # it describes something elsewhere: DVC cannot see that this has changed
+        dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
     dvc.with_options(name="dvc repro")("repro")
     dvc.with_options(name="dvc push")("push")
     write_text(BUILT, json.dumps({source: now}))

@@ -54,15 +54,12 @@ def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
 
 def _passes(task: Task, run: TaskRun, state: State) -> bool:
     """Only a fault that passes is worth another attempt; where the server said how long, after that long."""
-    try:
-        state.result()
-    except TryAgain as fault:
-        get_run_logger().warning(f"{fault}; trying again")
-        time.sleep(fault.after_s or 0)
-        return True
-    except Exception:
+    fault = state.result(raise_on_failure=False)
+    if not isinstance(fault, TryAgain):
         return False
-    return False
+    get_run_logger().warning(f"{fault}; trying again")
+    time.sleep(fault.after_s or 0)
+    return True
 
 
 FAULTS_PASS: dict[str, Any] = {
@@ -89,9 +86,8 @@ def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
 
 
 def _service(url: str) -> kaggle.Service:
-    return kaggle.Service(
-        url, authorization(os.environ, Path.home())
-    )  # never an argument: those are recorded
+    # The key is read here and never a task's argument: those are recorded.
+    return kaggle.Service(url, authorization(os.environ, Path.home()))
 
 
 def _version(wanted: Kaggle) -> tuple[int, dict[str, Any]]:

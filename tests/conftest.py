@@ -2,13 +2,18 @@
 
 import os
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from benchmarks.workspace import copy_project, environment
 from tests.kaggle_server import ZIP, Kaggle, kaggle_server
+from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 _HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
@@ -29,6 +34,39 @@ def prefect() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).text == "true"
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A Prefect server as `make server` starts it; yields the environment that points there."""
+    home = copy_project(tmp_path_factory.mktemp("server"))
+    here = {"PREFECT_SERVER_API_PORT": PORT}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.server"], cwd=home, env=environment(home, **here)
+    )
+    url = f"http://127.0.0.1:{PORT}/api"
+    deadline = time.monotonic() + 120
+    while not ended(process) and time.monotonic() < deadline and not _answers(url):
+        pass
+    yield {"PREFECT_API_URL": url}
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Path:
+    """A project after its first `dvc repro`, with a server and a cell that fails, all committed."""
+    project = shrink(copy_project(tmp_path_factory.mktemp("built")), BROKEN)
+    succeeds(project, "dvc", "repro", **server)
+    commit(project)
+    return project
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from types import ModuleType
 
 import pytest
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 
 from flows import fan_out
 from flows.caching import same_inputs_and_code
@@ -26,7 +25,7 @@ def load(path: Path, code: str) -> ModuleType:
     return module
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@fan_out.shard_task
 def total(shard: dict[str, list[int]], factor: int) -> dict[str, int]:
     return {name: MODULE[0].add(items) * factor for name, items in shard.items()}
 

@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +10,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmarks.workspace import change_params, copy_project, environment
+from benchmarks.workspace import change_params, copy_project
 from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
 from flows.source import fingerprint
 from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
+from tests.project import run
 
 pytestmark = pytest.mark.slow
 SECRET = "".join(["a9b8c7", "d6e5f4"])  # in two: the project is searched for it, this file too
@@ -32,13 +31,6 @@ def photo(seed: int) -> bytes:
 PHOTOS = {
     f"telemoji/train/{e}/{i}.png": photo(10 * k + i) for k, e in enumerate(EXPRESSIONS) for i in range(6)
 }
-
-
-def run(project: Path, module: str, **extra: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", module]
-    return subprocess.run(
-        command, cwd=project, env=environment(project, **extra), capture_output=True, text=True
-    )
 
 
 @pytest.fixture

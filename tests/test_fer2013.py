@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks.images import decode_image
+from fer_tasks.dataset import write_bytes
+from fer_tasks.images import decode_image, encode_png
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.folder import SourceError, list_pictures
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PLAIN = " ".join(["7"] * 2304)
 VOTED = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    write_bytes(path, encode_png(pixels))
 
 
 def table(folder: Path, *rows: tuple[object, ...], header: str = "emotion,pixels,Usage") -> Path:
@@ -31,7 +36,7 @@ def test_both_tables_of_kaggle_are_known_by_their_header(tmp_path, header):
         rows = [(emotion, usage, pixels) for emotion, pixels, usage in rows]
     path = table(tmp_path, *rows, header=header)
     assert fer2013.pixel_table(path) == fer2013.pixel_table(tmp_path) == path
-    pictures = fer2013.list_pictures(path, tmp_path / "cache").pictures
+    pictures = fer2013.list_pictures(path, tmp_path / "cache", save).pictures
     assert pictures["label"].tolist() == ["happy", "neutral", "angry"]
     assert pictures["source_split"].tolist() == ["train", "val", "test"]
 
@@ -47,7 +52,7 @@ def test_pixels_come_out_as_they_were(seed):
     pixels = np.random.default_rng(seed).integers(0, 256, 2304).tolist()
     with tempfile.TemporaryDirectory() as folder:
         path = table(Path(folder), (1, " ".join(map(str, pixels)), "Training"))
-        picture = fer2013.list_pictures(path, Path(folder, "cache")).pictures.iloc[0]
+        picture = fer2013.list_pictures(path, Path(folder, "cache"), save).pictures.iloc[0]
         image = decode_image(Path(picture["path"]).read_bytes(), 10**6)
     assert image[:, :, 0].ravel().tolist() == pixels and (image[:, :, 0] == image[:, :, 2]).all()
 
@@ -66,7 +71,7 @@ def test_pixels_come_out_as_they_were(seed):
 )
 def test_a_bad_row_is_set_aside_and_stops_no_other(tmp_path, row, why):
     path = table(tmp_path, (2, PLAIN, "Training"), row, (3, PLAIN, "Training"))
-    found = fer2013.list_pictures(path, tmp_path / "cache")
+    found = fer2013.list_pictures(path, tmp_path / "cache", save)
     assert found.pictures["source"].tolist() == ["fer2013.csv row 000001", "fer2013.csv row 000003"]
     assert found.rejected["source"].tolist() == ["fer2013.csv row 000002"]
     assert why in found.rejected["detail"].iloc[0]
@@ -80,7 +85,7 @@ def test_votes_by_row_become_shares(tmp_path):
         + "Training,a,1,7,0,0,0,0,0,1,1,0\nTraining,,0,0,0,0,0,0,0,0,0,10\n"
         + "PublicTest,,0,0,0,0,0,0,0,0,0,0\n"
     )
-    found = fer2013.list_pictures(path, tmp_path / "cache").pictures
+    found = fer2013.list_pictures(path, tmp_path / "cache", save).pictures
     voted = fer2013.add_votes(found, [path, votes])
     assert voted[fer2013.VOTES].iloc[0].tolist() == [0, 0, 0, 0.7, 0.1, 0, 0, 0.2]
     assert voted[fer2013.VOTES].iloc[1].isna().all(), "nobody voted"

@@ -21,15 +21,15 @@ def proposals(page: Page, found: np.ndarray, threshold: float) -> np.ndarray:
     offsets, logits, least = found[:4], found[4], logit(threshold)
     cells = [np.empty((0, 7))]
     for piece, top, left in page:
-        rows, columns = (max(0, -(-(side - 2) // 2) - 4) for side in piece.pixels.shape[:2])
+        # Half a stride more than fits counts, as in the package: its pooling rounds up.
+        rows, columns = (-(-(side - CELL) // STRIDE) + 1 for side in piece.pixels.shape[:2])
         here = np.s_[top // STRIDE : top // STRIDE + rows, left // STRIDE : left // STRIDE + columns]
         row, column = np.nonzero(logits[here] > least)
         if not len(row):
             continue
+        # The package's cells begin at 1 and are 11 px wide.
         corner = np.stack([piece.corner[1] + STRIDE * column, piece.corner[0] + STRIDE * row]) + 1.0
-        reach = np.concatenate(
-            [corner, corner + CELL - 1]
-        )  # the package's cells begin at 1 and are 11 px wide
+        reach = np.concatenate([corner, corner + CELL - 1])
         boxes = (reach + offsets[:, *here][:, row, column] * (CELL - 1)) / piece.scale
         names = np.broadcast_to([[piece.picture], [piece.level]], (2, len(row)))
         cells.append(np.concatenate([names, boxes, expit(logits[here][None, row, column])]).T)

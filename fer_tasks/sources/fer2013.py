@@ -7,22 +7,21 @@ the faces are files in class folders they need nothing of this but the votes.
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.sources.folder import Listing, SourceError
+from fer_tasks.sources.folder import SPLITS, Listing, SourceError
 
 SIDE = 48  # px
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # by their number in the CSV
-USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-# FER+'s names, and what they are here; the last three are no expression of ours.
+USAGES = ("Training", "PublicTest", "PrivateTest")
+# FER+'s names in lower case, and what they are here; the last three are no expression of ours.
 TAGS = {"anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy", "neutral": "neutral"}
-TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "NF": "other"}
+TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "nf": "other"}
 VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
 AT_ONCE = 2048  # rows; the whole CSV is 300 MB
 
@@ -40,10 +39,10 @@ def pixel_table(source: Path) -> Path | None:
     return next((path for path in tables(source) if {"emotion", "pixels", "usage"} <= _header(path)), None)
 
 
-def list_pictures(table: Path, cache: Path) -> Listing:
-    """Every row of the CSV as a picture, written as a 48 x 48 grey PNG below `cache`, and what is wrong with
-    others.
+def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], None]) -> Listing:
+    """Every row of the CSV as a picture, and what is wrong with others.
 
+    `save(path, pixels)` writes (48, 48) uint8 grey pixels as a PNG below `cache`.
     Training is "train", PublicTest "val", PrivateTest "test". Raises SourceError for a table that cannot be
     read.
     """
@@ -54,13 +53,15 @@ def list_pictures(table: Path, cache: Path) -> Listing:
         if fault:
             rejected.append({"source": source, "reason": "bad_row", "detail": fault})
             continue
-        path = cache / row["usage"] / EMOTIONS[int(row["emotion"])] / f"{number:06}.png"
-        _write(path, pixels)
-        label = EMOTIONS[int(row["emotion"])]
-        split = USAGES[row["usage"]]
+        label, split = EMOTIONS[int(row["emotion"])], SPLITS[row["usage"].lower()]
+        path = cache / split / label / f"{number:06}.png"
+        save(path, pixels)
         pictures.append({"source": source, "path": str(path), "label": label, "source_split": split})
-    columns = ["source", "path", "label", "source_split"]
-    return Listing(pd.DataFrame(pictures, columns=columns), _rejected(rejected), [])
+    return Listing(
+        pd.DataFrame(pictures, columns=["source", "path", "label", "source_split"]),
+        pd.DataFrame(rejected, columns=["source", "reason", "detail"]),
+        [],
+    )
 
 
 def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
@@ -70,10 +71,10 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     A table with the column `file` names pictures; `fer2013new.csv` has a row for each of fer2013.csv. Raises
     SourceError where that has fewer.
     """
-    table = next((path for path in near if set(map(str.lower, TAGS)) <= _header(path)), None)
+    table = next((path for path in near if set(TAGS) <= _header(path)), None)
     if table is None:
         return pictures
-    votes = pd.read_csv(table)
+    votes = pd.read_csv(table).rename(columns=lambda name: name.strip().lower())
     given = votes[list(TAGS)].T.groupby(TAGS).sum().T.rename(columns=lambda name: f"votes_{name}")
     shares = given.div(given.sum(axis=1).where(lambda total: total > 0), axis=0).round(4)[VOTES]
     if "file" in votes:
@@ -118,14 +119,3 @@ def _decode(row: dict[str, str]) -> tuple[np.ndarray, str]:
     if pixels.size != SIDE * SIDE or pixels.min() < 0 or pixels.max() > 255:
         return none, f"{pixels.size} pixels; there are {SIDE * SIDE}, from 0 to 255"
     return pixels.astype(np.uint8).reshape(SIDE, SIDE), ""
-
-
-def _write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    os.replace(partial, path)
-
-
-def _rejected(rows: list[dict[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["source", "reason", "detail"])

@@ -16,7 +16,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.faults import IN_PHOTO, Placed
 from fer_tasks.sources.portraits import EYES, PARTS, UNIT, Look, draw_face
 
-# Share of the photos of a class with each fault; one of a kind at least in a class of 40.
+# Share of the photos with each fault.
 FAULTS = {
     "writing": 0.06,
     "several_faces": 0.03,

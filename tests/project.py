@@ -1,0 +1,60 @@
+"""A small project in a folder of its own, and commands run in it as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from benchmarks.workspace import change_params, environment
+
+PORT = "4299"  # of the tests' own Prefect server
+TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none", "trainable": True}
+CELL = {"model": "transfer", "options": TINY, "recipe": "rgb32", "learning_rate": 0.001, "batch_size": 16}
+GRID = {"cells": [{**CELL, "id": "one", "epochs": 2}, {**CELL, "id": "two", "epochs": 2, "seed": 7}]}
+BROKEN = {**CELL, "id": "broken", "epochs": 1, "options": {**TINY, "weights": "none.h5"}}
+
+
+def shrink(project: Path, *cells: dict) -> Path:
+    """Make the work small: few photos, small features, quick cells."""
+    sample = {"kind": "sample", "train_per_class": 8, "test_per_class": 5, "seed": 3}
+    (project / "sources" / "sample.yaml").write_text(yaml.safe_dump(sample))
+    (project / "grids" / "sample.yaml").write_text(yaml.safe_dump({"cells": [*GRID["cells"], *cells]}))
+    recipes = {"rgb32": [{"op": "resize", "size": 32}]}
+    change_params(project, make_features={"recipes": recipes}, train={"workers": 1})
+    return project
+
+
+def run(project: Path, *command: str, **extra: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env=environment(project, **extra),
+        capture_output=True,
+        text=True,
+    )
+
+
+def succeeds(project: Path, *command: str, **extra: str) -> str:
+    done = run(project, *command, **extra)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def commit(project: Path) -> None:
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["add", "-A"], [*who, "commit", "-q", "-m", "built"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def ended(process: subprocess.Popen) -> bool:
+    """Wait a moment for a process; has it ended?"""
+    try:
+        process.wait(timeout=0.2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""A second run costs what has changed, and a killed one goes on: `dvc repro` for real."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from diskcache import Cache
+
+from benchmarks.workspace import change_params, copy_project, environment
+from fer_tasks.dataset import read_dataset
+from tests.project import BROKEN, content, ended, shrink, succeeds
+
+pytestmark = pytest.mark.slow
+
+
+def figures(project: Path) -> dict:
+    """What must not depend on how often a run was killed."""
+    metrics = json.loads((project / "reports" / "metrics.json").read_text())
+    histories = {p.parent.name: p.read_text() for p in (project / "models").glob("*/history.csv")}
+    return {**metrics, **histories}
+
+
+def test_nothing_changed_nothing_runs(built, server):
+    output = succeeds(built, "dvc", "repro", **server)
+    assert "Running stage" not in output and "up to date" in output
+
+
+def test_one_picture_more_is_one_detection_more(built, server, tmp_path):
+    project = shrink(copy_project(tmp_path / "more"))
+    photos = project / "photos"
+    subprocess.run(["cp", "-r", str(built / ".cache" / "sample"), str(photos)], check=True)
+    change_params(project, download={"source": "photos"})
+    succeeds(project, "dvc", "repro", "drop_text", **server)
+    new = next(photos.rglob("happy-0000.jpg"))
+    new.with_name("again.jpg").write_bytes(new.read_bytes() + b"\0")
+    output = succeeds(project, "dvc", "repro", "drop_text", **server)
+    again = {task: int(n) for task, n in re.findall(r"(\w+): (\d+) of \d+ computed", output)}
+    assert again == {"inspect": 1, "detect": 1, "cut": 1, "read": 1}
+
+
+@pytest.mark.parametrize("stage", ["crop_faces", "train"])
+def test_a_killed_run_goes_on_and_ends_as_if_it_was_not(built, server, tmp_path, stage):
+    project = shrink(copy_project(tmp_path / "killed"), BROKEN)
+    if stage == "train":
+        succeeds(project, "dvc", "repro", "make_features", **server)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=project,
+        env=environment(project, **server),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until_midway(project, stage, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (project / "dvc.lock").exists() or stage not in (project / "dvc.lock").read_text()
+    output = succeeds(project, "dvc", "repro", **server)
+    assert ("1 of them trained already" if stage == "train" else " reused") in output
+    assert content(project / "data" / "faces") == content(built / "data" / "faces")
+    assert figures(project) == figures(built)
+
+
+def wait_until_midway(project: Path, stage: str, process: subprocess.Popen) -> None:
+    """Until some of the stage's work is kept and some is still to be done."""
+    deadline = time.monotonic() + 240
+    known = project / ".cache" / "results" / "crop_faces" / "detect"
+    while not ended(process) and time.monotonic() < deadline:
+        if stage == "train" and list((project / "models").glob("*/cell.json")):
+            return
+        if stage == "crop_faces" and known.exists() and len(Cache(str(known))):
+            return
+    raise AssertionError(f"{stage} was not seen midway")
+
+
+def test_a_decision_is_applied_and_what_follows_is_rebuilt(built, server, tmp_path):
+    project = shrink(copy_project(tmp_path / "decided"))
+    subprocess.run(
+        ["cp", "-r", *(str(built / name) for name in ("data", ".cache", "dvc.lock")), str(project)],
+        check=True,
+    )
+    face = read_dataset(built / "data" / "clean").manifest.iloc[0]
+    row = {"image_id": face["image_id"], "pixels": face["pixels"], "verdict": "relabel", "label": "sad"}
+    table = pd.DataFrame([{**row, "reviewer": "kim", "time": "2026-11-24", "note": ""}])
+    table.to_csv(project / "review" / "decisions.csv", index=False)
+    succeeds(project, "flows.clean", **server)
+    clean = read_dataset(project / "data" / "clean").manifest.set_index("image_id")
+    assert clean.loc[face["image_id"], ["label", "reviewer"]].tolist() == ["sad", "kim"]
+
+
+def test_a_rebuild_happens_when_the_source_has_changed(built, server, tmp_path):
+    project = shrink(copy_project(tmp_path / "nightly"))
+    photos = project / "photos"
+    subprocess.run(["cp", "-r", str(built / ".cache" / "sample"), str(photos)], check=True)
+    change_params(project, download={"source": "photos"})
+    rebuild = "import sys; from flows.rebuild import rebuild; sys.exit(10 + rebuild())"
+    command = [sys.executable, "-c", rebuild]
+    env = environment(project, **server)
+
+    def status() -> int:
+        return subprocess.run(command, cwd=project, env=env, capture_output=True).returncode
+
+    assert status() == 11 and (project / "reports" / "metrics.json").exists()
+    assert status() == 10, "unchanged: nothing to do"
+    next(photos.rglob("*.png")).unlink()
+    assert status() == 11, "a picture less: again"
+    assert any((project / ".dvc-remote").rglob("*")), "and pushed"
