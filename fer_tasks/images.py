@@ -70,6 +70,12 @@ def read_image(path: Path, enough: int | None = None) -> np.ndarray:
     return decode_image(path.read_bytes(), max_pixels=2**40, enough=enough)
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width, px, by the header of a file that a stage of ours wrote."""
+    with Image.open(path) as image:
+        return image.height, image.width
+
+
 def encode_png(image: np.ndarray) -> bytes:
     """PNG bytes of an (M, N[, 3]) uint8 image."""
     buffer = io.BytesIO()

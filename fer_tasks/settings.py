@@ -3,6 +3,7 @@
 import difflib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -35,11 +36,43 @@ class CropFaces(Section):
     size: int = Field(ge=32, le=1024)
 
 
-class DropText(Section):
-    engine: Literal["local"]
-    side: int = Field(ge=64, le=2048)
+class WritingRule(Section):
     min_aspect: float = Field(ge=0)
     max_height: float = Field(gt=0, le=1)
+    min_letters: int = Field(ge=1)
+
+
+class LocalText(Section):
+    side: int = Field(ge=64, le=2000)
+    min_confidence: float = Field(ge=0, le=1)
+
+
+class OcrSpace(Section):
+    url: str = Field(pattern="^https?://")
+    ocr_engine: int = Field(ge=1, le=3)
+    language: str = Field(pattern="^[a-z]{3,4}$")
+    sheet: bool
+    max_bytes: int = Field(ge=10_000)
+    max_side: int = Field(ge=500)
+    connections: int = Field(ge=1, le=50)
+    per_second: int = Field(ge=1)
+    per_day: int = Field(ge=1)
+    per_month: int = Field(ge=1)
+    wait: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _secrets_stay_secret(self) -> "OcrSpace":
+        here = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
+        if self.url.startswith("http://") and not here:
+            raise ValueError("the key would go out unencrypted; write https://")
+        return self
+
+
+class DropText(Section):
+    engine: Literal["local", "ocr_space"]
+    rule: WritingRule
+    local: LocalText
+    ocr_space: OcrSpace
 
 
 class Rules(Section):

@@ -4,41 +4,65 @@ from pathlib import Path
 
 import pandas as pd
 from prefect import flow
+from prefect.states import State
 
 from fer_tasks import images, text
 from fer_tasks.dataset import copy_images, image_files, read_dataset, write_dataset
-from fer_tasks.settings import Settings
-from fer_tasks.text.local import find_text
-from flows.fan_out import map_items, shard_task
-from flows.stage import close, made_from, run_stage
+from fer_tasks.settings import DropText, Settings, WritingRule
+from fer_tasks.text.lines import Line, judge
+from fer_tasks.text.local import find_lines
+from fer_tasks.text.quota import QuotaSpent
+from flows.fan_out import WORKERS, map_items, shard_task
+from flows.ocr_space import lines_by_ocr_space
+from flows.stage import close, made_from, paused, run_stage
+
+Files = dict[str, tuple[str, str]]  # {face's id: (pixel hash, path)}
+FOUND = ["image_id", "reason", "detail", "text", "text_boxes", "text_share"]
 
 
 @shard_task
-def read(
-    shard: dict[str, tuple[str, str]], side: int, min_aspect: float, max_height: float
-) -> dict[str, dict]:
+def read(shard: Files, side: int, min_confidence: float) -> dict[str, list[Line]]:
     faces = [images.read_image(Path(path)) for _, path in shard.values()]
-    rows = find_text(faces, side, min_aspect, max_height).to_dict("records")
-    return dict(zip(shard, rows, strict=True))
+    return dict(zip(shard, find_lines(faces, side, min_confidence), strict=True))
 
 
 @flow(name="drop_text")
 def drop_text(
     settings: Settings, source: Path = Path("data/faces"), target: Path = Path("data/textfree")
-) -> None:
+) -> State | None:
     faces, wanted = read_dataset(source), settings.drop_text
-    rule = wanted.model_dump(exclude={"engine"})
-    found = map_items(read, image_files(faces.manifest, source), [text, images], **rule)
-    found = pd.DataFrame([{"image_id": i, **row} for i, row in found])
-    looked_at = faces.manifest.merge(found, on="image_id", validate="one_to_one")
-    written_on = looked_at["has_text"]
-    kept = looked_at[~written_on].drop(columns="has_text")
-    detail = looked_at["text"].where(looked_at["text"] != "", "writing that could not be read")
-    rejected = looked_at[["image_id"]].assign(reason="has_text", detail=detail)[written_on]
+    files = image_files(faces.manifest, source)
+    try:
+        lines, unread = _find_lines(files, wanted)
+    except QuotaSpent as spent:
+        return paused(str(spent))
+    judged = [{"image_id": i, **_judge(i, files, lines, unread, wanted.rule)} for i in files]
+    looked_at = faces.manifest.merge(pd.DataFrame(judged, columns=FOUND).assign(engine=wanted.engine))
+    kept = looked_at[looked_at["reason"] == ""].drop(columns=["reason", "detail"])
+    rejected = looked_at[looked_at["reason"] != ""][["image_id", "reason", "detail"]]
     copy_images(source, target, kept["file"])
     info = write_dataset(target, kept, rejected, made_from(faces), wanted.model_dump())
     close(target, len(looked_at), info)
+    return None
+
+
+def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:
+    """The lines on each face that an engine read, and why it did not read the others."""
+    if wanted.engine == "local":
+        return dict(map_items(read, files, [text, images], **wanted.local.model_dump())), {}
+    return lines_by_ocr_space(files, wanted.ocr_space)
+
+
+def _judge(
+    face: str, files: Files, lines: dict[str, list[Line]], unread: dict[str, str], rule: WritingRule
+) -> dict:
+    if face in unread:
+        return {"reason": "not_read", "detail": unread[face]}
+    verdict = judge(lines[face], images.read_size(Path(files[face][1])), **rule.model_dump())
+    if not verdict.pop("has_text"):
+        return {"reason": "", **verdict}
+    return {"reason": "has_text", "detail": verdict["text"] or "writing that could not be read", **verdict}
 
 
 if __name__ == "__main__":
-    run_stage(drop_text)
+    run_stage(drop_text, workers=lambda settings: max(WORKERS, settings.drop_text.ocr_space.connections))

@@ -2,23 +2,19 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task, exponential_backoff
 
 from fer_tasks.dataset import write_bytes
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import faults, folder, kaggle, portraits, sample
 from fer_tasks.sources.kaggle_key import authorization
-from fer_tasks.sources.replies import TryAgain
 from flows.caching import same_inputs_and_code
 from flows.fan_out import Progress
+from flows.retries import network_task
 
 CACHE = Path(".cache")
 
@@ -52,32 +48,12 @@ def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
     return target, {}
 
 
-def _passes(task: Task, run: TaskRun, state: State) -> bool:
-    """Only a fault that passes is worth another attempt; where the server said how long, after that long."""
-    fault = state.result(raise_on_failure=False)
-    if not isinstance(fault, TryAgain):
-        return False
-    get_run_logger().warning(f"{fault}; trying again")
-    time.sleep(fault.after_s or 0)
-    return True
-
-
-FAULTS_PASS: dict[str, Any] = {
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-    "retries": 6,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
-    "retry_jitter_factor": 0.5,
-    "retry_condition_fn": _passes,
-}
-
-
-@task(task_run_name="ask about {dataset}", **FAULTS_PASS)
+@network_task(task_run_name="ask about {dataset}")
 def look_up(dataset: str, url: str) -> kaggle.About:
     return kaggle.look_up(_service(url), kaggle.handle_of(dataset))
 
 
-@task(task_run_name="get {dataset} version {version}", **FAULTS_PASS)
+@network_task(task_run_name="get {dataset} version {version}")
 def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
     """The folder with the files, once whole; an attempt goes on where the one before was cut."""
     store = kaggle.Store(CACHE / "kaggle", max_bytes)

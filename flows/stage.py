@@ -1,6 +1,7 @@
 """How a stage starts and ends: `python -m flows.<stage>` in a terminal, by `dvc repro` or by a schedule."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 from prefect import Flow, get_run_logger
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.states import Cancelled, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_tasks.dataset import Dataset
@@ -17,11 +19,13 @@ from fer_tasks.errors import UserError
 from fer_tasks.settings import Settings, load_settings
 from flows.fan_out import WORKERS
 
+PAUSED = "Paused"  # the state's name in the UI
+
 
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
     """Read params.yaml once and run the flow: against the server that answers, else against a temporary one.
 
-    A mistake of the user's ends it with one line and exit status 1.
+    A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75.
     """
     logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
     logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
@@ -32,7 +36,17 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
         url = running_server()
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
         with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
-            flow.with_options(flow_run_name=flow.name, task_runner=runner)(settings)
+            run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
+            state = run(settings, return_state=True)
+            if state.name == PAUSED:
+                sys.stderr.write(f"{flow.name} is paused: {state.message}\n")
+                sys.exit(os.EX_TEMPFAIL)
+            state.result()
+
+
+def paused(message: str) -> State:
+    """How a flow run ends that cannot go on now, but will where it is started again later."""
+    return Cancelled(name=PAUSED, message=message)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.workspace import copy_project, environment
 from tests.kaggle_server import ZIP, Kaggle, kaggle_server
+from tests.ocr_server import OcrSpace, ocr_server
 from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
@@ -84,6 +85,14 @@ def kaggle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     """A Kaggle of the tests' own, with one data set."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with kaggle_server(ZIP) as server:
+        yield server
+
+
+@pytest.fixture
+def ocr(monkeypatch: pytest.MonkeyPatch) -> Iterator[OcrSpace]:
+    """An OCR.space of the tests' own."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ocr_server() as server:
         yield server
 
 

@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
+from fer_tasks.network import Patience
 from fer_tasks.sources.kaggle import Handle, Service
 from fer_tasks.sources.kaggle_key import authorization
-from fer_tasks.sources.replies import Patience
 
 API = "/v1/datasets.DatasetApiService/"
 SIGNATURE = "X-Goog-Signature=5167ed"

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"labels", "errors"}  # what every module of fer_tasks may import
+SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "flows"}
-FLOW_HELPERS = {"caching", "fan_out", "stage", "server", "source"}
+FLOW_HELPERS = {"caching", "fan_out", "ocr_space", "retries", "stage", "server", "source"}
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
-DISK = {"dataset", "cells", "images", "settings", "sources"}
+DISK = {"dataset", "cells", "images", "settings", "sources", "text"}
 
 
 def imports(path: Path) -> Iterator[str]:

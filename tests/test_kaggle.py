@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fer_tasks.network import Refused, TryAgain
 from fer_tasks.sources.kaggle import About, Service, fetch, handle_of, look_up
-from fer_tasks.sources.replies import KaggleError, TryAgain
 from fer_tasks.sources.transfer import Progress
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
@@ -27,7 +27,7 @@ def test_a_handle(text):
     "text", ["", "telemoji", "a/b/c", "../b", "a/..", "a/.", "a b/c", "ä/b", "a/b\0", "/b"]
 )
 def test_no_handle_is_one_clear_message(text):
-    with pytest.raises(KaggleError, match="write owner/slug, the end of its address"):
+    with pytest.raises(Refused, match="write owner/slug, the end of its address"):
         handle_of(text)
 
 
@@ -106,7 +106,7 @@ FINAL = {
 def test_what_the_user_must_mend(kaggle, tmp_path, call, name):
     fault, said = FINAL[name]
     kaggle.fail(call, fault)
-    with pytest.raises(KaggleError) as caught:
+    with pytest.raises(Refused) as caught:
         look_up(kaggle.service(), TELEMOJI)
         get(kaggle, tmp_path / "3.zip")
     assert said in str(caught.value)
@@ -117,7 +117,7 @@ def test_what_the_user_must_mend(kaggle, tmp_path, call, name):
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"currentVersionNumber": null}', b"\xff", b'{"a'])
 def test_an_answer_that_makes_no_sense(kaggle, body):
     kaggle.fail("GetDataset", lambda handler: handler.reply(200, body))
-    with pytest.raises(KaggleError, match="no version of|no JSON"):
+    with pytest.raises(Refused, match="no version of|no JSON"):
         look_up(kaggle.service(), TELEMOJI)
 
 
@@ -127,7 +127,7 @@ def test_a_page_in_place_of_the_file(kaggle, tmp_path, packed):
     kaggle.fail("storage", bad.cut_after(100_000), wrong)
     with pytest.raises(TryAgain):
         get(kaggle, tmp_path / "3.zip")
-    with pytest.raises(KaggleError, match="is there a proxy in the way"):
+    with pytest.raises(Refused, match="is there a proxy in the way"):
         get(kaggle, tmp_path / "3.zip")
     get(kaggle, tmp_path / "3.zip")
     assert tree(tmp_path) == {"3.zip": ZIP}
@@ -230,5 +230,5 @@ def test_any_part_grows_into_the_whole(kaggle, tmp_path_factory, size):
 
 @pytest.mark.parametrize("base", ["http://api.kaggle.com", "ftp://127.0.0.1", "api.kaggle.com", ""])
 def test_a_key_is_not_sent_in_the_open(base):
-    with pytest.raises(KaggleError, match="must start with https://"):
+    with pytest.raises(Refused, match="must start with https://"):
         Service(base)

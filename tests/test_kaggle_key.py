@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fer_tasks.errors import UserError
+from fer_tasks.network import Refused
 from fer_tasks.sources.kaggle import fetch, look_up
 from fer_tasks.sources.kaggle_key import NOBODY, authorization
-from fer_tasks.sources.replies import KaggleError
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP
 
@@ -69,7 +69,7 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_key_is_told_by_its_place_alone(tmp_path, name):
     environ, files = MALFORMED[name]
-    with pytest.raises(KaggleError, match="https://www.kaggle.com/settings") as caught:
+    with pytest.raises(Refused, match="https://www.kaggle.com/settings") as caught:
         authorization(environ, home_with(tmp_path, **files))
     assert "KAGGLE" in str(caught.value) and SECRET not in repr(caught.value)
     for file in files:
@@ -79,7 +79,7 @@ def test_a_malformed_key_is_told_by_its_place_alone(tmp_path, name):
 def test_a_key_that_cannot_be_read(tmp_path):
     (tmp_path / ".kaggle").mkdir()
     (tmp_path / ".kaggle" / "access_token").write_bytes(b"\xff" + SECRET.encode())
-    with pytest.raises(KaggleError, match="access_token cannot be read: it is no text"):
+    with pytest.raises(Refused, match="access_token cannot be read: it is no text"):
         authorization({}, tmp_path)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fer_tasks.network import Refused, TryAgain
 from fer_tasks.sources.archive import ArchiveError, BrokenArchive
 from fer_tasks.sources.disk import DiskError
 from fer_tasks.sources.kaggle import Handle, Store, alone, obtain
-from fer_tasks.sources.replies import KaggleError, TryAgain
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree
 
@@ -110,7 +110,7 @@ print(obtain(service, Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total
     runs = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) for _ in "ab"]
     both.wait(20)  # one of the two downloads
     began = time.monotonic()
-    with pytest.raises(KaggleError, match="another run has been downloading kreinisalex/telemoji"):
+    with pytest.raises(Refused, match="another run has been downloading kreinisalex/telemoji"):
         get_all(kaggle, tmp_path, wait_s=0.1)
     assert time.monotonic() - began < 5
     both.wait(20)  # and goes on

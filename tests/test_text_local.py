@@ -1,49 +1,52 @@
 """Writing on faces: found and read, and mouths are no writing."""
 
-from pathlib import Path
+import json
 
-import matplotlib
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
-from skimage import data
 
-from fer_tasks.text.local import find_text
+from fer_tasks.text.lines import Line, judge
+from fer_tasks.text.local import find_lines
+from tests.test_sheets import captioned, face
 
-RULE = {"side": 256, "min_aspect": 1.3, "max_height": 0.35}
-FACE = np.ascontiguousarray(data.astronaut()[20:200, 140:320])
-
-
-def captioned(text: str, at: tuple[int, int] = (90, 160), size: int = 22) -> np.ndarray:
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans-Bold.ttf"), size)
-    image = Image.fromarray(FACE)
-    ImageDraw.Draw(image).text(at, text, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
-    return np.asarray(image)
+RULE = {"min_aspect": 1.3, "max_height": 0.35, "min_letters": 2}
+ENGINE = {"side": 320, "min_confidence": 0.55}
 
 
-@pytest.fixture(scope="module")
-def found():
-    return find_text([FACE, captioned("MONDAY"), captioned("SALE 50%", at=(90, 20))], **RULE)
+def look(image):
+    return judge(find_lines([image], **ENGINE)[0], image.shape[:2], **RULE)
 
 
-def test_a_face_without_writing(found):
-    row = found.iloc[0]
-    assert not row["has_text"] and (row["text"], row["text_boxes"], row["text_share"]) == ("", "[]", 0)
+def test_a_face_without_writing():
+    assert look(face(150)) == {"has_text": False, "text": "", "text_boxes": "[]", "text_share": 0}
 
 
-def test_writing_is_found_where_it_is_and_read(found):
-    assert found["has_text"].tolist() == [False, True, True]
-    assert found["text"][1] == "MONDAY" and "SALE" in found["text"][2]
-    (row, column, height, width), *_ = eval(found["text_boxes"][1])
-    assert row < 160 < row + height and column < 90 < column + width and width > 2 * height
-    assert 0.02 < found["text_share"][1] < 0.3 and set(found["engine"]) == {"local"}
+@pytest.mark.parametrize("text", ["MONDAY", "SALE 50%"])
+def test_writing_is_found_where_it_is_and_read(text):
+    found = look(captioned(text))
+    assert found["has_text"] and found["text"].replace(" ", "") == text.replace(" ", "")
+    (row, column, height, width), *_ = json.loads(found["text_boxes"])
+    assert row < 127 < row + height and column < 75 < column + width and width > 2 * height
+    assert 0.02 < found["text_share"] < 0.3
 
 
-def test_the_rule_decides(found):
-    assert not find_text([captioned("MONDAY")], 256, min_aspect=30, max_height=0.35)["has_text"][0]
-    assert not find_text([captioned("MONDAY")], 256, min_aspect=1.3, max_height=0.01)["has_text"][0]
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        (Line("stock", 100, 10, 20, 80), True),
+        (Line("", 100, 10, 20, 80), True),  # found, though in letters that the engine cannot read
+        (Line("|", 100, 10, 20, 80), False),
+        (Line("- 7 -", 100, 10, 20, 80), False),
+        (Line("행복", 100, 10, 20, 80), True),
+        (Line("stock", 100, 10, 60, 80), False),
+        (Line("stock", 100, 10, 20, 24), False),
+    ],
+)
+def test_the_rule_decides(line, counts):
+    verdict = judge([line], (150, 150), **RULE)
+    assert verdict["has_text"] == counts and (verdict["text_boxes"] != "[]") == counts
+    assert verdict["text"] == (line.text if counts else "")
+    assert verdict["text_share"] == pytest.approx(counts * line.height * line.width / 150**2, abs=1e-4)
 
 
-def test_no_face_no_row():
-    table = find_text([], **RULE)
-    assert table.empty and list(table.columns) == list(find_text([FACE], **RULE).columns)
+def test_no_face_no_lines():
+    assert find_lines([], **ENGINE) == []

@@ -18,17 +18,17 @@ from urllib.parse import urljoin, urlsplit
 import filelock
 import requests
 
-from fer_tasks.sources.archive import BrokenArchive, unpack
-from fer_tasks.sources.disk import writing_to
-from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
-from fer_tasks.sources.replies import (
-    KaggleError,
+from fer_tasks.network import (
     Patience,
+    Refused,
     host_of,
     is_page,
     reaching,
     refuse_for_now,
 )
+from fer_tasks.sources.archive import BrokenArchive, unpack
+from fer_tasks.sources.disk import writing_to
+from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
 from fer_tasks.sources.transfer import Progress, transfer
 
 BASE = "https://api.kaggle.com"
@@ -58,7 +58,7 @@ class About(NamedTuple):
 
 @dataclass(frozen=True)
 class Service:
-    """Where Kaggle answers, who asks and how long to wait for it. Raises KaggleError for an open address."""
+    """Where Kaggle answers, who asks and how long to wait for it. Raises Refused for an open address."""
 
     base: str = BASE
     key: Key = NOBODY
@@ -67,7 +67,7 @@ class Service:
     def __post_init__(self) -> None:
         where = urlsplit(self.base)
         if where.scheme != "https" and (where.scheme != "http" or where.hostname not in LOOPBACK):
-            raise KaggleError(f"the address of Kaggle must start with https://, such as {BASE}")
+            raise Refused(f"the address of Kaggle must start with https://, such as {BASE}")
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Store:
 
 
 def handle_of(text: str) -> Handle:
-    """The handle in "owner/slug". Raises KaggleError for anything else."""
+    """The handle in "owner/slug". Raises Refused for anything else."""
     if not (met := NAMED.fullmatch(text.strip())):
-        raise KaggleError(
+        raise Refused(
             f"{text!r} names no Kaggle data set; write owner/slug, the end of its address: "
             "https://www.kaggle.com/datasets/owner/slug"
         )
@@ -90,15 +90,15 @@ def handle_of(text: str) -> Handle:
 
 
 def look_up(service: Service, handle: Handle) -> About:
-    """Has the data changed? One small call tells the current version. Raises TryAgain, KaggleError."""
+    """Has the data changed? One small call tells the current version. Raises TryAgain, Refused."""
     reply = _ask(service, handle, "GetDataset")
     if reply.status_code != 200:
-        raise KaggleError(f"Kaggle answered {reply.status_code} when asked about {handle}")
+        raise Refused(f"Kaggle answered {reply.status_code} when asked about {handle}")
     said = _json(service, reply)
     try:
         version, size = int(said["currentVersionNumber"]), int(said.get("totalBytes") or 0)
     except (KeyError, TypeError, ValueError):
-        raise KaggleError(f"Kaggle told no version of {handle}; has its interface changed?") from None
+        raise Refused(f"Kaggle told no version of {handle}; has its interface changed?") from None
     return About(version, size, str(said.get("licenseName") or ""), str(said.get("title") or ""))
 
 
@@ -107,7 +107,7 @@ def fetch(service: Service, handle: Handle, version: int, target: Path, progress
 
     `target` must name the version, since the parts beside it are used again, and the caller holds `alone`.
     `progress(bytes here, bytes in all or 0)` is called for every 64 KiB. The key goes to `service` only,
-    never to the storage that it leads to. Raises TryAgain, KaggleError, DiskError; `target` is then absent.
+    never to the storage that it leads to. Raises TryAgain, Refused, DiskError; `target` is then absent.
     """
     if target.exists():
         return
@@ -115,7 +115,7 @@ def fetch(service: Service, handle: Handle, version: int, target: Path, progress
     link = reply.headers.get("Location", "")
     if reply.status_code not in (301, 302, 303, 307, 308) or not link:
         page = " with a web page" if is_page(reply) else ""
-        raise KaggleError(f"Kaggle answered {reply.status_code}{page} in place of a link to {handle}")
+        raise Refused(f"Kaggle answered {reply.status_code}{page} in place of a link to {handle}")
     transfer(urljoin(reply.url, link), target, service.patience, progress)
 
 
@@ -124,7 +124,7 @@ def obtain(service: Service, handle: Handle, version: int, store: Store, progres
 
     The zip is removed once unpacked: it would double the space, and the version's folder says enough.
     It stays where only the room or `max_bytes` was missing, and goes where it is broken. Older versions
-    are removed when the new one is whole. Raises TryAgain, KaggleError, ArchiveError, DiskError.
+    are removed when the new one is whole. Raises TryAgain, Refused, ArchiveError, DiskError.
     """
     folder = store.root / handle.owner / handle.slug
     files, packed = folder / str(version), folder / f"{version}.zip"
@@ -146,7 +146,7 @@ def obtain(service: Service, handle: Handle, version: int, store: Store, progres
 def alone(store: Store, handle: Handle) -> Iterator[None]:
     """One run at a time downloads a data set; the others wait, at most `store.wait_s` seconds.
 
-    The lock is the operating system's: it ends with its process, however that ends. Raises KaggleError.
+    The lock is the operating system's: it ends with its process, however that ends. Raises Refused.
     """
     folder = store.root / handle.owner / handle.slug
     with writing_to(folder, 0):
@@ -155,7 +155,7 @@ def alone(store: Store, handle: Handle) -> Iterator[None]:
         try:
             lock.acquire(timeout=store.wait_s)
         except filelock.Timeout:
-            raise KaggleError(
+            raise Refused(
                 f"another run has been downloading {handle} for more than {store.wait_s:g} s; "
                 f"wait for it, or end it (it holds {folder / '.lock'})"
             ) from None
@@ -187,12 +187,12 @@ def _ask(service: Service, handle: Handle, call: str, **more: Any) -> requests.R
     refuse_for_now(reply, service.patience)
     if reply.status_code in (401, 403):
         page = f"https://www.kaggle.com/datasets/{handle}"
-        raise KaggleError(
+        raise Refused(
             f"Kaggle refuses {handle} to {service.key.origin} ({reply.status_code}): {HOW}; "
             f"or see at {page} whether there is such a set and agree to its terms"
         )
     if reply.status_code == 404:
-        raise KaggleError(f"no such data set, or no access: {handle}")
+        raise Refused(f"no such data set, or no access: {handle}")
     return reply
 
 
@@ -203,7 +203,7 @@ def _json(service: Service, reply: requests.Response) -> dict[str, Any]:
         said = None
     if not isinstance(said, dict):
         what = "a web page" if is_page(reply) else "something that is no JSON"
-        raise KaggleError(
+        raise Refused(
             f"Kaggle answered with {what}; is a proxy in the way, or its address wrong? "
             f"It is {host_of(service.base)}"
         )

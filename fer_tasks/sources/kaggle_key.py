@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from fer_tasks.sources.replies import KaggleError
+from fer_tasks.network import Refused
 
 HOW = (
     "make a token at https://www.kaggle.com/settings and set KAGGLE_API_TOKEN to it, "
@@ -44,7 +44,7 @@ def authorization(environ: Mapping[str, str], home: Path) -> Key:
     """The first key of: KAGGLE_API_TOKEN (a token or a file with one), ~/.kaggle/access_token,
     KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json in $KAGGLE_CONFIG_DIR or in ~/.kaggle; else NOBODY.
 
-    Raises KaggleError, naming the place, for a key that cannot be one.
+    Raises Refused, naming the place, for a key that cannot be one.
     """
     return next(_keys(environ, home), NOBODY)
 
@@ -72,7 +72,7 @@ def _token_of(value: str) -> str:
     except (OSError, ValueError, RuntimeError):  # a token may be too long for a file's name
         return value
     if value.startswith(("/", "~", "./", "../")):
-        raise KaggleError("KAGGLE_API_TOKEN holds a path, but there is no such file; " + HOW)
+        raise Refused("KAGGLE_API_TOKEN holds a path, but there is no such file; " + HOW)
     return value
 
 
@@ -83,7 +83,7 @@ def _of_json(file: Path) -> Key:
         content = None
     pair = [content.get(name) for name in ("username", "key")] if isinstance(content, dict) else []
     if len(pair) != 2 or not all(isinstance(item, str) and item for item in pair):
-        raise KaggleError(f'{file} should hold {{"username": "…", "key": "…"}}; {HOW}')
+        raise Refused(f'{file} should hold {{"username": "…", "key": "…"}}; {HOW}')
     return _basic(str(file), *pair)
 
 
@@ -92,7 +92,7 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
-        raise KaggleError(f"the key in {file} cannot be read: {why}") from None
+        raise Refused(f"the key in {file} cannot be read: {why}") from None
 
 
 def _bearer(origin: str, token: str) -> Key:
@@ -110,4 +110,4 @@ def _basic(origin: str, user: str, secret: str) -> Key:
 def _check(origin: str, text: str) -> None:
     # Also what keeps it out of messages: http.client shows a header that it cannot send.
     if not text or not all("!" <= letter <= "~" for letter in text):
-        raise KaggleError(f"{origin} holds no key: one is a single word of ASCII letters; {HOW}")
+        raise Refused(f"{origin} holds no key: one is a single word of ASCII letters; {HOW}")

@@ -15,17 +15,17 @@ from typing import NamedTuple, NoReturn
 
 import requests
 
-from fer_tasks.sources.disk import writing_to
-from fer_tasks.sources.kaggle_key import NOBODY
-from fer_tasks.sources.replies import (
-    KaggleError,
+from fer_tasks.network import (
     Patience,
+    Refused,
     TryAgain,
     host_of,
     is_page,
     reaching,
     refuse_for_now,
 )
+from fer_tasks.sources.disk import writing_to
+from fer_tasks.sources.kaggle_key import NOBODY
 
 CHUNK = 1 << 16  # bytes; a cut connection loses less than one
 Progress = Callable[[int, int], None]  # bytes that are here, bytes in all (0 where nobody knows)
@@ -42,7 +42,7 @@ class Whole(NamedTuple):
 def transfer(url: str, target: Path, patience: Patience, progress: Progress) -> None:
     """One attempt to get `url` into `target`, without any key; a later attempt goes on from there.
 
-    `target` is whole, of the size and the md5 that the storage told, or absent. Raises TryAgain, KaggleError,
+    `target` is whole, of the size and the md5 that the storage told, or absent. Raises TryAgain, Refused,
     DiskError.
     """
     part = target.with_name(target.name + ".part")
@@ -79,9 +79,9 @@ def _read_head(
     refuse_for_now(reply, patience)
     host, status = host_of(reply.url), reply.status_code
     if reply.headers.get("Content-Encoding", "identity") != "identity":
-        raise KaggleError(f"{host} sends the file packed anew; is there a proxy in the way?")
+        raise Refused(f"{host} sends the file packed anew; is there a proxy in the way?")
     if status == 200 and is_page(reply):
-        raise KaggleError(f"{host} sends a web page in place of the file; is there a proxy in the way?")
+        raise Refused(f"{host} sends a web page in place of the file; is there a proxy in the way?")
     said = _whole(reply)
     if status == 200:
         return 0, said._replace(total=_length(reply))

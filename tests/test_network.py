@@ -6,8 +6,8 @@ from email.utils import format_datetime
 
 import pytest
 
+from fer_tasks.network import TryAgain, wait_asked
 from fer_tasks.sources.kaggle import look_up
-from fer_tasks.sources.replies import TryAgain, wait_asked
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP, kaggle_server
 

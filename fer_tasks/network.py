@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from fer_tasks.errors import UserError
 
@@ -15,8 +16,8 @@ PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that say nothing of th
 YEAR_S = 366 * 86400.0
 
 
-class KaggleError(UserError):
-    """Kaggle said no, or something that makes no sense; trying again would not help."""
+class Refused(UserError):
+    """A server said no, or something that makes no sense; trying again would not help."""
 
 
 class TryAgain(UserError):
@@ -36,6 +37,7 @@ class Patience(NamedTuple):
     connect_s: float = 10
     silent_s: float = 60  # between two bytes of a reply
     asked_s: float = 600  # the longest Retry-After that is worth waiting for
+    whole_s: float = 300  # for a short reply as a whole, however slowly it drips
 
 
 def host_of(url: str) -> str:
@@ -45,7 +47,7 @@ def host_of(url: str) -> str:
 
 @contextmanager
 def reaching(url: str, patience: Patience) -> Iterator[None]:
-    """Turn faults of the network into TryAgain or KaggleError.
+    """Turn faults of the network into TryAgain or Refused.
 
     Their own texts are left out: they hold the whole address, or the header that could not be sent.
     """
@@ -60,19 +62,19 @@ def reaching(url: str, patience: Patience) -> Iterator[None]:
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             raise TryAgain(f"the encrypted connection to {host} broke") from None
         mend = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
-        raise KaggleError(f"the certificate of {host} is not trusted; {mend}") from None
-    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        raise Refused(f"the certificate of {host} is not trusted; {mend}") from None
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
         if "Read timed out" in str(error):  # how requests tells of silence in the middle of a body
             raise TryAgain(f"{host} stayed silent for {patience.silent_s:g} s") from None
         raise TryAgain(f"the connection to {host} failed or was cut") from None
     except requests.RequestException as error:
-        raise KaggleError(f"{host} cannot be asked: {type(error).__name__}") from None
+        raise Refused(f"{host} cannot be asked: {type(error).__name__}") from None
 
 
 def refuse_for_now(reply: requests.Response, patience: Patience) -> None:
     """Raise TryAgain for a status that passes, with the wait that was asked for.
 
-    Raises KaggleError, saying when to come back, where that is more than `patience` has.
+    Raises Refused, saying when to come back, where that is more than `patience` has.
     """
     if reply.status_code not in PASSING:
         return
@@ -81,7 +83,7 @@ def refuse_for_now(reply: requests.Response, patience: Patience) -> None:
     said = f"{host_of(reply.url)} answered {reply.status_code}"
     if after_s is not None and after_s > patience.asked_s:
         when = now + timedelta(seconds=after_s)
-        raise KaggleError(f"{said}: run again after {when:%Y-%m-%d %H:%M} UTC")
+        raise Refused(f"{said}: run again after {when:%Y-%m-%d %H:%M} UTC")
     raise TryAgain(said if after_s is None else f"{said}: wait {after_s:.0f} s", after_s)
 
 

@@ -1,0 +1,115 @@
+"""The quota of a service that is paid by the call: a ledger on disk, shared by all runs and processes.
+
+pyrate-limiter's sliding windows in SQLite: no 86,400 s hold more calls than the day's quota, wherever
+midnight is.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from pyrate_limiter import Rate, RateItem, SQLiteBucket
+
+from fer_tasks.errors import UserError
+
+SECOND, DAY, MONTH = 1_000, 86_400_000, 31 * 86_400_000  # ms
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Quota(NamedTuple):
+    """Calls that a service allows in any second, day (86,400 s) and month (31 days)."""
+
+    per_second: int
+    per_day: int
+    per_month: int
+
+
+class QuotaSpent(UserError):
+    """No call is left, and waiting for one would take longer than is worth it.
+
+    `again`: when one is left, UTC; None where the service itself said that the quota is spent.
+    """
+
+    def __init__(self, message: str, again: datetime | None = None):
+        super().__init__(message)
+        self.again = again
+
+
+class Clocks(NamedTuple):
+    """What tells the time: seconds since 1970, which people and NTP set; seconds since this boot, which
+    nobody sets; and a name for this boot, "" where the system has none."""
+
+    wall: Callable[[], float]
+    since_boot: Callable[[], float]
+    boot: Callable[[], str]
+
+
+def system_clocks() -> Clocks:
+    """This machine's clocks."""
+    return Clocks(time.time, _since_boot, lambda: BOOT_ID.read_text().strip() if BOOT_ID.exists() else "")
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _binding(quota: Quota) -> list[Rate]:
+    """The limits that can be reached at all, such as not 25,000 a month at 500 a day: the limiter wants no
+    others."""
+    rates: list[Rate] = []
+    for rate in (Rate(n, ms) for n, ms in zip(quota, (SECOND, DAY, MONTH), strict=True)):
+        rates = [shorter for shorter in rates if shorter.limit < rate.limit]
+        if not rates or rate.limit * rates[-1].interval < rates[-1].limit * rate.interval:
+            rates.append(rate)
+    return rates
+
+
+class Ledger:
+    """The calls that were made. A call is written down before it is made, so a crash loses none."""
+
+    def __init__(self, path: Path, quota: Quota, clocks: Clocks):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._bucket = SQLiteBucket.init_from_file(_binding(quota), "calls", str(path), use_file_lock=True)
+        self._clocks = clocks
+
+    def wait_ms(self) -> int:
+        """Write a call down and return 0, or the milliseconds until one is left, at least 1."""
+        with self._bucket.lock:
+            now = self._now()
+            item = RateItem(self._stamp(), now)
+            if self._bucket.put(item):
+                self._bucket.leak(now)
+                return 0
+            return max(1, int(self._bucket.waiting(item)))
+
+    def take(self, patience_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Wait for a call that may be made, at most `patience_s`, and write it down. Raises QuotaSpent."""
+        while wait := self.wait_ms():
+            if wait > 1000 * patience_s:
+                again = datetime.fromtimestamp(self._clocks.wall() + wait / 1000, UTC)
+                raise QuotaSpent("the quota is spent", again + timedelta(minutes=1))
+            sleep(wait / 1000)
+
+    def close(self) -> None:
+        self._bucket.close()
+
+    def _stamp(self) -> str:
+        return f"{self._clocks.boot()} {self._clocks.since_boot()!r} {self._clocks.wall()!r}"
+
+    def _now(self) -> int:
+        """The ledger's own time, ms: it never goes back, and setting the clock does not move it.
+
+        It goes on from the last call by the seconds since boot or, after another boot, by the wall clock:
+        only that tells how long the machine was off.
+        """
+        last = self._bucket.peek(0)
+        if last is None:
+            return int(1000 * self._clocks.wall())
+        boot, since_boot, wall = last.name.split(" ")
+        same_boot = boot and boot == self._clocks.boot()
+        passed = (
+            self._clocks.since_boot() - float(since_boot) if same_boot else self._clocks.wall() - float(wall)
+        )
+        return last.timestamp + int(1000 * max(passed, 0.0))

@@ -1,0 +1,183 @@
+"""Ask OCR.space about faces: sheet by sheet, within the quota, and never twice about the same face."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from filelock import FileLock
+from platformdirs import user_state_path
+from prefect import get_run_logger
+from prefect.blocks.system import Secret
+from prefect.futures import PrefectFuture
+
+from fer_tasks import images
+from fer_tasks.errors import UserError
+from fer_tasks.network import Refused
+from fer_tasks.settings import OcrSpace
+from fer_tasks.text import kept, ocr_space, sheets
+from fer_tasks.text.lines import Line
+from fer_tasks.text.ocr_space import NotRead, NotReadNow
+from fer_tasks.text.quota import Ledger, Quota, QuotaSpent, system_clocks
+from flows.fan_out import Progress
+from flows.retries import network_task
+
+KEPT = Path(".cache/ocr_space")
+SECRET_BLOCK = "ocr-space-api-key"
+IN_A_ROW = 3  # failed questions that are the service's fault rather than the pictures'
+
+
+@network_task(task_run_name="ask about {question}", retries=4)
+def ask(question: str, root: Path, wanted: OcrSpace) -> bool:
+    """One call: a permit of the ledger, the picture out, the reply kept. Was the picture read?"""
+    _take_permit(wanted)
+    jpeg = (root / question / "sheet.jpg").read_bytes()
+    # The key is read here and never a task's argument: those are recorded.
+    reply = ocr_space.send(wanted.url, _key(), jpeg, wanted.ocr_engine, wanted.language)
+    try:
+        ocr_space.read(reply)
+    except NotReadNow:
+        raise
+    except NotRead:
+        kept.keep_reply(root, question, reply)
+        return False
+    kept.keep_reply(root, question, reply)
+    return True
+
+
+def lines_by_ocr_space(
+    faces: Mapping[str, tuple[str, str]], wanted: OcrSpace
+) -> tuple[dict[str, list[Line]], dict[str, str]]:
+    """Ask about faces, {image id: (pixel hash, path)}, until each is read or refused by itself.
+
+    Returns by image id: the lines of those that were read, and why the others were not. Raises QuotaSpent,
+    Refused and TryAgain; what was answered until then is kept, and the next run goes on from there.
+    """
+    _key()
+    root = _root(wanted)
+    root.mkdir(parents=True, exist_ok=True)
+    paths = {pixels: Path(path) for pixels, path in faces.values()}
+    with FileLock(KEPT / "lock"), Progress("drop-text-ask", len(paths)) as progress:
+        while left := _left(paths, known := kept.what_is_known(root)):
+            progress.reach(len(paths) - len(left), len(paths))
+            try:
+                _ask_round(_questions(left, known, wanted), root, wanted, progress)
+            except QuotaSpent as spent:
+                raise _how_to_go_on(spent, len(_left(paths, kept.what_is_known(root))), len(paths)) from None
+        progress.reach(len(paths), len(paths))
+    lines = {i: known.lines[pixels] for i, (pixels, _) in faces.items() if pixels in known.lines}
+    return lines, {i: known.unread[pixels] for i, (pixels, _) in faces.items() if i not in lines}
+
+
+def _root(wanted: OcrSpace) -> Path:
+    return KEPT / f"engine-{wanted.ocr_engine}-{wanted.language}"
+
+
+def _left(paths: Mapping[str, Path], known: kept.Known) -> dict[str, Path]:
+    return {i: path for i, path in paths.items() if i not in known.lines and i not in known.unread}
+
+
+def _how_to_go_on(spent: QuotaSpent, left: int, of: int) -> QuotaSpent:
+    when = f"from {spent.again:%Y-%m-%d %H:%M} UTC on" if spent.again else "within a day"
+    return QuotaSpent(
+        f"{spent}: {left:,} of {of:,} faces are still to be asked about; what was answered is kept, and the "
+        f"next `dvc repro` or scheduled run goes on, {when}",
+        spent.again,
+    )
+
+
+def _questions(left: Mapping[str, Path], known: kept.Known, wanted: OcrSpace) -> Iterator[kept.Question]:
+    """Sheets first, as large as they may be; then the faces that must be asked about in smaller company."""
+    limit = min(wanted.max_bytes, known.max_bytes or wanted.max_bytes)
+    whole = len(left) if wanted.sheet else 1
+    company = {face: min(whole, max(1, known.at_most.get(face, whole))) for face in left}
+    for most in sorted(set(company.values()), reverse=True):
+        pictures = ((face, images.read_image(left[face])) for face in left if company[face] == most)
+        for batch in sheets.fill(pictures, limit, wanted.max_side, most):
+            yield from _fitting(batch, limit)
+
+
+def _fitting(batch: dict[str, np.ndarray], limit: int) -> Iterator[kept.Question]:
+    question = kept.make_question(batch)
+    if len(question.jpeg) <= limit or len(batch) == 1:
+        yield question
+        return
+    faces, half = list(batch.items()), len(batch) // 2
+    yield from _fitting(dict(faces[:half]), limit)
+    yield from _fitting(dict(faces[half:]), limit)
+
+
+def _ask_round(questions: Iterable[kept.Question], root: Path, wanted: OcrSpace, progress: Progress) -> None:
+    """Ask until all is answered, or a sheet was refused: then the rest is laid out anew."""
+    failed: list[tuple[str, NotReadNow]] = []  # in a row: the pictures' fault, or the service's?
+    for question, outcome in _outcomes(questions, root, wanted):
+        if outcome is True:
+            progress.update(len(question.faces))
+            _blame_pictures(root, failed)
+        elif isinstance(outcome, NotReadNow):
+            get_run_logger().warning(f"{root / question.id} was not read: {outcome}")
+            failed.append((question.id, outcome))
+            if len(failed) == IN_A_ROW:
+                raise Refused(f"OCR.space answers, but reads nothing ({outcome}); run again later")
+        elif question.layout:
+            break
+    _blame_pictures(root, failed)
+
+
+def _outcomes(
+    questions: Iterable[kept.Question], root: Path, wanted: OcrSpace
+) -> Iterator[tuple[kept.Question, bool | NotReadNow]]:
+    """Ask, so many at a time as there are connections. Was the picture read? Raises what stops the run."""
+    flying: deque[tuple[kept.Question, PrefectFuture[bool]]] = deque()
+    try:
+        for question in questions:
+            kept.keep_question(root, question)
+            flying.append((question, ask.submit(question.id, root, wanted)))
+            if len(flying) == wanted.connections:
+                yield _outcome(*flying.popleft())
+        while flying:
+            yield _outcome(*flying.popleft())
+    finally:
+        for _, future in flying:
+            future.wait()
+
+
+def _outcome(question: kept.Question, future: PrefectFuture[bool]) -> tuple[kept.Question, bool | NotReadNow]:
+    try:
+        return question, future.result()
+    except NotReadNow as fault:
+        return question, fault
+
+
+def _blame_pictures(root: Path, blamed: list[tuple[str, NotReadNow]]) -> None:
+    while blamed:
+        question, fault = blamed.pop()
+        kept.keep_reply(root, question, fault.reply)
+
+
+def _take_permit(wanted: OcrSpace) -> None:
+    quota = Quota(wanted.per_second, wanted.per_day, wanted.per_month)
+    ledger = Ledger(_ledger_of(wanted.url), quota, system_clocks())
+    try:
+        ledger.take(wanted.wait)
+    finally:
+        ledger.close()
+
+
+def _ledger_of(url: str) -> Path:
+    """One a service, outside the project: a quota is of a machine's address, not of a clone."""
+    return user_state_path("monday-fer") / f"{urlsplit(url).netloc.replace(':', '-')}.sqlite"
+
+
+def _key() -> str:
+    if key := os.environ.get("OCR_SPACE_API_KEY", "").strip():
+        return key
+    try:
+        return Secret.load(SECRET_BLOCK).get()
+    except ValueError:
+        raise UserError(
+            "drop_text.engine: ocr_space wants a key: set OCR_SPACE_API_KEY (https://ocr.space/ocrapi gives "
+            f"free ones), or save it as the Prefect Secret block {SECRET_BLOCK!r}; engine: local wants none"
+        ) from None
