@@ -7,18 +7,24 @@ import sys
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
+from prefect.states import State
 
 from fer_tasks.dataset import write_text
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from flows.source import fingerprint
+from flows.stage import IS_PAUSED, paused
 
 BUILT = Path(".cache/rebuild.json")  # {source: the fingerprint it had when the last rebuild ended well}
 
 
+class StagePaused(UserError):
+    """A stage cannot go on now, but will on a later run."""
+
+
 @task
 def dvc(*command: str) -> None:
-    """Run a DVC command, its output on this run's log. Raises UserError with its last lines."""
+    """Run a DVC command, its output on this run's log. Raises StagePaused, UserError with its last lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # stages say `python`: this one
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *command],
@@ -32,21 +38,37 @@ def dvc(*command: str) -> None:
         lines.append(line.rstrip())
         get_run_logger().info(line.rstrip())
     if process.wait():
+        if told := [line for line in lines if IS_PAUSED in line]:
+            raise StagePaused(told[0])
         raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(lines[-3:]))
 
 
+def _up_to_date() -> bool:
+    """Is there nothing for `dvc repro` to do, such as a stage that was paused?"""
+    return subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"]).returncode == 0
+
+
 @flow(name="rebuild")
-def rebuild(force: bool = False) -> bool:
-    """Rebuild if the source's fingerprint is new, or if told to; returns whether it did."""
+def rebuild(force: bool = False) -> bool | State:
+    """Rebuild if the source's fingerprint is new, something is not up to date, or if told to.
+
+    Returns whether it did; where a stage was paused it ends paused too, and the next run goes on.
+    """
     source = load_settings().download.source
     now = fingerprint(Path(source))
     built = json.loads(BUILT.read_text()) if BUILT.exists() else {}
-    if built == {source: now} and not force:
+    changed = force or built != {source: now}
+    if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    if source.endswith(".yaml"):  # it describes something elsewhere: DVC cannot see that this has changed
+    if changed and source.endswith(
+        ".yaml"
+    ):  # it describes something elsewhere: DVC cannot see that this has changed
         dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
-    dvc.with_options(name="dvc repro")("repro")
+    try:
+        dvc.with_options(name="dvc repro")("repro")
+    except StagePaused as stage:
+        return paused(str(stage))
     dvc.with_options(name="dvc push")("push")
     write_text(BUILT, json.dumps({source: now}))
     return True

@@ -20,6 +20,7 @@ from fer_tasks.settings import Settings, load_settings
 from flows.fan_out import WORKERS
 
 PAUSED = "Paused"  # the state's name in the UI
+IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
 
 
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
@@ -39,7 +40,7 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
             if state.name == PAUSED:
-                sys.stderr.write(f"{flow.name} is paused: {state.message}\n")
+                sys.stderr.write(f"{flow.name}{IS_PAUSED}{state.message}\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
 

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 from prefect import flow
+from prefect.blocks.system import Secret
 
 from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks import images
@@ -24,7 +27,7 @@ from fer_tasks.text.quota import QuotaSpent
 from flows import ocr_space
 from tests import ocr_server as bad
 from tests.ocr_server import failed, says
-from tests.project import run
+from tests.project import run, shrink
 from tests.test_sheets import captioned, face
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
@@ -214,6 +217,15 @@ def test_the_quota_of_the_service_pauses_the_run(faces, ocr):
     assert written(lines) == ALL and len(ocr.pictures) == N
 
 
+def test_the_key_may_be_a_secret_block_of_prefect(faces, ocr, monkeypatch):
+    monkeypatch.delenv("OCR_SPACE_API_KEY")
+    Secret(value=ocr.key).save(ocr_space.SECRET_BLOCK, overwrite=True)
+    try:
+        assert written(ask(faces, wanted(ocr))[0]) == ALL
+    finally:
+        Secret.delete(ocr_space.SECRET_BLOCK)
+
+
 def test_a_bad_key_or_none_ends_the_run_at_once(faces, ocr, monkeypatch):
     monkeypatch.setenv("OCR_SPACE_API_KEY", "wrong")
     with pytest.raises(Refused, match="OCR_SPACE_API_KEY"):
@@ -255,8 +267,6 @@ def project_with_faces(root: Path, ocr: bad.OcrSpace, **changes) -> Path:
         png = images.encode_png(picture(i))
         file = write_image(project / "data" / "faces", f"{i:016x}-0", png)
         rows.append({"image_id": f"{i:016x}-0", "file": file, "pixels": images.pixel_hash(picture(i))})
-    import pandas as pd
-
     write_dataset(project / "data" / "faces", pd.DataFrame(rows), pd.DataFrame(columns=["image_id"]), {}, {})
     asked = {**wanted(ocr).model_dump(), "sheet": False, **changes}
     change_params(project, drop_text={"engine": "ocr_space", "ocr_space": asked})
@@ -295,6 +305,31 @@ def test_a_stage_without_quota_is_paused_and_the_key_is_nowhere(tmp_path, ocr):
     assert ocr.key.encode() not in everything + said
     assert len(list(project.rglob("reply.json"))) == 5
     assert all((reply.parent / "sheet.jpg").exists() for reply in project.rglob("reply.json"))
+
+
+def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, ocr):
+    project = shrink(copy_project(tmp_path / "project"))
+    graph = yaml.safe_load((project / "dvc.yaml").read_text())
+    stages = {name: graph["stages"][name] for name in ("download", "crop_faces", "drop_text")}
+    (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (project / ".cache").mkdir()
+    scheduled = "from flows.rebuild import rebuild; print('ended', rebuild(return_state=True).name)"
+    env = environment(project, OCR_SPACE_API_KEY=ocr.key)
+
+    def night(per_day: int) -> str:
+        asked = wanted(ocr, max_bytes=100_000, per_day=per_day).model_dump()
+        change_params(project, drop_text={"engine": "ocr_space", "ocr_space": asked})
+        done = subprocess.run(
+            [sys.executable, "-c", scheduled], cwd=project, env=env, capture_output=True, text=True
+        )
+        return done.stdout + done.stderr
+
+    assert "ended Paused" in (said := night(2)) and "faces are still to be asked about" in said
+    assert ocr.calls == 2
+    assert "ended Completed" in night(50)
+    assert len(set(ocr.pictures)) == len(ocr.pictures) == ocr.calls
+    assert len(read_dataset(project / "data" / "textfree").rejected) >= 3
+    assert "has not changed" in night(50)
 
 
 def test_what_is_known_is_worked_out_from_the_kept_replies(faces, ocr):

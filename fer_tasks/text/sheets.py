@@ -16,6 +16,7 @@ GUTTER = 16  # px between tiles: at 8 px and less, words of neighbours were read
 BLOCK = 16  # px; tiles that begin where JPEG's blocks do cost the bytes that they cost alone
 GREY = 128
 QUALITY = 85
+FULL = 0.99  # of the size limit: a sheet is up to 0.4 % larger than its parts, by the shades between blocks
 CAPTION = "MONDAY"
 CANARY = (64, 192)  # px, height and width of the caption's tile and of the blank one
 HEADER = 600  # bytes of a JPEG file that are not its blocks; a sheet has them once
@@ -63,7 +64,7 @@ def fill(
     for name, face in faces:
         cost, side_with_it = _cost(face), max(side, *face.shape[:2])
         room = min(most, _tiles(side_with_it, max_side))
-        if batch and (size + cost > max_bytes or len(batch) >= room):
+        if batch and (size + cost > FULL * max_bytes or len(batch) >= room):
             yield batch
             batch, size, side_with_it = {}, HEADER + CANARY_COST, max(face.shape[:2])
         batch[name] = face
