@@ -40,5 +40,6 @@ $(VENV)/ready: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@
 
-clean:                 ## remove what was made here, but not the versions in .dvc
-	rm -rf data models reports .cache
+clean:                 ## remove what was made here, but not the versions in .dvc and the replies of OCR.space
+	rm -rf data models reports
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name ocr_space -exec rm -rf {} +
