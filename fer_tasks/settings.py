@@ -64,7 +64,7 @@ class OcrSpace(Section):
     def _secrets_stay_secret(self) -> "OcrSpace":
         here = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
         if self.url.startswith("http://") and not here:
-            raise ValueError("the key would go out unencrypted; write https://")
+            raise ValueError("url: the key would go out unencrypted; write https://")
         return self
 
 

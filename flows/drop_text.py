@@ -6,11 +6,11 @@ import pandas as pd
 from prefect import flow
 from prefect.states import State
 
-from fer_tasks import images, text
+from fer_tasks import images
 from fer_tasks.dataset import copy_images, image_files, read_dataset, write_dataset
 from fer_tasks.settings import DropText, Settings, WritingRule
+from fer_tasks.text import local
 from fer_tasks.text.lines import Line, judge
-from fer_tasks.text.local import find_lines
 from fer_tasks.text.quota import QuotaSpent
 from flows.fan_out import WORKERS, map_items, shard_task
 from flows.ocr_space import lines_by_ocr_space
@@ -23,7 +23,7 @@ FOUND = ["image_id", "reason", "detail", "text", "text_boxes", "text_share"]
 @shard_task
 def read(shard: Files, side: int, min_confidence: float) -> dict[str, list[Line]]:
     faces = [images.read_image(Path(path)) for _, path in shard.values()]
-    return dict(zip(shard, find_lines(faces, side, min_confidence), strict=True))
+    return dict(zip(shard, local.find_lines(faces, side, min_confidence), strict=True))
 
 
 @flow(name="drop_text")
@@ -49,7 +49,7 @@ def drop_text(
 def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:
     """The lines on each face that an engine read, and why it did not read the others."""
     if wanted.engine == "local":
-        return dict(map_items(read, files, [text, images], **wanted.local.model_dump())), {}
+        return dict(map_items(read, files, [local, images], **wanted.local.model_dump())), {}
     return lines_by_ocr_space(files, wanted.ocr_space)
 
 

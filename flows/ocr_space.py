@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ from flows.retries import network_task
 
 KEPT = Path(".cache/ocr_space")
 SECRET_BLOCK = "ocr-space-api-key"
-IN_A_ROW = 3  # failed questions that are the service's fault rather than the pictures'
+IN_A_ROW = 3  # failures that are the service's fault rather than the pictures'
 
 
 @network_task(task_run_name="ask about {question}", retries=4)
@@ -62,8 +63,12 @@ def lines_by_ocr_space(
     with FileLock(KEPT / "lock"), Progress("drop-text-ask", len(paths)) as progress:
         while left := _left(paths, known := kept.what_is_known(root)):
             progress.reach(len(paths) - len(left), len(paths))
+            tries_sheets = wanted.sheet and not _in_vain(known)
+            questions = _questions(left, known, wanted, len(left) if tries_sheets else 1)
+            if tries_sheets and not known.believed:
+                questions = islice(questions, IN_A_ROW)
             try:
-                _ask_round(_questions(left, known, wanted), root, wanted, progress)
+                _ask_round(questions, root, wanted, progress)
             except QuotaSpent as spent:
                 raise _how_to_go_on(spent, len(_left(paths, kept.what_is_known(root))), len(paths)) from None
         progress.reach(len(paths), len(paths))
@@ -88,11 +93,23 @@ def _how_to_go_on(spent: QuotaSpent, left: int, of: int) -> QuotaSpent:
     )
 
 
-def _questions(left: Mapping[str, Path], known: kept.Known, wanted: OcrSpace) -> Iterator[kept.Question]:
-    """Sheets first, as large as they may be; then the faces that must be asked about in smaller company."""
+def _in_vain(known: kept.Known) -> bool:
+    """Were the first sheets all sent for nothing?"""
+    if known.believed or known.doubted < IN_A_ROW:
+        return False
+    get_run_logger().warning(
+        f"OCR.space did not read the caption of any of {known.doubted} sheets: it does not cope with them, "
+        "and the faces go one a call; drop_text.engine: local costs no calls"
+    )
+    return True
+
+
+def _questions(
+    left: Mapping[str, Path], known: kept.Known, wanted: OcrSpace, together: int
+) -> Iterator[kept.Question]:
+    """Sheets of at most `together` faces first, then those that must be asked about in smaller company."""
     limit = min(wanted.max_bytes, known.max_bytes or wanted.max_bytes)
-    whole = len(left) if wanted.sheet else 1
-    company = {face: min(whole, max(1, known.at_most.get(face, whole))) for face in left}
+    company = {face: min(together, max(1, known.at_most.get(face, together))) for face in left}
     for most in sorted(set(company.values()), reverse=True):
         pictures = ((face, images.read_image(left[face])) for face in left if company[face] == most)
         for batch in sheets.fill(pictures, limit, wanted.max_side, most):

@@ -121,6 +121,17 @@ def test_a_sheet_without_its_canary_is_not_believed(faces, ocr, change):
     assert written(lines) == ALL and ocr.calls == 1 + N
 
 
+def test_a_service_that_cannot_read_sheets_costs_three_of_them(faces, ocr):
+    def copes_with_faces_only(handler):
+        lost = Image.open(io.BytesIO(handler.picture)).size != (120, 120)
+        result = {"TextOverlay": {"Lines": []}, "ParsedText": ""} if lost else {}
+        handler.read_it(lambda said: said["ParsedResults"][0].update(result))
+
+    ocr.fail(*[copes_with_faces_only] * 20)
+    lines, _ = ask(faces, wanted(ocr, max_bytes=30_000))
+    assert written(lines) == ALL and ocr.calls == 3 + N
+
+
 def test_a_word_across_two_faces_asks_about_both_alone(faces, ocr):
     def across(said):
         word = {"WordText": "wide", "Left": 100, "Top": 40, "Height": 12, "Width": 100}

@@ -40,6 +40,8 @@ class Known(NamedTuple):
     unread: dict[str, str]  # faces that were refused by themselves, and why
     at_most: dict[str, int]  # faces to ask about anew, so many at a time at most
     max_bytes: int | None  # of a picture; larger ones were refused
+    believed: int  # sheets whose canary was read
+    doubted: int  # and those whose was not
 
 
 def make_question(faces: dict[str, np.ndarray]) -> Question:
@@ -73,7 +75,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def what_is_known(root: Path) -> Known:
     """All that the kept replies tell. A sheet whose canary was not read tells nothing but that."""
-    known = Known({}, {}, {}, None)
+    known = Known({}, {}, {}, None, 0, 0)
     for file in sorted(root.glob("*/reply.json")):
         asked = json.loads((file.parent / "layout.json").read_text())
         known = _learn(known, asked["faces"], asked["layout"], file)
@@ -98,11 +100,11 @@ def _learn(known: Known, faces: list[str], layout: Sequence | None, reply: Path)
     where = Layout([Place(*place) for place in layout[0]], Place(*layout[1]), Place(*layout[2]))
     if not sheets.canary_lives(words, where):
         _ask_anew(known, faces, 1)
-        return known
+        return known._replace(doubted=known.doubted + 1)
     lines, doubtful = sheets.assign(words, where)
     _ask_anew(known, [faces[i] for i in doubtful], 1)
     known.lines.update({face: lines[i] for i, face in enumerate(faces) if i not in doubtful})
-    return known
+    return known._replace(believed=known.believed + 1)
 
 
 def _ask_anew(known: Known, faces: Sequence[str], at_most: int) -> None:
