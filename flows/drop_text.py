@@ -1,6 +1,7 @@
 """data/faces -> data/textfree: faces without writing on them."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import flow
@@ -41,9 +42,16 @@ def drop_text(
     kept = looked_at[looked_at["reason"] == ""].drop(columns=["reason", "detail"])
     rejected = looked_at[looked_at["reason"] != ""][["image_id", "reason", "detail"]]
     copy_images(source, target, kept["file"])
-    info = write_dataset(target, kept, rejected, made_from(faces), wanted.model_dump())
+    info = write_dataset(target, kept, rejected, made_from(faces), _what_decided(wanted))
     close(target, len(looked_at), info)
     return None
+
+
+def _what_decided(wanted: DropText) -> dict[str, Any]:
+    """The settings that the result depends on: how fast one asks is none of them."""
+    asked = wanted.ocr_space.model_dump(include={"ocr_engine", "language", "sheet"})
+    engine = wanted.local.model_dump() if wanted.engine == "local" else asked
+    return {"engine": wanted.engine, **wanted.rule.model_dump(), **engine}
 
 
 def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:

@@ -1,6 +1,7 @@
 """Ask OCR.space about faces: sheet by sheet, within the quota, and never twice about the same face."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -35,14 +36,14 @@ def ask(question: str, root: Path, wanted: OcrSpace) -> bool:
     """One call: a permit of the ledger, the picture out, the reply kept. Was the picture read?"""
     _take_permit(wanted)
     jpeg = (root / question / "sheet.jpg").read_bytes()
-    # The key is read here and never a task's argument: those are recorded.
-    reply = ocr_space.send(wanted.url, _key(), jpeg, wanted.ocr_engine, wanted.language)
     try:
+        # The key is read here and never a task's argument: those are recorded.
+        reply = ocr_space.send(wanted.url, _key(), jpeg, wanted.ocr_engine, wanted.language)
         ocr_space.read(reply)
     except NotReadNow:
         raise
-    except NotRead:
-        kept.keep_reply(root, question, reply)
+    except NotRead as fault:
+        kept.keep_reply(root, question, fault.reply)
         return False
     kept.keep_reply(root, question, reply)
     return True
@@ -178,9 +179,15 @@ def _take_permit(wanted: OcrSpace) -> None:
     quota = Quota(wanted.per_second, wanted.per_day, wanted.per_month)
     ledger = Ledger(_ledger_of(wanted.url), quota, system_clocks())
     try:
-        ledger.take(wanted.wait)
+        ledger.take(wanted.wait, _wait)
     finally:
         ledger.close()
+
+
+def _wait(seconds: float) -> None:
+    if seconds > 10:
+        get_run_logger().info(f"the quota is spent; waiting {seconds / 60:.1f} min for the next call")
+    time.sleep(seconds)
 
 
 def _ledger_of(url: str) -> Path:

@@ -171,6 +171,12 @@ def test_a_sheet_that_is_too_large_for_the_service_is_split(faces, ocr):
     assert ocr.calls == calls
 
 
+def test_a_sheet_that_is_too_large_for_what_stands_before_the_service_is_split(faces, ocr):
+    ocr.fail(bad.status(413))
+    lines, _ = ask(faces, wanted(ocr))
+    assert written(lines) == ALL and 2 < ocr.calls < N
+
+
 def test_a_picture_that_is_refused_by_itself_is_set_aside_with_what_was_said(faces, ocr):
     refused = says(failed(["E216:Unable to detect the file extension"]))
     ocr.fail(refused, *[lambda handler: handler.read_it()] * 4, refused)

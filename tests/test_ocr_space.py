@@ -44,6 +44,7 @@ def result(**fields):
 
 FAULTS = {
     "the day's quota": (says(bad.QUOTA.format(500), 403), QuotaSpent, "the quota is spent"),
+    "the day's quota, 200": (says(failed(bad.QUOTA.format(500))), QuotaSpent, "the quota is spent"),
     "a 403 that says nothing of a key": (says("Forbidden", 403), QuotaSpent, "refuses further calls"),
     "too many connections": (
         says("For this API KEY only 1 concurrent connections at the same time allowed", 403),

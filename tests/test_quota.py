@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_tasks.errors import UserError
 from fer_tasks.text.quota import Clocks, Ledger, Quota, QuotaSpent, system_clocks
 
 DAY_S, MONTH_S = 86_400, 31 * 86_400
@@ -112,6 +113,12 @@ def test_a_run_that_may_wait_goes_on_by_itself(tmp_path):
     for _ in range(2 * QUOTA.per_day):
         ledger.take(DAY_S + 1, world.sleep)
     assert DAY_S <= world.now - START < DAY_S + 10
+
+
+def test_a_damaged_ledger_is_one_line_that_names_it(tmp_path):
+    (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match=r"ledger\.sqlite.*move it away"):
+        Ledger(tmp_path / "ledger.sqlite", QUOTA, system_clocks())
 
 
 def test_midnight_frees_nothing(tmp_path):

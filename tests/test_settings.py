@@ -71,6 +71,14 @@ def test_a_value_out_of_range_is_named_with_the_range(tmp_path, place, value, sa
     assert f"params.yaml: {place}: " in text and said in text and repr(value) in text
 
 
+def test_a_key_never_goes_out_unencrypted_but_to_this_machine(tmp_path):
+    place = "drop_text.ocr_space.url"
+    assert "url: the key would go out unencrypted" in message(
+        written(tmp_path, changed(place, "http://x.org"))
+    )
+    load_settings(written(tmp_path, changed(place, "http://127.0.0.1:8000")))
+
+
 def test_dark_must_be_darker_than_bright(tmp_path):
     text = message(written(tmp_path, changed("clean.rules.min_brightness", 240)))
     assert "min_brightness" in text and "max_brightness" in text

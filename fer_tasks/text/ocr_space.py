@@ -27,12 +27,9 @@ VALIDATION = {-30, 3}  # FileParseExitCode: the picture itself is refused
 
 
 class NotRead(UserError):
-    """OCR.space answered that it did not read this picture; a smaller one may help.
+    """OCR.space answered that it did not read this picture; a smaller one may help. `reply`: its answer."""
 
-    `reply`: its answer, "" where only the status said so.
-    """
-
-    def __init__(self, message: str, reply: str = ""):
+    def __init__(self, message: str, reply: str):
         super().__init__(message)
         self.reply = reply
 
@@ -151,7 +148,7 @@ def _bad_key(host: str) -> NoReturn:
 def read(reply: str) -> list[Word]:
     """The words of a reply, boxes in px of the picture that was sent; none where there is no writing.
 
-    Raises NotRead, NotReadNow where the service was at fault, Refused where the request was wrong.
+    Raises NotRead, NotReadNow where the service was at fault, QuotaSpent, Refused for a wrong request.
     """
     try:
         said = _Reply.model_validate_json(reply)
@@ -181,6 +178,8 @@ def _explain(said: _Reply, reply: str) -> NoReturn:
     message = message or f"exit codes {said.OCRExitCode}, {codes}"
     if KEY.search(message):
         _bad_key("OCR.space")
+    if QUOTA.search(message):
+        raise QuotaSpent("OCR.space says that the quota is spent")
     if said.OCRExitCode == 99 or REQUEST.search(message):
         raise Refused(f"OCR.space does not take the request: {message[:300]}")
     if TOO_LARGE.search(message):

@@ -4,6 +4,7 @@ pyrate-limiter's sliding windows in SQLite: no 86,400 s hold more calls than the
 midnight is.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -67,11 +68,21 @@ def _binding(quota: Quota) -> list[Rate]:
 
 
 class Ledger:
-    """The calls that were made. A call is written down before it is made, so a crash loses none."""
+    """The calls that were made. A call is written down before it is made, so a crash loses none.
+
+    Raises UserError where the file is damaged.
+    """
 
     def __init__(self, path: Path, quota: Quota, clocks: Clocks):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._bucket = SQLiteBucket.init_from_file(_binding(quota), "calls", str(path), use_file_lock=True)
+        try:
+            self._bucket = SQLiteBucket.init_from_file(
+                _binding(quota), "calls", str(path), use_file_lock=True
+            )
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{path}, which counts the calls, cannot be used ({error}); move it away"
+            ) from None
         self._clocks = clocks
 
     def wait_ms(self) -> int:
