@@ -82,6 +82,8 @@ class Rules(Section):
     min_sharpness: float = Field(ge=0)
     min_brightness: float = Field(ge=0, le=255)
     max_brightness: float = Field(ge=0, le=255)
+    min_contrast: float = Field(ge=0, le=128)
+    max_flatness: float = Field(ge=0, le=1)
     max_second_face: float = Field(ge=0)
 
     @model_validator(mode="after")

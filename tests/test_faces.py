@@ -130,7 +130,12 @@ def test_signals_of_pose_light_and_scene():
     profile = LEVEL.copy()
     profile[2, 1] += 16
     assert pose_signals(profile)["yaw"] == pytest.approx(0.8)
-    assert light_signals(np.full((20, 20, 3), 77, np.uint8)) == {"sharpness": 0.0, "brightness": 77.0}
+    assert light_signals(np.full((20, 20, 3), 77, np.uint8)) == {
+        "sharpness": 0.0,
+        "brightness": 77.0,
+        "contrast": 0.0,
+        "flatness": 1.0,
+    }
     checks = np.kron(np.indices((10, 10)).sum(0) % 2 * 255, np.ones((2, 2)))
     sharp = light_signals(np.repeat(checks[:, :, None], 3, axis=2).astype(np.uint8))["sharpness"]
     assert sharp > 1000

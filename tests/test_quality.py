@@ -6,7 +6,8 @@ import pytest
 from fer_tasks.cleaning.quality import RULES, judge
 
 THRESHOLDS = {"max_yaw": 0.6, "max_roll": 35, "max_second_face": 0.6, "min_eye_distance": 14}
-THRESHOLDS |= {"min_brightness": 35, "max_brightness": 225, "min_sharpness": 20}
+THRESHOLDS |= {"min_brightness": 35, "max_brightness": 225, "min_sharpness": 20, "min_contrast": 15}
+THRESHOLDS |= {"max_flatness": 0.3}
 GOOD = {
     "yaw": 0.1,
     "roll": -5.0,
@@ -14,6 +15,8 @@ GOOD = {
     "eye_distance": 40.0,
     "brightness": 120.0,
     "sharpness": 99.0,
+    "contrast": 50.0,
+    "flatness": 0.1,
 }
 
 
@@ -35,6 +38,8 @@ def test_a_good_face_breaks_no_rule():
         ("eye_distance", 9, "small", "eye_distance 9 < 14"),
         ("brightness", 20, "dark", "brightness 20 < 35"),
         ("brightness", 240, "bright", "brightness 240 > 225"),
+        ("contrast", 9, "low_contrast", "contrast 9 < 15"),
+        ("flatness", 0.5, "drawing", "flatness 0.5 > 0.3"),
         ("sharpness", 3.25, "blurred", "sharpness 3.25 < 20"),
     ],
 )

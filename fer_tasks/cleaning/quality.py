@@ -14,7 +14,7 @@ class Rule(NamedTuple):
     value: Callable[[pd.DataFrame], pd.Series]
 
 
-# The first rule that a face breaks gives its reason; sharpness comes last: the dark has little of it.
+# The first rule that a face breaks gives its reason: the dark and pale are not sharp, the blurred are even.
 RULES = (
     Rule("max_yaw", "profile", lambda faces: faces["yaw"].abs()),
     Rule("max_roll", "rolled", lambda faces: faces["roll"].abs()),
@@ -22,7 +22,9 @@ RULES = (
     Rule("min_eye_distance", "small", lambda faces: faces["eye_distance"]),
     Rule("min_brightness", "dark", lambda faces: faces["brightness"]),
     Rule("max_brightness", "bright", lambda faces: faces["brightness"]),
+    Rule("min_contrast", "low_contrast", lambda faces: faces["contrast"]),
     Rule("min_sharpness", "blurred", lambda faces: faces["sharpness"]),
+    Rule("max_flatness", "drawing", lambda faces: faces["flatness"]),
 )
 
 
@@ -31,7 +33,7 @@ def judge(faces: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
 
     `faces` has the signals of `crop_faces`: yaw (half eye distances), roll (degrees), second_face (share of
     the main face's area), eye_distance (px of the photo), sharpness (variance of the Laplacian), brightness
-    (0..255).
+    (0..255), contrast (standard deviation of the grey), flatness (share of the face without any texture).
     """
     broken = [_broken(faces, rule, thresholds[rule.threshold]) for rule in RULES]
     return pd.concat(broken).drop_duplicates("image_id", ignore_index=True)
