@@ -1,6 +1,5 @@
 """Faces of a folder's photos, and captions planted on them."""
 
-import json
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fer_tasks.dataset import image_id
 from fer_tasks.faces.choose import main_face
-from fer_tasks.faces.crop import cut_face, enough_for, face_transform
+from fer_tasks.faces.crop import cut_face, enough_for, transform_of
 from fer_tasks.faces.detector import detect_files
-from fer_tasks.faces.signals import roll
 from fer_tasks.images import BadImage, decode_image, read_image
+from fer_tasks.settings import load_settings
 from fer_tasks.sources import folder
 
 LATIN = [
@@ -35,26 +34,28 @@ class Caption(NamedTuple):
 
 
 def cut_faces(photos: Path, sizes: tuple[int, ...]) -> dict[str, dict[int, np.ndarray]]:
-    """The main face of each photo, as the stage cuts it by default: {image id: {size in px: face}}."""
-    shapes = {}
+    """The main face of each photo, as params.yaml says but for the size: {image id: {size in px: face}}."""
+    settings, shapes = load_settings(), {}
+    wanted = settings.crop_faces
     for path in map(Path, folder.list_pictures(photos).pictures["path"]):
         try:
-            shapes[path] = decode_image(path.read_bytes(), 5 * 10**7).shape[:2]
+            shapes[path] = decode_image(path.read_bytes(), settings.download.max_pixels).shape[:2]
         except BadImage:
             continue
     faces = {}
-    for path, found in zip(shapes, detect_files(read_image, shapes, 640, "fast"), strict=True):
-        face = main_face(found, shapes[path], min_score=0.9, min_face=24)
+    for path, found in zip(
+        shapes, detect_files(read_image, shapes, wanted.max_side, wanted.mode), strict=True
+    ):
+        face = main_face(found, shapes[path], wanted.min_score, wanted.min_face)
         if "reason" not in face:
             faces[image_id(path.read_bytes())] = {
-                size: _cut(path, shapes[path], face, size) for size in sizes
+                size: _cut(path, shapes[path], transform_of(face, wanted.margin, size), size)
+                for size in sizes
             }
     return faces
 
 
-def _cut(path: Path, shape: tuple[int, int], face: dict, size: int) -> np.ndarray:
-    box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
-    transform = face_transform(box, roll(np.array(json.loads(face["landmarks"]))), 0.2, size)
+def _cut(path: Path, shape: tuple[int, int], transform: np.ndarray, size: int) -> np.ndarray:
     return cut_face(read_image(path, enough_for(transform, *shape)), transform, shape, size)
 
 

@@ -90,16 +90,15 @@ def as_it_is(image: np.ndarray, confidence: float) -> list[Line]:
 def on_sheets(faces: Sequence[np.ndarray], confidence: float, rule: dict[str, Any]) -> np.ndarray:
     """Verdicts of the local engine on sheets of faces at their own size; where a word belongs to no face, on
     the faces around it by themselves."""
-    verdicts: list[bool] = []
+    found: list[Sequence[Line]] = []
     for batch in sheets.fill(((str(i), f) for i, f in enumerate(faces)), MAX_BYTES, SHEET_SIDE, len(faces)):
         sheet, layout = sheets.draw(list(batch.values()))
         read = as_it_is(sheet, confidence)
         words = [Word(line.text, *line[1:], line=i) for i, line in enumerate(read)]
         lines, doubtful = sheets.assign(words, layout)
         for i, face in enumerate(batch.values()):
-            own = as_it_is(face, confidence) if i in doubtful else lines[i]
-            verdicts.append(judge(own, (SIDE, SIDE), **rule)["has_text"])
-    return np.array(verdicts)
+            found.append(as_it_is(face, confidence) if i in doubtful else lines[i])
+    return written_on(found, rule)
 
 
 def choose(found: dict[float, dict[str, Found]], pictures: Pictures) -> Choice:

@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from prefect import flow
 
 from fer_tasks import faces, images
 from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, write_image
 from fer_tasks.faces.choose import main_face, whole_picture
-from fer_tasks.faces.crop import cut_face, enough_for, face_transform
+from fer_tasks.faces.crop import cut_face, enough_for, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
-from fer_tasks.faces.signals import light_signals, roll
+from fer_tasks.faces.signals import light_signals
 from fer_tasks.settings import CropFaces, Settings
 from flows.fan_out import in_process, map_items, shard_task
 from flows.stage import close, made_from, run_stage
@@ -35,9 +34,7 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 
 
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
-    box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
-    degrees = roll(np.array(json.loads(face["landmarks"]))) if face["landmarks"] else 0.0
-    transform = face_transform(box, degrees, margin, size)
+    transform = transform_of(face, margin, size)
     photo = images.read_image(Path(face["path"]), enough_for(transform, face["height"], face["width"]))
     image = cut_face(photo, transform, (face["height"], face["width"]), size)
     known = {

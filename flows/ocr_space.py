@@ -16,6 +16,7 @@ from prefect.blocks.system import Secret
 from prefect.futures import PrefectFuture
 
 from fer_tasks import images
+from fer_tasks.dataset import write_bytes, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
 from fer_tasks.settings import OcrSpace
@@ -43,9 +44,9 @@ def ask(question: str, root: Path, wanted: OcrSpace) -> bool:
     except NotReadNow:
         raise
     except NotRead as fault:
-        kept.keep_reply(root, question, fault.reply)
+        keep_reply(root, question, fault.reply)
         return False
-    kept.keep_reply(root, question, reply)
+    keep_reply(root, question, reply)
     return True
 
 
@@ -151,7 +152,8 @@ def _outcomes(
     flying: deque[tuple[kept.Question, PrefectFuture[bool]]] = deque()
     try:
         for question in questions:
-            kept.keep_question(root, question)
+            for name, data in kept.files_of(question).items():
+                write_bytes(root / question.id / name, data)
             flying.append((question, ask.submit(question.id, root, wanted)))
             if len(flying) == wanted.connections:
                 yield _outcome(*flying.popleft())
@@ -169,10 +171,15 @@ def _outcome(question: kept.Question, future: PrefectFuture[bool]) -> tuple[kept
         return question, fault
 
 
+def keep_reply(root: Path, question: str, reply: str) -> None:
+    """Write down what was answered: from now on it counts."""
+    write_text(root / question / "reply.json", reply)
+
+
 def _blame_pictures(root: Path, blamed: list[tuple[str, NotReadNow]]) -> None:
     while blamed:
         question, fault = blamed.pop()
-        kept.keep_reply(root, question, fault.reply)
+        keep_reply(root, question, fault.reply)
 
 
 def _take_permit(wanted: OcrSpace) -> None:

@@ -61,9 +61,8 @@ def rebuild(force: bool = False) -> bool | State:
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    if changed and source.endswith(
-        ".yaml"
-    ):  # it describes something elsewhere: DVC cannot see that this has changed
+    # A description is of something elsewhere: DVC cannot see that this has changed.
+    if changed and source.endswith(".yaml"):
         dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
     try:
         dvc.with_options(name="dvc repro")("repro")

@@ -11,13 +11,14 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
 from fer_tasks.network import Patience
 from fer_tasks.sources.kaggle import Handle, Service
 from fer_tasks.sources.kaggle_key import authorization
+from tests import loopback
+from tests.loopback import named, serving
 
 API = "/v1/datasets.DatasetApiService/"
 SIGNATURE = "X-Goog-Signature=5167ed"
@@ -80,15 +81,12 @@ class Kaggle:
         return [seen.call for seen in self.seen]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     """GetDataset, DownloadDataset and the storage behind it."""
-
-    protocol_version = "HTTP/1.1"
-    room: int | None = None  # bytes of a body that are sent, whatever Content-Length says
 
     @property
     def kaggle(self) -> Kaggle:
-        return self.server.kaggle
+        return self.server.state
 
     def do_POST(self) -> None:
         self._meet(self.path.removeprefix(API))
@@ -136,18 +134,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(416, b"", {"Content-Range": f"bytes */{len(content)}"})
         else:
             said = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
-            self.reply(206 if start else 200, content[start:], right | said | _named(headers))
-
-    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body[: self.room])
-
-    def log_message(self, *args: object) -> None:
-        """Nothing: the tests read `seen`."""
+            self.reply(206 if start else 200, content[start:], right | said | named(headers))
 
 
 Fault = Callable[[Handler], None]
@@ -162,16 +149,11 @@ def etag(content: bytes) -> str:
 
 
 def status(code: int, **headers: str) -> Fault:
-    return lambda handler: handler.reply(code, b"{}", _named(headers))
+    return lambda handler: handler.reply(code, b"{}", named(headers))
 
 
 def page(code: int = 200) -> Fault:
     return lambda handler: handler.reply(code, b"<html>Sign in</html>", {"Content-Type": "text/html"})
-
-
-def silence(handler: Handler) -> None:
-    """Accept, and say nothing until the server ends."""
-    handler.kaggle.closing.wait(20)
 
 
 def headers_wrong(**headers: str) -> Fault:
@@ -200,22 +182,9 @@ def cut_after(size: int, then: Fault | None = None, **headers: str) -> Fault:
     return fault
 
 
-def _named(headers: dict[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in headers.items()}
-
-
 @contextmanager
 def kaggle_server(content: bytes) -> Iterator[Kaggle]:
     """A server with one data set, whose zip is `content`, until the context ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.kaggle = Kaggle(f"http://127.0.0.1:{server.server_port}")
-    server.kaggle.content = content
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server.kaggle
-    finally:
-        server.kaggle.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler, Kaggle) as kaggle:
+        kaggle.content = content
+        yield kaggle

@@ -4,16 +4,17 @@ import io
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 from PIL import Image
 
 from fer_tasks.text.local import find_lines
+from tests import loopback
+from tests.loopback import named, serving
 
 QUOTA = "You may only perform this action upto maximum {} number of times within 86400 seconds"
 
@@ -41,15 +42,12 @@ class OcrSpace:
         return self._faults.popleft() if self._faults else None
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(loopback.Handler):
     """POST parse/image."""
-
-    protocol_version = "HTTP/1.1"
-    room: int | None = None  # bytes of a body that are sent, whatever Content-Length says
 
     @property
     def ocr(self) -> OcrSpace:
-        return self.server.ocr
+        return self.server.state
 
     def do_POST(self) -> None:
         self.close_connection = True
@@ -84,16 +82,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def say(self, said: object, status: int = 200) -> None:
         self.reply(status, json.dumps(said).encode(), {"Content-Type": "application/json"})
-
-    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body[: self.room])
-
-    def log_message(self, *args: object) -> None:
-        """Nothing: the tests look at what came."""
 
 
 Fault = Callable[[Handler], None]
@@ -141,17 +129,11 @@ def says(said: object, status: int = 200) -> Fault:
 
 
 def status(code: int, body: bytes = b"<html>Bad gateway</html>", **headers: str) -> Fault:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda handler: handler.reply(code, body, {"Content-Type": "text/html", **named})
+    return lambda handler: handler.reply(code, body, {"Content-Type": "text/html", **named(headers)})
 
 
 def changed(change: Callable[[dict], object]) -> Fault:
     return lambda handler: handler.read_it(change)
-
-
-def silence(handler: Handler) -> None:
-    """Accept, and say nothing until the server ends."""
-    handler.ocr.closing.wait(20)
 
 
 def cut(handler: Handler) -> None:
@@ -173,17 +155,6 @@ def drip(handler: Handler) -> None:
             return
 
 
-@contextmanager
-def ocr_server() -> Iterator[OcrSpace]:
+def ocr_server() -> AbstractContextManager[OcrSpace]:
     """A server, until the context ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.ocr = OcrSpace(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server.ocr
-    finally:
-        server.ocr.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(Handler, OcrSpace)

@@ -12,6 +12,7 @@ from fer_tasks.sources.kaggle import About, Service, fetch, handle_of, look_up
 from fer_tasks.sources.transfer import Progress
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
+from tests.loopback import silence
 
 
 def get(kaggle: Kaggle, target: Path, progress: Progress = lambda done, total: None) -> None:
@@ -48,8 +49,8 @@ def test_a_whole_download(kaggle, tmp_path):
 PASSING = {
     "cut": (bad.cut_after(100_000), "cut"),
     "cut at once": (bad.cut_after(0), "cut"),
-    "silent": (bad.silence, "127.0.0.1 stayed silent for 0.3 s"),
-    "silent halfway": (bad.cut_after(100_000, then=bad.silence), "127.0.0.1 stayed silent for 0.3 s"),
+    "silent": (silence, "127.0.0.1 stayed silent for 0.3 s"),
+    "silent halfway": (bad.cut_after(100_000, then=silence), "127.0.0.1 stayed silent for 0.3 s"),
     "429": (bad.status(429), "answered 429"),
     "429 in seconds": (bad.status(429, Retry_After="7"), "answered 429: wait 7 s"),
     "503": (bad.status(503, Retry_After="0"), "answered 503: wait 0 s"),

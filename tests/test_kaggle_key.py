@@ -12,6 +12,7 @@ from fer_tasks.sources.kaggle import fetch, look_up
 from fer_tasks.sources.kaggle_key import NOBODY, authorization
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP
+from tests.loopback import silence
 
 SECRET = "KGAT_5ecret0f4ll"
 
@@ -94,7 +95,7 @@ def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog,
     kaggle.key = sent(asker.key)
     shown = [repr(asker), str(asker.key), repr(vars(asker))]
     faults = [bad.status(code) for code in (400, 401, 403, 404, 429, 503)]
-    faults += [bad.page(), bad.silence, bad.cut_after(0), bad.status(429, Retry_After="7200")]
+    faults += [bad.page(), silence, bad.cut_after(0), bad.status(429, Retry_After="7200")]
     for call in ("GetDataset", "DownloadDataset", "storage"):
         for fault in faults:
             kaggle.fail(call, fault)

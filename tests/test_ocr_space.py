@@ -8,6 +8,7 @@ from fer_tasks.text import ocr_space, sheets
 from fer_tasks.text.ocr_space import NotRead, NotReadNow, TooLarge
 from fer_tasks.text.quota import QuotaSpent
 from tests import ocr_server as bad
+from tests.loopback import silence
 from tests.ocr_server import OcrSpace, failed, ocr_server, says
 from tests.test_sheets import captioned, face
 
@@ -81,7 +82,7 @@ FAULTS = {
     "429, come later": (bad.status(429, b"{}", Retry_After="7"), TryAgain, "wait 7 s"),
     "404": (bad.status(404), Refused, "url"),
     "a redirect": (bad.status(302, b"", Location="https://example.org/"), Refused, "302"),
-    "a hang": (bad.silence, TryAgain, "silent"),
+    "a hang": (silence, TryAgain, "silent"),
     "a cut": (bad.cut, TryAgain, "cut"),
     "a slow drip": (bad.drip, TryAgain, "did not end within 1.5 s"),
 }

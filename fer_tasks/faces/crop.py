@@ -1,9 +1,21 @@
 """Cut a face out of its photo with its eyes level."""
 
+import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
+
+from fer_tasks.faces.signals import roll
+
+
+def transform_of(face: Mapping[str, Any], margin: float, size: int) -> np.ndarray:
+    """`face_transform` of a face as `choose` describes it, level where it has landmarks."""
+    box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
+    degrees = roll(np.array(json.loads(face["landmarks"]))) if face["landmarks"] else 0.0
+    return face_transform(box, degrees, margin, size)
 
 
 def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) -> np.ndarray:

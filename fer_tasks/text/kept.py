@@ -11,7 +11,6 @@ the next sheets are laid out, and a better reading of old replies costs no call.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,23 +53,10 @@ def make_question(faces: dict[str, np.ndarray]) -> Question:
     return Question(hashlib.sha256(jpeg).hexdigest()[:16], list(faces), layout, jpeg)
 
 
-def keep_question(root: Path, question: Question) -> None:
-    """Write down what will be asked."""
-    folder = root / question.id
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "sheet.jpg", question.jpeg)
-    _write(folder / "layout.json", json.dumps({"faces": question.faces, "layout": question.layout}).encode())
-
-
-def keep_reply(root: Path, question: str, reply: str) -> None:
-    """Write down what was answered: from now on it counts."""
-    _write(root / question / "reply.json", reply.encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+def files_of(question: Question) -> dict[str, bytes]:
+    """What to write down of a question before it is asked, by file name."""
+    laid_out = json.dumps({"faces": question.faces, "layout": question.layout})
+    return {"sheet.jpg": question.jpeg, "layout.json": laid_out.encode()}
 
 
 def what_is_known(root: Path) -> Known:
