@@ -9,13 +9,15 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
+BUILT = ("dvc.lock", "reports/metrics.json")  # a user's own build is not the copy's
 
 
 def copy_project(target: Path) -> Path:
-    """Copy what git tracks or would track into `target`, as a git repository with one commit."""
+    """Copy what git tracks or would track into `target`, as a git repository with one commit: nothing is
+    built there."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for file in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
-        if (ROOT / file).exists():
+        if file not in BUILT and (ROOT / file).exists():
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, target / file)
     who = ["-c", "user.name=copy", "-c", "user.email=copy@localhost"]

@@ -143,12 +143,12 @@ def read_table(path: Path) -> pd.DataFrame:
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
-def read_text_table(path: Path) -> pd.DataFrame:
-    """Read a CSV that people edit: text in all columns, empty where there is nothing. Raises UserError."""
+def read_text(path: Path) -> str:
+    """Read a text file that people edit. Raises UserError where it is missing or no UTF-8."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {str(error).strip()}") from None
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

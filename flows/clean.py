@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 from prefect import flow, get_run_logger
 
-from fer_tasks.cleaning.decisions import Applied, apply_decisions, check_decisions
+from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.duplicates import conflicting_labels, near_copy_groups
 from fer_tasks.cleaning.quality import judge
 from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.dataset import copy_images, read_dataset, read_text_table, write_dataset
+from fer_tasks.dataset import copy_images, read_dataset, read_text, write_dataset
 from fer_tasks.settings import Settings
 from flows.stage import close, made_from, run_stage
 
@@ -22,7 +22,7 @@ def clean(
     decisions: Path = Path("review/decisions.csv"),
 ) -> None:
     textfree, wanted = read_dataset(source), settings.clean
-    decided = _decide(textfree.manifest, read_text_table(decisions))
+    decided = _decide(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
     undecided = decided.faces[decided.faces["reviewer"] == ""]
     conflicts = conflicting_labels(undecided)
     labelled = undecided[~undecided["image_id"].isin(conflicts["image_id"])]
@@ -38,18 +38,18 @@ def clean(
 
 
 def _decide(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
-    check_decisions(decisions)
     decided = apply_decisions(faces, decisions)
     said = get_run_logger()
-    said.info(
-        f"decisions of people: {(decided.faces['reviewer'] != '').sum() + len(decided.rejected)} applied"
-    )
-    for ids, why in (
-        (decided.stale, "their pixels have changed since"),
+    applied = (decided.faces["reviewer"] != "").sum() + len(decided.rejected)
+    said.info(f"decisions of people: {applied} faces decided")
+    for rows, why in (
+        (decided.stale, "their faces' pixels have changed since"),
         (decided.unknown, "no such face here"),
+        (decided.disputed, "reviewers differ: one more word settles each"),
     ):
-        if ids:
-            said.warning(f"{len(ids)} decisions not applied, {why}: {', '.join(ids[:5])}")
+        if len(rows):
+            lines = ", ".join(map(str, rows["line"][:10])) + (", …" if len(rows) > 10 else "")
+            said.warning(f"{len(rows)} decisions not applied, {why}: lines {lines}")
     return decided
 
 

@@ -75,7 +75,7 @@ class Kaggle:
 
     def service(self, **environ: str) -> Service:
         """A client's way to this server, with the key of `environ` and little patience."""
-        return Service(self.address, authorization(environ, Path("/nowhere")), Patience(2, 0.3, 60))
+        return Service(self.address, authorization(environ, Path("/nowhere")), Patience(2, 1, 60))
 
     def calls(self) -> list[str]:
         return [seen.call for seen in self.seen]
