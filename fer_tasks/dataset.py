@@ -23,8 +23,8 @@ from fer_tasks.errors import UserError
 
 # Read as text whatever they look like: an id such as 12e4567890123456 is no number.
 TEXT_COLUMNS = tuple(
-    "image_id pixels file label source source_split photo_phash parent_id face_phash landmarks transform "
-    "text text_boxes engine group_id split reviewer reason detail".split()
+    "image_id pixels file label source source_split photo_phash parent_id landmarks transform text "
+    "text_boxes engine group_id split reviewer reason detail copy_of suggestion rule other".split()
 )
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 # The stage behind a folder that is not named as its stage.

@@ -85,6 +85,11 @@ class Rules(Section):
     min_contrast: float = Field(ge=0, le=128)
     max_flatness: float = Field(ge=0, le=1)
     max_second_face: float = Field(ge=0)
+    min_score: float = Field(ge=0, le=1)
+    max_covered: float = Field(ge=0, le=1)
+    min_copy_bits: int = Field(ge=0, le=128)
+    max_copy_correlation: float = Field(gt=0, le=1)
+    max_label_doubt: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
     def _dark_is_below_bright(self) -> "Rules":
@@ -95,7 +100,7 @@ class Rules(Section):
 
 class Clean(Section):
     rules: Rules
-    near_copy_distance: int = Field(ge=0, le=128)
+    reject: list[str]
     val_share: float = Field(gt=0, lt=1)
     test_share: float = Field(gt=0, lt=1)
 

@@ -1,20 +1,25 @@
 """When a cached task result may be reused."""
 
 import hashlib
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 
 from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
 
 
-def same_inputs_and_code(*modules: ModuleType) -> CachePolicy:
+def same_inputs_and_code(*modules: ModuleType, but: Sequence[str] = ()) -> CachePolicy:
     """Reuse a result only for equal arguments, the same task body and unchanged source of `modules`.
+
+    Arguments named in `but` do not count: others say their content, and they would take long to hash.
 
     Prefect's INPUTS + TASK_SOURCE alone would miss a changed helper: only the decorated function counts.
     A package counts with all its files. Arguments must say the content (ids, pixel hashes), not only paths.
     """
     digest = code_digest(*modules)
-    return INPUTS + TASK_SOURCE + CachePolicy.from_cache_key_fn(lambda context, inputs: digest)
+    inputs = reduce(lambda policy, name: policy - name, but, INPUTS)
+    return inputs + TASK_SOURCE + CachePolicy.from_cache_key_fn(lambda context, inputs: digest)
 
 
 def code_digest(*modules: ModuleType) -> str:

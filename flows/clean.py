@@ -1,4 +1,4 @@
-"""data/textfree + review/decisions.csv -> data/clean: decisions, rules, near-copies, splits."""
+"""data/textfree + review/decisions.csv -> data/clean: machines doubt, people decide, the rest is split."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import pandas as pd
 from prefect import flow, get_run_logger
 
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
-from fer_tasks.cleaning.duplicates import conflicting_labels, near_copy_groups
-from fer_tasks.cleaning.quality import judge
-from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.dataset import copy_images, read_dataset, read_text, write_dataset
+from fer_tasks.cleaning.duplicates import conflicting_labels
+from fer_tasks.cleaning.rules import LEAK, check_rules, doubts, judge
+from fer_tasks.cleaning.split import leaks
+from fer_tasks.dataset import Dataset, copy_images, read_dataset, read_text, write_dataset, write_table
 from fer_tasks.settings import Settings
+from flows.measure import measure
 from flows.stage import close, made_from, run_stage
 
 
@@ -22,23 +23,38 @@ def clean(
     decisions: Path = Path("review/decisions.csv"),
 ) -> None:
     textfree, wanted = read_dataset(source), settings.clean
-    decided = _decide(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
-    undecided = decided.faces[decided.faces["reviewer"] == ""]
-    conflicts = conflicting_labels(undecided)
-    labelled = undecided[~undecided["image_id"].isin(conflicts["image_id"])]
-    dropped = pd.concat([decided.rejected, conflicts, judge(labelled, wanted.rules.model_dump())])
-    left = decided.faces[~decided.faces["image_id"].isin(dropped["image_id"])].sort_values("image_id")
-    looks = [left["face_phash"], left["photo_phash"]]  # a pixel's shift moves a crop, not its whole photo
-    groups = near_copy_groups(left["image_id"].tolist(), looks, wanted.near_copy_distance)
-    kept, leaks = assign_splits(left.assign(group_id=groups), wanted.test_share, wanted.val_share)
+    check_rules(wanted.reject)
+    parse_decisions(read_text(decisions), str(decisions))
+    measures = measure(textfree, wanted)
+    of_rules = [doubts(measures, wanted.rules.model_dump()), conflicting_labels(measures), leaks(measures)]
+    doubted = pd.concat(of_rules, ignore_index=True).sort_values(["image_id", "rule"])
+    kept, dropped = _decide(textfree, decisions, doubted, wanted.reject)
+    kept = kept.merge(measures[["image_id", "group_id", "split"]], on="image_id")
     copy_images(source, target, kept["file"])
-    info = write_dataset(target, kept, pd.concat([dropped, leaks]), made_from(textfree), wanted.model_dump())
+    write_table(target / "measures.csv", measures)
+    write_table(target / "doubts.csv", doubted)
+    info = write_dataset(target, kept, dropped, made_from(textfree), wanted.model_dump())
     close(target, len(textfree.manifest), info)
     _say_what_is_left(kept)
 
 
-def _decide(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
-    decided = apply_decisions(faces, decisions)
+def _decide(
+    textfree: Dataset, decisions: Path, doubted: pd.DataFrame, rejecting: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
+    `leak`."""
+    decided = apply_decisions(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
+    _tell(decided)
+    by_person = set(decided.faces[decided.faces["reviewer"] != ""]["image_id"]) | set(
+        decided.rejected["image_id"]
+    )
+    against = doubted[~doubted["image_id"].isin(by_person) | (doubted["rule"] == LEAK)]
+    by_rule = judge(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
+    kept = decided.faces[~decided.faces["image_id"].isin(by_rule["image_id"])]
+    return kept, pd.concat([decided.rejected, by_rule], ignore_index=True)
+
+
+def _tell(decided: Applied) -> None:
     said = get_run_logger()
     applied = (decided.faces["reviewer"] != "").sum() + len(decided.rejected)
     said.info(f"decisions of people: {applied} faces decided")
@@ -50,7 +66,6 @@ def _decide(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
         if len(rows):
             lines = ", ".join(map(str, rows["line"][:10])) + (", …" if len(rows) > 10 else "")
             said.warning(f"{len(rows)} decisions not applied, {why}: lines {lines}")
-    return decided
 
 
 def _say_what_is_left(kept: pd.DataFrame) -> None:

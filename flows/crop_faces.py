@@ -40,7 +40,6 @@ def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
     known = {
         "transform": json.dumps(transform.round(4).tolist()),
         "pixels": images.pixel_hash(image),
-        "face_phash": images.perceptual_hash(image),
     }
     return images.encode_png(image), {**known, **light_signals(image)}
 

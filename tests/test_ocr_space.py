@@ -13,7 +13,7 @@ from tests.ocr_server import OcrSpace, failed, ocr_server, says
 from tests.test_sheets import captioned, face
 
 JPEG = sheets.encode(captioned("MONDAY"))
-LITTLE = Patience(connect_s=2, silent_s=0.5, asked_s=60, whole_s=1.5)
+LITTLE = Patience(connect_s=2, silent_s=2, asked_s=60, whole_s=5)
 BLANK = sheets.encode(np.full((64, 64, 3), 200, np.uint8))
 
 
@@ -84,7 +84,7 @@ FAULTS = {
     "a redirect": (bad.status(302, b"", Location="https://example.org/"), Refused, "302"),
     "a hang": (silence, TryAgain, "silent"),
     "a cut": (bad.cut, TryAgain, "cut"),
-    "a slow drip": (bad.drip, TryAgain, "did not end within 1.5 s"),
+    "a slow drip": (bad.drip, TryAgain, "did not end within 5 s"),
 }
 
 

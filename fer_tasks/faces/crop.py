@@ -33,6 +33,11 @@ def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) ->
     return transform
 
 
+def in_crop(landmarks: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Where (5, 2) landmarks [row, column] of a photo lie in its crop: (5, 2) float, (x, y) px."""
+    return landmarks[:, ::-1] @ transform[:, :2].T + transform[:, 2]
+
+
 def enough_for(transform: np.ndarray, height: int, width: int) -> int:
     """px of the longer side of a (height, width) photo that the crop needs: no more than it has itself."""
     return math.ceil(max(height, width) * min(1.0, _scale(transform)))

@@ -1,0 +1,47 @@
+"""A face in numbers, made once: what the doubts that look at all faces together work on."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fer_tasks.cleaning import covers
+from fer_tasks.cleaning.hog import hog_of
+
+ReadImage = Callable[[Path], np.ndarray]
+
+
+class Face(NamedTuple):
+    """A face to describe."""
+
+    path: Path
+    landmarks: np.ndarray | None  # (5, 2) float, (x, y) px of the crop: eyes, nose, corners of the mouth
+    seed: int  # of the covers that are planted on it
+
+
+class Description(NamedTuple):
+    """Of one face."""
+
+    hog: np.ndarray  # (1764,) float16, `hog.hog_of`
+    mirrored_hog: np.ndarray  # the same of the mirrored face
+    covers: np.ndarray  # (2, 2, d) float16, `covers.describe_with_covers`; NaN without landmarks
+
+
+def describe_files(read: ReadImage, faces: Sequence[Face]) -> list[Description]:
+    """Describe faces that `read(path)` decodes to (M, M, 3) uint8."""
+    cv2.setNumThreads(1)  # one process a core
+    return [_describe(read(face.path), face) for face in faces]
+
+
+def _describe(image: np.ndarray, face: Face) -> Description:
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    return Description(hog_of(image), hog_of(mirrored), _covers(image, face))
+
+
+def _covers(image: np.ndarray, face: Face) -> np.ndarray:
+    if face.landmarks is None:
+        return np.full((2, 2, covers.NUMBERS), np.nan, np.float16)
+    aligned = covers.align(image, face.landmarks)
+    return covers.describe_with_covers(aligned, np.random.default_rng(face.seed))

@@ -1,0 +1,50 @@
+"""Wrong labels are doubted more than right ones, by models that never saw the face."""
+
+import numpy as np
+import pytest
+
+from fer_tasks.cleaning.label_doubts import label_doubt, out_of_fold
+from fer_tasks.labels import EXPRESSIONS
+
+N = 210
+
+
+def looks(labels: np.ndarray, spread: float) -> np.ndarray:
+    """A point near its expression's own for each label: (n, 40) float16."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(len(EXPRESSIONS), 40))
+    return (centres[labels] + spread * rng.normal(size=(len(labels), 40))).astype(np.float16)
+
+
+def test_flipped_labels_are_the_most_doubted_and_the_right_one_is_suggested():
+    true = np.arange(N) % len(EXPRESSIONS)
+    given = true.copy()
+    given[:20] = (true[:20] + 1) % len(EXPRESSIONS)
+    said = out_of_fold(looks(true, 0.7), given, np.arange(N))
+    assert said.sum(axis=1) == pytest.approx(np.ones(N))
+    doubt = label_doubt(given, said)
+    assert ((doubt >= 0) & (doubt <= 1)).all()
+    assert set(np.argsort(-doubt)[:20]) == set(range(20))
+    assert (said[:20].argmax(axis=1) == true[:20]).all()
+
+
+def test_a_face_s_copies_do_not_vouch_for_it():
+    labels = np.arange(N) % len(EXPRESSIONS)
+    noise = looks(np.zeros(N, int), 5.0)
+    twins, twice = np.concatenate([noise, noise]), np.concatenate([labels, labels])
+    apart = label_doubt(twice, out_of_fold(twins, twice, np.arange(2 * N)))
+    together = label_doubt(twice, out_of_fold(twins, twice, np.tile(np.arange(N), 2)))
+    assert apart.mean() < 0.4 and together.mean() > 0.45
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [3] * 30, []])
+def test_too_little_to_learn_from_leaves_the_doubt_open(labels):
+    labels = np.array(labels, int)
+    said = out_of_fold(looks(labels, 0.5), labels, np.arange(len(labels)))
+    assert np.isnan(said).all() and np.isnan(label_doubt(labels, said)).all()
+
+
+def test_a_class_of_one_face_is_no_obstacle():
+    labels = np.array([0, 1] * 20 + [2])
+    said = out_of_fold(looks(labels, 0.5), labels, np.arange(len(labels)))
+    assert np.isfinite(said).all() and (said[:40].argmax(axis=1) == labels[:40]).mean() > 0.9
