@@ -101,6 +101,7 @@ class Rules(Section):
 class Clean(Section):
     rules: Rules
     reject: list[str]
+    wait_for_review: int = Field(ge=0)
     val_share: float = Field(gt=0, lt=1)
     test_share: float = Field(gt=0, lt=1)
 

@@ -1,6 +1,8 @@
 """data/textfree + review/decisions.csv -> data/clean: machines doubt, people decide, the rest is split."""
 
+import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 from prefect import flow, get_run_logger
@@ -10,8 +12,9 @@ from fer_tasks.cleaning.duplicates import conflicting_labels
 from fer_tasks.cleaning.rules import LEAK, check_rules, doubts, judge
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.dataset import Dataset, copy_images, read_dataset, read_text, write_dataset, write_table
-from fer_tasks.settings import Settings
+from fer_tasks.settings import Clean, Settings
 from flows.measure import measure
+from flows.people import wait_for_people
 from flows.stage import close, made_from, run_stage
 
 
@@ -24,34 +27,54 @@ def clean(
 ) -> None:
     textfree, wanted = read_dataset(source), settings.clean
     check_rules(wanted.reject)
-    parse_decisions(read_text(decisions), str(decisions))
+    parse_decisions(read_text(decisions), str(decisions))  # a broken file is told before anything is measured
     measures = measure(textfree, wanted)
     of_rules = [doubts(measures, wanted.rules.model_dump()), conflicting_labels(measures), leaks(measures)]
     doubted = pd.concat(of_rules, ignore_index=True).sort_values(["image_id", "rule"])
-    kept, dropped = _decide(textfree, decisions, doubted, wanted.reject)
-    kept = kept.merge(measures[["image_id", "group_id", "split"]], on="image_id")
-    copy_images(source, target, kept["file"])
-    write_table(target / "measures.csv", measures)
-    write_table(target / "doubts.csv", doubted)
-    info = write_dataset(target, kept, dropped, made_from(textfree), wanted.model_dump())
+    waited = not wanted.wait_for_review
+    read = None
+    while read != (text := read_text(decisions)):  # people go on deciding while this runs
+        read, decided = text, apply_decisions(textfree.manifest, parse_decisions(text, str(decisions)))
+        info = _write(textfree, target, _Judged(measures, doubted, decided), wanted)
+        if not waited and (left := _undecided(doubted, decided)):
+            waited = True
+            wait_for_people(left, wanted.wait_for_review)
+    _tell(decided)
     close(target, len(textfree.manifest), info)
-    _say_what_is_left(kept)
 
 
-def _decide(
-    textfree: Dataset, decisions: Path, doubted: pd.DataFrame, rejecting: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+class _Judged(NamedTuple):
+    measures: pd.DataFrame
+    doubted: pd.DataFrame
+    decided: Applied
+
+
+def _write(textfree: Dataset, target: Path, judged: _Judged, wanted: Clean) -> dict[str, Any]:
+    kept, dropped = _keep(judged.doubted, judged.decided, wanted.reject)
+    kept = kept.merge(judged.measures[["image_id", "group_id", "split"]], on="image_id")
+    shutil.rmtree(target, ignore_errors=True)
+    copy_images(textfree.root, target, kept["file"])
+    write_table(target / "measures.csv", judged.measures)
+    write_table(target / "doubts.csv", judged.doubted)
+    info = write_dataset(target, kept, dropped, made_from(textfree), wanted.model_dump())
+    counts = pd.crosstab(kept["split"], kept["label"])
+    get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split and label:\n{counts}")
+    return info
+
+
+def _keep(doubted: pd.DataFrame, decided: Applied, rejecting: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
     `leak`."""
-    decided = apply_decisions(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
-    _tell(decided)
-    by_person = set(decided.faces[decided.faces["reviewer"] != ""]["image_id"]) | set(
-        decided.rejected["image_id"]
-    )
-    against = doubted[~doubted["image_id"].isin(by_person) | (doubted["rule"] == LEAK)]
+    kept_by_person = decided.faces[decided.faces["reviewer"] != ""]["image_id"]
+    against = doubted[~doubted["image_id"].isin(kept_by_person) | (doubted["rule"] == LEAK)]
     by_rule = judge(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
     kept = decided.faces[~decided.faces["image_id"].isin(by_rule["image_id"])]
     return kept, pd.concat([decided.rejected, by_rule], ignore_index=True)
+
+
+def _undecided(doubted: pd.DataFrame, decided: Applied) -> int:
+    waiting = decided.faces[decided.faces["reviewer"] == ""]["image_id"]
+    return doubted[doubted["image_id"].isin(waiting)]["image_id"].nunique()
 
 
 def _tell(decided: Applied) -> None:
@@ -66,11 +89,6 @@ def _tell(decided: Applied) -> None:
         if len(rows):
             lines = ", ".join(map(str, rows["line"][:10])) + (", …" if len(rows) > 10 else "")
             said.warning(f"{len(rows)} decisions not applied, {why}: lines {lines}")
-
-
-def _say_what_is_left(kept: pd.DataFrame) -> None:
-    counts = pd.crosstab(kept["split"], kept["label"])
-    get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split and label:\n{counts}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from flows.fan_out import WORKERS
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
+NEVER_RESUMED = "The flow was paused and never resumed."  # Prefect's end of a pause that has run out
 
 
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
@@ -39,8 +40,8 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
         with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
-            if state.name == PAUSED:
-                sys.stderr.write(f"{flow.name}{IS_PAUSED}{state.message}\n")
+            if state.name == PAUSED or state.message == NEVER_RESUMED:
+                sys.stderr.write(f"{flow.name}{IS_PAUSED}{state.message} `dvc repro` goes on.\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
 

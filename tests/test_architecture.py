@@ -12,7 +12,17 @@ ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "flows"}
-FLOW_HELPERS = {"caching", "fan_out", "measure", "ocr_space", "retries", "stage", "server", "source"}
+FLOW_HELPERS = {
+    "caching",
+    "fan_out",
+    "measure",
+    "ocr_space",
+    "people",
+    "retries",
+    "stage",
+    "server",
+    "source",
+}
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))

@@ -1,0 +1,122 @@
+"""Cleaning as a stage: decisions go before rules, and a run can wait for people."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from benchmarks.workspace import change_params, copy_project, environment
+from fer_tasks.dataset import read_dataset, read_table
+from tests.project import ended, run, shrink, succeeds
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Path:
+    """A project whose next stage is clean."""
+    made = shrink(copy_project(tmp_path / "project"))
+    (made / "data").mkdir()
+    for name in ("raw", "faces", "textfree"):
+        subprocess.run(["cp", "-r", str(built / "data" / name), str(made / "data")], check=True)
+    subprocess.run(["cp", "-r", str(built / ".cache"), str(made)], check=True)
+    return made
+
+
+def decide(project: Path, face: pd.Series, verdict: str, reviewer: str = "kim") -> None:
+    row = [face["image_id"], face["pixels"], verdict, "", reviewer, str(time.time_ns()), ""]
+    with (project / "review" / "decisions.csv").open("a") as file:
+        file.write(",".join(row) + "\n")
+
+
+def test_people_s_word_goes_before_the_rules_and_what_is_not_applied_is_told(project, built, server):
+    before = read_dataset(built / "data" / "clean")
+    textfree = read_dataset(project / "data" / "textfree").manifest.set_index("image_id", drop=False)
+    dropped = before.rejected[before.rejected["reason"] != "leak"]["image_id"].iloc[0]
+    kept = before.manifest["image_id"].iloc[0]
+    decide(project, textfree.loc[dropped], "keep")
+    decide(project, textfree.loc[kept], "reject")
+    decide(project, textfree.loc[kept], "reject", "lee")
+    decide(project, textfree.iloc[5].replace(textfree["pixels"].iloc[5], "0" * 16), "reject")
+    said = succeeds(project, "flows.clean", **server)
+    after = read_dataset(project / "data" / "clean")
+    assert dropped in set(after.manifest["image_id"])
+    assert after.rejected.set_index("image_id").loc[kept, "reason"] == "rejected_by_person"
+    assert "1 decisions not applied, their faces' pixels have changed since: lines 5" in said
+    assert len(after.manifest) + len(after.rejected) == len(textfree)
+
+
+def test_every_face_is_measured_and_every_doubt_names_its_rule(built):
+    clean = read_dataset(built / "data" / "clean")
+    measures = read_table(built / "data" / "clean" / "measures.csv")
+    doubts = read_table(built / "data" / "clean" / "doubts.csv")
+    came_in = read_dataset(built / "data" / "textfree").manifest["image_id"]
+    assert sorted(measures["image_id"]) == sorted(came_in)
+    assert measures[["covered", "label_doubt", "yaw"]].notna().all(axis=None)
+    assert set(doubts["image_id"]) <= set(came_in) and doubts["detail"].ne("").all()
+    by_rule = clean.rejected[clean.rejected["reason"] != "rejected_by_person"]
+    pairs = set(doubts[["image_id", "rule"]].itertuples(index=False, name=None))
+    assert set(by_rule[["image_id", "reason"]].itertuples(index=False, name=None)) <= pairs
+
+
+def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_applied(project, server):
+    with (project / "review" / "decisions.csv").open("a") as file:
+        file.write("0123456789abcdef-0,1,kee")
+    done = run(project, "flows.clean", **server)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "clean: review/decisions.csv: line 2: 3 fields, not 7; mend or delete the line" in done.stderr
+    assert not (project / "data" / "clean").exists()
+
+
+def paused_run(api: str) -> str:
+    """The id of a flow run of clean that is paused, or ""."""
+    wanted = {"flows": {"name": {"any_": ["clean"]}}, "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+    found = httpx.post(f"{api}/flow_runs/filter", json=wanted, trust_env=False).json()
+    return found[0]["id"] if found else ""
+
+
+def test_a_run_waits_for_people_and_goes_on_with_what_they_said(project, server):
+    change_params(project, clean={"wait_for_review": 300})
+    api = server["PREFECT_API_URL"]
+    log = (project / "log.txt").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.clean"], cwd=project, env=environment(project, **server), stderr=log
+    )
+    deadline = time.monotonic() + 240
+    while not ended(process) and not paused_run(api) and time.monotonic() < deadline:
+        pass
+    provisional = read_dataset(project / "data" / "clean").manifest
+    decide(project, provisional.iloc[0], "reject")
+    form = {"run_input": {"reviewer": "kim"}}
+    resumed = httpx.post(f"{api}/flow_runs/{paused_run(api)}/resume", json=form, trust_env=False)
+    assert resumed.json()["status"] == "ACCEPT", resumed.text
+    assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()
+    said = (project / "log.txt").read_text()
+    assert "doubted faces are undecided: judge them with `make review`" in said and "as kim said" in said
+    after = read_dataset(project / "data" / "clean")
+    rejected = after.rejected.set_index("image_id")["reason"]
+    assert rejected[provisional["image_id"].iloc[0]] == "rejected_by_person"
+    files = [path for path in (project / "data" / "clean" / "images").rglob("*") if path.is_file()]
+    assert len(files) == len(after.manifest), "what was kept before is gone"
+
+
+def test_a_run_that_nobody_resumes_ends_paused(project, server):
+    change_params(project, clean={"wait_for_review": 1})
+    done = run(project, "flows.clean", **server)
+    assert done.returncode == os.EX_TEMPFAIL
+    assert "clean is paused: " in done.stderr and "`dvc repro` goes on" in done.stderr
+
+
+def test_waiting_without_a_server_is_refused_with_the_mend(project):
+    change_params(project, clean={"wait_for_review": 60})
+    done = run(project, "flows.clean")
+    assert (
+        done.returncode == 1 and "wants a Prefect server to resume the run in: `make server`" in done.stderr
+    )
+    assert json.loads((project / "data" / "clean" / "dataset.json").read_text())["kept"]
