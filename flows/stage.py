@@ -21,7 +21,7 @@ from flows.fan_out import WORKERS
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
-NEVER_RESUMED = "The flow was paused and never resumed."  # Prefect's end of a pause that has run out
+NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that has run out end
 
 
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
@@ -40,8 +40,8 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
         with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
-            if state.name == PAUSED or state.message == NEVER_RESUMED:
-                sys.stderr.write(f"{flow.name}{IS_PAUSED}{state.message} `dvc repro` goes on.\n")
+            if why := _why_paused(state):
+                sys.stderr.write(f"{flow.name}{IS_PAUSED}{why} `dvc repro` goes on.\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
 
@@ -49,6 +49,13 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
 def paused(message: str) -> State:
     """How a flow run ends that cannot go on now, but will where it is started again later."""
     return Cancelled(name=PAUSED, message=message)
+
+
+def _why_paused(state: State) -> str | None:
+    message = state.message or ""
+    if message.endswith(NEVER_RESUMED):
+        return "nobody has resumed it in time."
+    return message if state.name == PAUSED else None
 
 
 @contextmanager
