@@ -1,4 +1,4 @@
-"""data/clean -> data/features/<recipe>: every recipe of params.yaml, computed once."""
+"""data/clean -> data/features/<recipe>: every recipe that a cell of the grid names, computed once."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from fer_tasks.dataset import (
     write_array,
     write_dataset,
 )
-from fer_tasks.settings import Settings
+from fer_tasks.errors import UserError
+from fer_tasks.settings import Settings, load_grid
 from flows.fan_out import map_items, shard_task
 from flows.stage import made_from, run_stage
 
@@ -34,11 +35,22 @@ def transform(shard: dict[str, tuple[str, str]], steps: list[dict[str, Any]]) ->
 def make_features(
     settings: Settings, source: Path = Path("data/clean"), target: Path = Path("data/features")
 ) -> None:
-    clean, recipes = read_dataset(source), settings.make_features.recipes
-    for steps in recipes.values():
+    for steps in settings.make_features.recipes.values():
         features.make_transform(steps)  # a mistyped step stops the run before any picture is read
+    clean, recipes = read_dataset(source), _wanted(settings)
     for recipe, steps in recipes.items():
         _make(clean, recipe, steps, target / recipe)
+
+
+def _wanted(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    known, wanted = settings.make_features.recipes, {}
+    for cell in load_grid(settings.train.grid).cells:
+        if cell.recipe not in known:
+            raise UserError(
+                f"cell {cell.id}: no recipe {cell.recipe!r} in params.yaml; choose one of {sorted(known)}"
+            )
+        wanted[cell.recipe] = known[cell.recipe]
+    return wanted
 
 
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:

@@ -96,6 +96,7 @@ def test_push_pull_and_get_of_the_best_model(built, tmp_path):
         ("download", {"source": "photo"}, "does not exist; did you mean"),
         ("train", {"grid": "smaple"}, "no grid 'smaple'"),
         ("make_features", {"recipes": {"a": [{"op": "grey"}]}}, "no step 'grey'; choose one of"),
+        ("make_features", {"recipes": {"a": [{"op": "gray"}]}}, "no recipe 'gray32' in params.yaml; choose"),
     ],
 )
 def test_a_mistake_is_one_clear_message(built, server, tmp_path, section, values, said):
