@@ -67,6 +67,8 @@ def make_card(data: Path, decisions: Path, wanted: DataCard) -> page.DataCard:
     read = _read(data, decisions, wanted.side)
     classes = tables.classes_by_split(read.clean.manifest)
     distributions = list(_distributions(read))
+    leaks = read.doubted[read.doubted["rule"] == LEAK]["image_id"]
+    copies = tables.copy_groups(read.measures, leaks)
     pairs = tables.label_pairs(read.doubted[read.doubted["rule"] == "label_doubt"])
     suggestions = read.measures.set_index("image_id")["suggestion"]
     before, after = read.stages["textfree"].manifest, read.applied.faces
@@ -81,7 +83,8 @@ def make_card(data: Path, decisions: Path, wanted: DataCard) -> page.DataCard:
         rejected=_rejected(read, wanted.examples),
         rules=_rules(read),
         doubted=_doubted(read, wanted.examples),
-        **_copies(read, wanted.groups, wanted.examples),
+        copies=copies,
+        groups=_groups(read, copies.head(wanted.groups), wanted.examples),
         histograms=[_histogram(found) for found in distributions if found.values.notna().any()],
         unmeasured=[found.name for found in distributions if found.values.isna().all()],
         medians=_medians(read),
@@ -161,19 +164,17 @@ def _rules(read: _Read) -> pd.DataFrame:
     return tables.rule_counts(limits, read.doubted, read.clean.rejected, rejecting, verdicts)
 
 
-def _copies(read: _Read, groups: int, n: int) -> dict[str, object]:
-    leaks = read.doubted[read.doubted["rule"] == LEAK]["image_id"]
-    copies = tables.copy_groups(read.measures, leaks)
+def _groups(read: _Read, copies: pd.DataFrame, n: int) -> list[page.Montage]:
     sources = read.stages["textfree"].manifest.set_index("image_id")["source"]
     shown = []
-    for group in copies.head(groups).itertuples():
+    for group in copies.itertuples():
         faces = read.measures[read.measures["group_id"] == group.group_id]
         captions = faces["split"] + ", " + faces["label"] + ": " + faces["image_id"].map(sources)
         some = list(zip(faces["image_id"], captions, strict=True))[:n]
         marks = ["leak"] * group.leak + ["several labels"] * group.conflict
         pictures = [_picture(read, i, "near-copy", caption) for i, caption in some]
         shown.append(page.Montage(f"{group.size} copies", group.size, ", ".join(marks), pictures))
-    return {"copies": copies, "groups": shown}
+    return shown
 
 
 def _distributions(read: _Read) -> Iterable[Distribution]:
