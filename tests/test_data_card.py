@@ -119,6 +119,7 @@ def test_every_reason_is_shown_with_what_was_measured_and_what_has_no_picture_is
     assert 'alt="no_face, sad: MTCNN found none"' in html
     assert 'alt="profile, angry: yaw 0.9 &gt; 0.6"' in html
     assert "Seen from the side" in html and "none of angry" in html
+    assert "Angry lost the largest share" in html and cells(html, "lost")[0] == "<b>100.0 %</b>"
     assert cells(html, "profile") == ["yaw &gt; 0.6", "rejects", "1", "1", "–", "–"]
 
 
