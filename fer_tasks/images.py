@@ -83,6 +83,15 @@ def encode_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(image: np.ndarray, side: int) -> bytes:
+    """JPEG bytes of an (M, N, 3) uint8 image, shrunk so that its longer side is at most `side` px."""
+    small = Image.fromarray(image)
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()
+
+
 def pixel_hash(image: np.ndarray) -> str:
     """The first 16 hex digits of the SHA-256 of an image's shape and pixels: equal for equal pictures."""
     digest = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())

@@ -1,9 +1,8 @@
-"""The report as one HTML page that needs no server and no network."""
+"""The report and the data card as HTML pages that need no server and no network."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import jinja2
 import pandas as pd
@@ -11,14 +10,16 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page: PNG bytes, and what it shows for those who do not see it."""
+    """A figure of a page: an image file's bytes, and what it shows for those who do not see it."""
 
-    png: bytes
+    data: bytes
     alt: str
+    caption: str = ""
+    kind: str = "png"  # or jpeg
 
     @property
     def uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+        return f"data:image/{self.kind};base64," + base64.b64encode(self.data).decode()
 
 
 @dataclass(frozen=True)
@@ -35,38 +36,73 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Rejection:
-    """One reason at one stage: how many pictures it took, and some of them."""
-
-    stage: str
-    reason: str
-    count: int
-    pictures: Picture | None  # None where there is nothing to show
-    told: Sequence[str]  # what to say instead
-
-
-@dataclass(frozen=True)
 class Report:
-    """Everything that the page shows, from the answer to how it was made."""
+    """Everything that the report shows, from the answer to how it was made."""
 
     source: str
     generated: bool  # the source is the generated sample
     best: Best
     leaderboard: pd.DataFrame
     per_class: pd.DataFrame
-    figures: Mapping[str, Picture]  # confusion, curves, contact_sheet, stages
+    figures: Mapping[str, Picture]  # confusion, curves, contact_sheet
     stages: pd.DataFrame  # stage, came_in, kept, rejected
-    rejections: Sequence[Rejection]
-    splits: pd.DataFrame  # expressions x splits, counts
+    made: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Montage:
+    """Some of the pictures that have something in common."""
+
+    title: str
+    count: int  # of all of them
+    about: str
+    pictures: Sequence[Picture]
+    told: Sequence[str] = ()  # what is said instead where there is no picture to show
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """Everything that the data card shows; the tables are those of `fer_tasks.data_card`."""
+
+    source: str
+    generated: bool  # the source is the generated sample
+    stages: pd.DataFrame
+    classes: pd.DataFrame
+    imbalance: float
+    losses: pd.DataFrame
+    rejected: Mapping[str, Sequence[Montage]]  # by stage
+    rules: pd.DataFrame
+    doubted: Sequence[Montage]
+    copies: pd.DataFrame
+    groups: Sequence[Montage]
+    histograms: Sequence[Picture]
+    unmeasured: Sequence[str]
+    medians: pd.DataFrame
+    pairs: pd.DataFrame
+    pair_faces: Sequence[Montage]
+    people: pd.DataFrame
+    relabelled: int
+    as_suggested: int
+    not_applied: Mapping[str, int]
     made: Mapping[str, str]
 
 
 def render_page(report: Report) -> str:
-    """The page, self-contained: figures are embedded, texts escaped."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    """The report, self-contained: figures are embedded, texts escaped."""
+    return _render("page.html.j2", report=report)
+
+
+def render_data_card(card: DataCard) -> str:
+    """The data card, self-contained: figures are embedded, texts escaped."""
+    return _render("data_card.html.j2", card=card)
+
+
+def _render(template: str, **shown: Report | DataCard) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"percent": _percent, "number": _number}
-    template = environment.from_string(files("fer_tasks").joinpath("page.html.j2").read_text("utf-8"))
-    return template.render(report=report, rows=lambda table: table.to_dict("records"))
+    return environment.get_template(template).render(**shown, rows=lambda table: table.to_dict("records"))
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,6 @@
 """Figures from tables and arrays, as PNG bytes."""
 
 import io
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -72,29 +71,29 @@ def contact_sheet(
     return _png(figure)
 
 
-def montage(images: Sequence[np.ndarray | None], captions: Sequence[str]) -> bytes:
-    """Pictures of any size with a caption each; None stands for one that could not be decoded."""
-    figure, axes = _grid(len(images), columns=8, height=1.75)
-    for ax, image, caption in zip(axes, images, captions, strict=False):
-        if image is None:
-            ax.text(0.5, 0.5, "no picture", transform=ax.transAxes, ha="center", va="center", color=GREY)
-        else:
-            ax.imshow(image)
-        ax.set_title("\n".join(textwrap.wrap(caption, 24)[:2]), fontsize=7, pad=3)
-    return _png(figure)
+def histogram(values: np.ndarray, name: str, low: float, high: float, log: bool) -> bytes:
+    """How often each value is met; those below `low` and above `high`, which may be infinite, stand out.
 
-
-def stage_bars(stages: pd.DataFrame) -> bytes:
-    """Kept and rejected pictures by stage; columns stage, kept, rejected."""
-    figure = Figure(figsize=(9, 0.5 * len(stages) + 0.7), layout="constrained")
+    `values`: (n,) float, finite; on a logarithmic axis those above 0 are shown.
+    """
+    figure = Figure(figsize=(5, 2.5), layout="constrained")
     ax = figure.subplots()
-    y = np.arange(len(stages))
-    ax.barh(y, stages["kept"], color=BLUE, label="kept")
-    ax.barh(y, stages["rejected"], left=stages["kept"], color=ORANGE, hatch="//", label="rejected")
-    ax.set_yticks(y, stages["stage"])
-    ax.invert_yaxis()
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    shown = values[values > 0] if log else values
+    inside = (shown >= low) & (shown <= high)
+    bins = np.histogram_bin_edges(np.log10(shown) if log else shown, 40)
+    parts = [shown[inside], shown[~inside]]
+    ax.hist(parts, 10**bins if log else bins, stacked=True, color=[BLUE, ORANGE])
+    for limit in (low, high):
+        if np.isfinite(limit):
+            ax.axvline(limit, color=ORANGE, ls="--", lw=1.5)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
     _tidy(ax, "")
+    ax.set_title(name, fontsize=12, loc="left")
+    limits = " and ".join(f"{limit:g}" for limit in (low, high) if np.isfinite(limit))
+    ax.set_title(f"limit {limits}" if limits else "", fontsize=11, loc="right", color=ORANGE)
+    ax.tick_params(labelsize=10)
     return _png(figure)
 
 

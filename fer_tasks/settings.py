@@ -106,6 +106,13 @@ class Clean(Section):
     test_share: float = Field(gt=0, lt=1)
 
 
+class DataCard(Section):
+    examples: int = Field(ge=1)
+    groups: int = Field(ge=1)
+    pairs: int = Field(ge=1)
+    side: int = Field(ge=32, le=1024)
+
+
 class MakeFeatures(Section):
     recipes: dict[str, list[dict[str, Any]]] = Field(min_length=1)
 
@@ -117,7 +124,6 @@ class Train(Section):
 
 
 class Report(Section):
-    examples: int = Field(ge=1)
     contact_sheet: int = Field(ge=1)
     bootstrap: int = Field(ge=100)
     seed: int
@@ -130,6 +136,7 @@ class Settings(Section):
     crop_faces: CropFaces
     drop_text: DropText
     clean: Clean
+    data_card: DataCard
     make_features: MakeFeatures
     train: Train
     report: Report

@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from fer_tasks import cells, evaluation, page, plots, training
+from fer_tasks.data_card import stage_counts
 from fer_tasks.dataset import Dataset, read_array, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.images import read_image
@@ -64,10 +65,8 @@ def report(
         best=_best(best, tested[best["cell"]], stages["clean"]),
         leaderboard=board,
         per_class=evaluation.per_class(*tested[best["cell"]][1:]),
-        figures=_figures(tested[best["cell"]], histories, stages, settings),
-        stages=_counts(stages),
-        rejections=_rejections(stages, settings.report.examples),
-        splits=pd.crosstab(stages["clean"].manifest["label"], stages["clean"].manifest["split"]),
+        figures=_figures(tested[best["cell"]], histories, stages["clean"], settings),
+        stages=stage_counts(stage.info for stage in stages.values()),
         made=_made(settings, stages),
     )
     write_bytes(target / "index.html", page.render_page(whole).encode())
@@ -112,12 +111,11 @@ def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
 
 
 def _figures(
-    tested: Tested, histories: Mapping[str, pd.DataFrame], stages: Mapping[str, Dataset], settings: Settings
+    tested: Tested, histories: Mapping[str, pd.DataFrame], clean: Dataset, settings: Settings
 ) -> dict[str, page.Picture]:
     counts = evaluation.confusion(tested.y_true, tested.probabilities)
     shown = np.random.default_rng(settings.report.seed).permutation(len(tested.y_true))
     shown = shown[: settings.report.contact_sheet]
-    clean = stages["clean"]
     files = clean.manifest.set_index("image_id")["file"]
     sheet = plots.contact_sheet(
         [read_image(clean.root / files[i]) for i in tested.faces["image_id"].iloc[shown]],
@@ -125,39 +123,14 @@ def _figures(
         [EXPRESSIONS[k] for k in tested.probabilities[shown].argmax(axis=1)],
         tested.probabilities[shown].max(axis=1).tolist(),
     )
-    bars, curves = plots.stage_bars(_counts(stages)), plots.learning_curves(histories)
+    curves = plots.learning_curves(histories)
     return {
         "confusion": page.Picture(
             plots.confusion_matrix(counts, EXPRESSIONS), "Confusion matrix: true by predicted expression"
         ),
         "curves": page.Picture(curves, "Accuracy and loss by epoch of each cell"),
         "contact_sheet": page.Picture(sheet, "Test pictures with their true and predicted expression"),
-        "stages": page.Picture(bars, "Pictures kept and rejected at each stage"),
     }
-
-
-def _counts(stages: Mapping[str, Dataset]) -> pd.DataFrame:
-    rows = [(d.info["stage"], d.info["kept"], sum(d.info["rejected"].values())) for d in stages.values()]
-    counts = pd.DataFrame(rows, columns=["stage", "kept", "rejected"])
-    return counts.assign(came_in=counts["kept"] + counts["rejected"])
-
-
-def _rejections(stages: Mapping[str, Dataset], examples: int) -> list[page.Rejection]:
-    parents = dict(zip(STAGES[1:], STAGES[:-1], strict=True))
-    found = []
-    for name, stage in stages.items():
-        for reason, rows in stage.rejected.groupby("reason"):
-            some = rows.head(examples)
-            pictures = _montage(some, stages[parents[name]]) if name in parents else None
-            told = [] if pictures else (some["source"] + ": " + some["detail"]).tolist()
-            found.append(page.Rejection(stage.info["stage"], str(reason), len(rows), pictures, told))
-    return found
-
-
-def _montage(rejected: pd.DataFrame, parent: Dataset) -> page.Picture:
-    files = parent.manifest.set_index("image_id")["file"]
-    images = [read_image(parent.root / files[i]) for i in rejected["image_id"]]
-    return page.Picture(plots.montage(images, rejected["detail"].tolist()), "; ".join(rejected["detail"]))
 
 
 def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
@@ -195,7 +168,7 @@ def _tell(best: page.Best, board: pd.DataFrame, target: Path) -> None:
     table = board.astype(object).where(board.notna(), "").to_dict("records")
     create_table_artifact(table, key="leaderboard", description=f"best on validation: {best.cell}")
     create_link_artifact(
-        report_url(), link_text="The report", key="report", description=f"{target}/index.html"
+        report_url("index.html"), link_text="The report", key="report", description=f"{target}/index.html"
     )
     interval = f"95 % interval {best.low:.4f} to {best.high:.4f}, {best.n} test pictures"
     get_run_logger().info(

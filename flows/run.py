@@ -24,6 +24,8 @@ def run() -> int:
         sys.stdout.write(
             f"\nreport   {Path('reports/index.html').resolve().as_uri()}\n"
             f"         {url.removesuffix('/api')}/reports/\n"
+            f"data     {Path('reports/data.html').resolve().as_uri()}\n"
+            f"         {url.removesuffix('/api')}/reports/data.html\n"
             f"runs     {url.removesuffix('/api')} (Prefect's UI; `make stop` ends its server)\n"
         )
     return status

@@ -84,10 +84,10 @@ def running_server() -> str | None:
         return None
 
 
-def report_url() -> str:
-    """Where the report is to be seen: on the server that also serves the UI, or as a file."""
+def report_url(page: str) -> str:
+    """Where a page of reports/ is to be seen: on the server that also serves the UI, or as a file."""
     url = get_current_settings().api.url
-    return f"{url.removesuffix('/api')}/reports/" if url else Path("reports/index.html").resolve().as_uri()
+    return f"{url.removesuffix('/api')}/reports/{page}" if url else Path("reports", page).resolve().as_uri()
 
 
 def close(target: Path, came_in: int, info: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fer_tasks.images import BadImage, decode_image, encode_png, pixel_hash
+from fer_tasks.images import BadImage, decode_image, encode_jpeg, encode_png, pixel_hash
 
 LIMIT = 10**6
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(40, 30, 3).astype(np.uint8)
@@ -146,3 +146,9 @@ def test_a_large_jpeg_is_decoded_no_larger_than_enough_needs():
     assert np.abs(whole[2::4, 2::4].astype(int) - small).mean() < 8
     assert decode_image(data, 10**8, enough=1601).shape == whole.shape
     assert decode_image(saved(photo, "PNG"), 10**8, enough=300).shape == whole.shape
+
+
+@pytest.mark.parametrize(("side", "shape"), [(20, (20, 15, 3)), (40, (40, 30, 3)), (99, (40, 30, 3))])
+def test_a_jpeg_is_shrunk_to_a_side_and_never_enlarged(side, shape):
+    decoded = decode_image(encode_jpeg(RAMP, side), LIMIT)
+    assert decoded.shape == shape and abs(decoded.mean() - RAMP.mean()) < 3

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.page import Best, Picture, Rejection, Report, render_page
+from fer_tasks.page import Best, Picture, Report, render_page
 
 PICTURE = Picture(b"png", "what it shows")
 TRAINED = {"model": "m", "recipe": "r", "status": "trained", "reason": "", "epochs": 3, "best_epoch": 2}
@@ -22,7 +22,7 @@ TRAINED |= {
 }
 
 
-def report(cells: int = 2, failed: str = "", reasons: int = 1, **changes: object) -> Report:
+def report(cells: int = 2, failed: str = "", **changes: object) -> Report:
     board = [{"cell": f"cell-{i}", **TRAINED} for i in range(cells)]
     if failed:
         board.append({"cell": "lost", "model": "m", "recipe": "r", "status": "failed", "reason": failed})
@@ -33,10 +33,8 @@ def report(cells: int = 2, failed: str = "", reasons: int = 1, **changes: object
         "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 1234, 0.15),
         "leaderboard": pd.DataFrame(board),
         "per_class": classes,
-        "figures": dict.fromkeys(("confusion", "curves", "contact_sheet", "stages"), PICTURE),
+        "figures": dict.fromkeys(("confusion", "curves", "contact_sheet"), PICTURE),
         "stages": pd.DataFrame({"stage": ["download"], "came_in": [3], "kept": [2], "rejected": [1]}),
-        "rejections": [Rejection("clean", f"reason-{i}", 4, PICTURE, []) for i in range(reasons)],
-        "splits": pd.DataFrame({"train": [3], "test": [1]}, index=["angry"]),
         "made": {"packages": "keras 3"},
     }
     return Report(**{**parts, **changes})
@@ -64,11 +62,12 @@ def outline(html: str) -> Outline:
     return parser
 
 
-@pytest.mark.parametrize(("cells", "reasons"), [(1, 0), (53, 12)])
-def test_a_page_of_any_size_is_whole_and_needs_nothing_from_elsewhere(cells, reasons):
-    page = outline(render_page(report(cells=cells, reasons=reasons)))
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
-    assert "script" not in page.tags and page.tags.count("img") == 4 + reasons
+@pytest.mark.parametrize("cells", [1, 53])
+def test_a_page_of_any_size_is_whole_and_needs_nothing_but_the_data_card_beside_it(cells):
+    page = outline(render_page(report(cells=cells)))
+    elsewhere = [s for s in page.sources if not s.startswith(("data:image/png;base64,", "#"))]
+    assert elsewhere == ["data.html"]
+    assert "script" not in page.tags and page.tags.count("img") == 3
 
 
 def test_the_headline_names_its_data_its_interval_and_what_guessing_gives():
@@ -93,9 +92,3 @@ def test_texts_are_escaped():
     html = render_page(report(failed=nasty, source=nasty, made={nasty: nasty}))
     assert "<script>" not in html and html.count("&lt;script&gt;") == 4
     outline(html)
-
-
-def test_a_rejection_without_pictures_is_told_in_words():
-    lost = Rejection("download", "broken_picture", 1, None, ["train/sad/a.jpg: half of it"])
-    assert "<li>train/sad/a.jpg: half of it</li>" in render_page(report(rejections=[lost]))
-    assert "Nothing was rejected" in render_page(report(reasons=0))

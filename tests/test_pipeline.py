@@ -52,6 +52,16 @@ def test_the_best_model_is_that_of_validation(built):
     assert content(built / "models" / "best") == content(chosen)
 
 
+def test_the_data_card_counts_what_the_datasets_hold(built):
+    card = (built / "reports" / "data.html").read_text()
+    clean = read_dataset(built / "data" / "clean")
+    assert f"<strong>{len(clean.manifest)}</strong>" in card and f"clean faces of {7 * 13} pictures" in card
+    for folder in ("raw", "faces", "textfree", "clean"):
+        for reason, n in read_dataset(built / "data" / folder).info["rejected"].items():
+            assert f'<h4>{reason} <span class="soft">· {n}</span></h4>' in card
+    assert "data:image/jpeg;base64," in card and "copies" in card
+
+
 def test_metrics_and_plots_show(built):
     assert "test_accuracy" in succeeds(built, "dvc", "metrics", "show")
     succeeds(built, "dvc", "plots", "show")
@@ -73,7 +83,8 @@ def test_what_one_watches_in_the_ui(built, server):
     boards = [{row["cell"] for row in json.loads(shown["data"])} for shown in artifacts("leaderboard")]
     assert {"one", "two", "broken"} in boards
     assert artifacts("curves-one")[0]["type"] == "image"
-    assert f"http://127.0.0.1:{PORT}/reports/" in artifacts("report")[0]["data"]
+    for key, page in (("report", "index.html"), ("data-card", "data.html")):
+        assert f"http://127.0.0.1:{PORT}/reports/{page}" in artifacts(key)[0]["data"]
 
 
 def test_push_pull_and_get_of_the_best_model(built, tmp_path):

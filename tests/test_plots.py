@@ -40,7 +40,6 @@ def test_a_confusion_with_an_empty_class():
 def test_sheets_of_any_number_of_pictures(n):
     names = [EXPRESSIONS[i % 7] for i in range(n)]
     assert size(plots.contact_sheet([FACE] * n, names, names[::-1], [0.5] * n))[0] > 900
-    assert size(plots.montage([FACE[:, : 9 + i] for i in range(n)], ["a <b> & $c$ " * 9] * n))[0] > 900
 
 
 def test_a_right_and_a_wrong_title_differ_in_more_than_words():
@@ -54,6 +53,21 @@ def test_a_right_and_a_wrong_title_differ_in_more_than_words():
     assert blue[0] > 80 > blue[1]
 
 
-def test_stages_without_a_rejected_picture():
-    stages = pd.DataFrame({"stage": ["download"], "kept": [3], "rejected": [0]})
-    assert size(plots.stage_bars(stages))[0] > 900
+def colours(png: bytes) -> set[tuple[int, ...]]:
+    return {colour for _, colour in Image.open(io.BytesIO(png)).convert("RGB").getcolors(1 << 20)}
+
+
+ORANGE = (0xC8, 0x50, 0x1E)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_what_lies_beyond_a_limit_stands_out_in_a_histogram(log):
+    values = np.array([1.0, 2.0, 2.5, 3.0, 90.0])
+    assert ORANGE in colours(plots.histogram(values, "measure", -np.inf, 50, log))
+    assert ORANGE not in colours(plots.histogram(values, "measure", -np.inf, np.inf, log))
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.0, 0.0], [3.0] * 9])
+@pytest.mark.parametrize("log", [False, True])
+def test_a_histogram_of_values_that_hardly_differ(values, log):
+    assert size(plots.histogram(np.array(values), "measure", 1, np.inf, log))[0] > 400
