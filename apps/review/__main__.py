@@ -57,8 +57,9 @@ def _listening(host: str, port: int) -> socket.socket:
 def _import(file: Path) -> None:
     done = import_decisions(file, open_desk(DATA)(), Book(DECISIONS))
     sys.stdout.write(
-        f"{done.new} new decisions, {done.known} known already; of the new {done.stale} are stale (the pixels\n"
-        f"have changed), {done.unknown} of faces that are not here; {done.disputed} faces are disputed now\n"
+        f"{done.new} new decisions, {done.known} known already\n"
+        f"of the new ones {done.stale} are stale (pixels changed) and {done.unknown} unknown (no such face)\n"
+        f"{done.disputed} faces are newly disputed\n"
     )
 
 

@@ -26,7 +26,7 @@ export class Filters {
     this.changed();
   }
 
-  // Write the menus anew; choices that would show nothing are left out.
+  // Write the menus anew; choices that would show nothing are left out, but of states, which change.
   fill() {
     for (const name of FILTERS) {
       const counts = tally(this.all.faces, this.value, name);
@@ -34,7 +34,7 @@ export class Filters {
         .sort((a, b) => counts.get(b) - counts.get(a)).map((value) => [value, value]);
       const chosen = this.value[name];
       byId(name).replaceChildren(...[["", EVERY[name]], ...choices]
-        .filter(([value]) => counts.get(value) || value === "" || value === chosen)
+        .filter(([value]) => counts.get(value) || value === "" || name === "state" || value === chosen)
         .map(([value, text]) => new Option(`${text} · ${(counts.get(value) ?? 0).toLocaleString("en")}`, value, false, value === chosen)));
     }
   }

@@ -22,7 +22,10 @@ start().catch((error) => alarm(error.message));
 async function start() {
   all = unpack(await allFaces());
   grid = new Grid(byId("scroller"), byId("grid"), { open: openPhoto, moved });
-  filters = new Filters(all, list);
+  filters = new Filters(all, () => {
+    list();
+    grid.focus(); // so that the next key is about the faces
+  });
   photo = new PhotoView(all, (step) => grid.move(step));
   judge = new Judge(all, { reviewer, changed: redraw, recorded, refused });
   buttons();
@@ -219,11 +222,10 @@ function buttons() {
   const wide = matchMedia("(min-width: 701px)");
   wide.onchange = () => (byId("filters").open = wide.matches);
   wide.onchange();
-  byId("photo").addEventListener("close", () => grid.focus());
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.addEventListener("close", () => grid.focus()));
   byId("name").querySelector("form").addEventListener("submit", () => {
     localStorage.setItem(REVIEWER, byId("name-input").value.trim());
     progress();
-    grid.focus();
   });
 }
 
