@@ -1,4 +1,4 @@
-"""The review page at 10,000 faces in a headless Chromium: first thumbnails, key to recorded decision, scrolling.
+"""The review page at 10,000 faces, in a headless Chromium: first thumbnails, key to recorded row, scrolling.
 
 python -m benchmarks.review
 """
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 BAR_MS = 100  # from key to recorded decision, 95 of 100 times
 ALL = "#state=&rule=&label=&pair=&split="
 
-# From a key's own time stamp to the moment at which its face says what was recorded, after the server's answer.
+# From a key's own time stamp to the moment at which its face shows what the server has recorded.
 WATCH = """
 window.waits = [];
 const began = new Map();
@@ -44,13 +44,13 @@ new MutationObserver((changes) => changes.forEach(({target}) => {
 })).observe(document.getElementById("grid"), {subtree: true, attributeFilter: ["class"]});
 """
 
-# Through the whole list within ten seconds, a step a frame; the longest task, frame and the most cells on the way.
+# Through the whole list within ten seconds, a step a frame: the longest task and frame, the most elements.
 SCROLL = """
 const [done] = arguments, scroller = document.getElementById("scroller");
 const end = scroller.scrollHeight - scroller.clientHeight, begin = performance.now();
 let longest = 0, slowest = 0, last = begin, cells = 0, nodes = 0;
-new PerformanceObserver((list) => list.getEntries().forEach((task) => longest = Math.max(longest, task.duration)))
-    .observe({type: "longtask"});
+const seen = (list) => list.getEntries().forEach((task) => longest = Math.max(longest, task.duration));
+new PerformanceObserver(seen).observe({type: "longtask"});
 const step = (now) => {
     slowest = Math.max(slowest, now - last);
     last = now;

@@ -404,10 +404,13 @@ def test_without_clean_faces_one_line_says_what_makes_them(project):
     assert "data/clean is missing or incomplete; `dvc repro clean` makes it" in done.stderr
 
 
-def test_a_port_that_is_taken_is_one_line(project):
+def test_an_address_that_cannot_be_served_is_one_line(project):
     with served(project) as (_, url):
-        done = command(project, "--port", url.rpartition(":")[2])
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "choose another with" in done.stderr
+        taken = command(project, "--port", url.rpartition(":")[2])
+    every = command(project, "--host", "0.0.0.0")
+    assert "choose another with --host and --port" in taken.stderr
+    assert "name one address of this machine" in every.stderr
+    assert [(done.returncode, done.stderr.count("\n")) for done in (taken, every)] == [(1, 1)] * 2
 
 
 def test_clean_of_other_faces_is_no_desk(data, tmp_path):

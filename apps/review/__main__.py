@@ -25,7 +25,7 @@ from fer_tasks.dataset import write_table
 from fer_tasks.errors import UserError
 
 DATA, DECISIONS = Path("data"), Path("review/decisions.csv")
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def serve(host: str, port: int, reviewer: str) -> None:
@@ -50,8 +50,8 @@ def _listening(host: str, port: int) -> socket.socket:
             raise UserError(f"--host {host}: name one address of this machine, the one that others ask for")
     try:
         return socket.create_server((host, port))
-    except OSError as error:
-        raise UserError(f"{host}:{port}: {error.strerror}; choose another with --host and --port") from None
+    except (OSError, OverflowError) as error:
+        raise UserError(f"{host}:{port}: {error}; choose another with --host and --port") from None
 
 
 def _import(file: Path) -> None:

@@ -38,8 +38,8 @@ def make_app(newest: Callable[[], Desk], book: Book, hosts: Collection[str], rev
         redoc_url=None,
         openapi_url=None,
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(SameOrigin),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(GZipMiddleware, compresslevel=5),
         ],
         exception_handlers={UserError: _told_to_the_user},

@@ -86,9 +86,14 @@ def told(desk: Desk, book: Book, faces: Iterable[str]) -> dict[str, dict]:
 
 def not_applied(desk: Desk, book: Book) -> dict[str, int]:
     """How many rows are about faces that are not here, and about pixels that have changed."""
-    unknown = sum(len(book.about(image_id)) for image_id in book.faces() if image_id not in desk.faces)
-    known = (image_id for image_id in book.faces() if image_id in desk.faces)
-    return {"unknown": unknown, "stale": sum(state_of(desk, book, image_id).stale for image_id in known)}
+    counts = {"unknown": 0, "stale": 0}
+    for image_id in book.faces():
+        if image_id not in desk.faces:
+            counts["unknown"] += len(book.about(image_id))
+        else:
+            now = desk.faces[image_id]["pixels"]
+            counts["stale"] += sum(row["pixels"] != now for row in book.about(image_id))
+    return counts
 
 
 def missing(desk: Desk, words: Words) -> list[str]:

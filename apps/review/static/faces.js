@@ -84,20 +84,24 @@ export function select(faces, filter, except = []) {
     : found;
 }
 
-// How many faces each choice of one filter would show, the other filters being what they are.
-export function tally(faces, filter, name) {
-  const counts = new Map();
-  const add = (value) => counts.set(value, (counts.get(value) ?? 0) + 1);
-  const values = {
-    state: (face) => Object.keys(STATES).filter((state) => STATES[state][1](face)),
-    rule: (face) => (face.doubts.length ? [ANY, ...face.doubts.map((doubt) => doubt.rule)] : [NONE]),
-    label: (face) => [face.label],
-    pair: (face) => [pair(face)].filter(Boolean),
-    split: (face) => [face.split],
-  };
-  for (const face of select(faces, filter, [name])) {
-    add("");
-    values[name](face).forEach(add);
+const VALUES = {
+  state: (face) => Object.keys(STATES).filter((state) => STATES[state][1](face)),
+  rule: (face) => (face.doubts.length ? [ANY, ...face.doubts.map((doubt) => doubt.rule)] : [NONE]),
+  label: (face) => [face.label],
+  pair: (face) => [pair(face)].filter(Boolean),
+  split: (face) => [face.split],
+};
+
+// How many faces each choice of each filter would show, the other filters being what they are: one pass.
+export function tally(faces, filter) {
+  const counts = Object.fromEntries(FILTERS.map((name) => [name, new Map()]));
+  const wanted = tests(filter);
+  const add = (name, face) => ["", ...VALUES[name](face)].forEach((value) =>
+    counts[name].set(value, (counts[name].get(value) ?? 0) + 1));
+  for (const face of faces) {
+    const failed = FILTERS.filter((name) => !wanted[name](face));
+    if (failed.length === 0) FILTERS.forEach((name) => add(name, face));
+    else if (failed.length === 1) add(failed[0], face);
   }
   return counts;
 }

@@ -28,8 +28,9 @@ export class Filters {
 
   // Write the menus anew; choices that would show nothing are left out, but of states, which change.
   fill() {
+    const tallies = tally(this.all.faces, this.value);
     for (const name of FILTERS) {
-      const counts = tally(this.all.faces, this.value, name);
+      const counts = tallies[name];
       const choices = this.choices[name] ?? [...counts.keys()].filter(Boolean)
         .sort((a, b) => counts.get(b) - counts.get(a)).map((value) => [value, value]);
       const chosen = this.value[name];

@@ -32,6 +32,7 @@ async function start() {
   document.addEventListener("keydown", pressed);
   await poll();
   list();
+  if (matchMedia("(pointer: coarse)").matches) say("Tap a face, then say what it shows.");
   askName(false);
 }
 

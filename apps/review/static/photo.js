@@ -47,8 +47,7 @@ export class PhotoView {
 
   #tell(face) {
     byId("photo-title").textContent = pair(face) ? `${face.label}, or ${face.suggestion}?` : face.label;
-    const rejected = face.ruled ? `rejected by ${words(face.ruled)} unless a person keeps it` : "kept unless a person rejects it";
-    byId("photo-state").textContent = `${badge(face) || "undecided"} · ${face.split} · ${rejected}`;
+    byId("photo-state").textContent = `${badge(face) || "undecided"} · ${face.split} · ${byRules(face)}`;
   }
 
   #fill(face, known) {
@@ -86,6 +85,12 @@ export class PhotoView {
       return figure;
     }));
   }
+}
+
+function byRules({ ruled }) {
+  if (!ruled) return "kept unless a person rejects it";
+  if (ruled === "leak") return "a leak: rejected whatever people say";
+  return `rejected by ${words(ruled)} unless a person keeps it`;
 }
 
 function shape(name, attributes, title = "") {
