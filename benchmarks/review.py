@@ -6,12 +6,8 @@ python -m benchmarks.review
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +16,9 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
 from benchmarks.browser import CHROMIUM, DRIVER, MISSING, browser
-from benchmarks.generated_faces import write_faces
-from fer_tasks.cleaning.decisions import COLUMNS, parse_decisions
+from benchmarks.review_project import DECISIONS, make_project, served, write_faces
+from fer_tasks.cleaning.decisions import parse_decisions
 
-ROOT = Path(__file__).parents[1]
 BAR_MS = 100  # from key to recorded decision, 95 of 100 times
 ALL = "#state=&rule=&label=&pair=&split="
 
@@ -77,23 +72,6 @@ look();
 """
 
 
-@contextmanager
-def served(project: Path) -> Iterator[str]:
-    """The page as `make review` serves it, on a free port; yields its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "apps.review", "--port", "0", "--reviewer", "benchmark"],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process.stdout.readline().split(" at ")[1].split("/ (")[0]
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def bench(driver: Chrome, url: str, decisions: int) -> dict[str, Any]:
     driver.set_script_timeout(120)
     driver.get(f"{url}/{ALL}")
@@ -131,14 +109,13 @@ def main() -> None:
     if not (CHROMIUM and DRIVER):
         raise SystemExit(MISSING)
     with tempfile.TemporaryDirectory() as temporary:
-        project = Path(temporary)
-        write_faces(project / "data", wanted.faces)
-        (project / "review").mkdir()
-        book = project / "review" / "decisions.csv"
-        book.write_text(",".join(COLUMNS) + "\n")
-        with served(project) as url, browser() as driver:
+        data = Path(temporary) / "data"
+        write_faces(data, wanted.faces)
+        project = make_project(Path(temporary) / "project", data)
+        with served(project, "--reviewer", "benchmark") as (_, url), browser() as driver:
             figures = {"faces": wanted.faces, **bench(driver, url, wanted.decisions)}
-        figures["rows_on_disk"] = len(parse_decisions(book.read_text()))
+        figures["rows_on_disk"] = len(parse_decisions((project / DECISIONS).read_text()))
+        figures["load_average"] = round(os.getloadavg()[0], 1)
     for name, value in figures.items():
         print(f"{name:<30}{value}")
     print(json.dumps(figures))

@@ -1,18 +1,16 @@
 """The review page in a real browser: what a person does with keys, mouse and a small screen."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.browser import CHROMIUM, DRIVER, MISSING, browser
-from benchmarks.generated_faces import write_faces
-from fer_tasks.cleaning.decisions import COLUMNS, parse_decisions
-from tests.test_review import served
+from benchmarks.review_project import DECISIONS, make_project, served, write_faces
+from fer_tasks.cleaning.decisions import parse_decisions
+from tests.review_page import Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)]
 
@@ -22,7 +20,6 @@ return [...document.querySelectorAll("button, select, input, dialog, svg, [role=
     .filter((it) => !(it.ariaLabel || it.innerText.trim() || it.labels?.length || it.ariaLabelledByElements))
     .map((it) => it.outerHTML)
 """
-ALL = "#state=&rule=&label=&pair=&split="
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +31,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def project(data, tmp_path) -> Path:
-    (tmp_path / "review").mkdir()
-    (tmp_path / "review" / "decisions.csv").write_text(",".join(COLUMNS) + "\n")
-    (tmp_path / "data").symlink_to(data)
-    return tmp_path
+    return make_project(tmp_path / "project", data)
 
 
 @pytest.fixture
@@ -52,68 +46,6 @@ def chrome() -> Iterator[Chrome]:
         yield driver
 
 
-class Page:
-    """The page as a person sees it, in one browser."""
-
-    def __init__(self, driver: Chrome, url: str, who: str, filters: str = ALL):
-        self.driver = driver
-        driver.get("about:blank")
-        driver.get(url + "/" + filters)
-        self.until(lambda: self.find("#name-input").is_displayed())
-        self.find("#name-input").send_keys(who, Keys.ENTER)
-        self.until(lambda: not self.find("#name-input").is_displayed())
-
-    def find(self, selector: str):
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        WebDriverWait(self.driver, 10, poll_frequency=0.02).until(lambda _: holds())
-
-    def press(self, *keys: str) -> None:
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def with_shift(self, *keys: str) -> None:
-        ActionChains(self.driver).key_down(Keys.SHIFT).send_keys(*keys).key_up(Keys.SHIFT).perform()
-
-    def cells(self) -> list:
-        return self.all(".cell")
-
-    def ids(self) -> list[str]:
-        return self.driver.execute_script(
-            "return [...document.querySelectorAll('.cell')].map((cell) => cell.dataset.id)"
-        )
-
-    def badge(self, face: str) -> str:
-        return self.find(f'[data-id="{face}"] .badge').text
-
-    def shows(self, face: str, badge: str) -> None:
-        self.until(lambda: self.badge(face) == badge)
-
-    def label(self, face: str) -> str:
-        return self.find(f'[data-id="{face}"] .label').text.split(" →")[0]
-
-    def selected(self) -> list[str]:
-        return [cell.get_attribute("data-id") for cell in self.all(".cell[aria-selected=true]")]
-
-    def values(self, menu: str) -> list[str]:
-        return self.driver.execute_script(
-            "return [...document.getElementById(arguments[0]).options].map((option) => option.value)", menu
-        )
-
-    def choose(self, menu: str, value: str) -> None:
-        """As the choice in the menu's popup, which headless browsers do not draw."""
-        assert value in self.values(menu)
-        self.driver.execute_script(
-            "const menu = document.getElementById(arguments[0]); menu.focus(); menu.value = arguments[1];"
-            "menu.dispatchEvent(new Event('change', {bubbles: true}))",
-            menu,
-            value,
-        )
-
-
 @pytest.fixture
 def page(chrome, url) -> Iterator[Page]:
     """The page, in which nothing may go wrong but what the server refuses."""
@@ -124,7 +56,7 @@ def page(chrome, url) -> Iterator[Page]:
 
 
 def recorded(project: Path) -> list[tuple[str, str, str, str, str]]:
-    table = parse_decisions((project / "review" / "decisions.csv").read_text())
+    table = parse_decisions((project / DECISIONS).read_text())
     return list(
         table[["image_id", "verdict", "label", "reviewer", "note"]].itertuples(index=False, name=None)
     )
@@ -291,7 +223,7 @@ def test_two_people_see_each_other_and_the_slower_one_is_told(page, url, project
 
 
 def test_what_could_not_be_recorded_is_said_and_not_shown_as_decided(page, project):
-    path = project / "review" / "decisions.csv"
+    path = project / DECISIONS
     good = path.read_text()
     path.write_text(good + "half a r")
     page.press("k")
@@ -342,9 +274,8 @@ def test_everything_has_a_name_for_a_screen_reader(page):
 
 def test_of_ten_thousand_faces_only_those_in_view_are_in_the_page(chrome, tmp_path):
     write_faces(tmp_path / "data", 10_000)
-    (tmp_path / "review").mkdir()
-    (tmp_path / "review" / "decisions.csv").write_text(",".join(COLUMNS) + "\n")
-    with served(tmp_path) as (_, url):
+    project = make_project(tmp_path / "project", tmp_path / "data")
+    with served(project) as (_, url):
         page = Page(chrome, url, "kim")
         assert "of 10,000" in page.find("#counts").text
         for key in (Keys.END, Keys.HOME, Keys.PAGE_DOWN):

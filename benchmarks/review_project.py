@@ -1,13 +1,19 @@
-"""Datasets as the stages write them up to `clean`, of any number of drawn faces: what a review page shows."""
+"""A project of drawn faces, as the stages write it up to `clean`, and the review page served in it."""
 
 import io
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from fer_tasks.cleaning.decisions import COLUMNS
 from fer_tasks.cleaning.rules import doubts, judge
 from fer_tasks.dataset import copy_images, image_id, write_dataset, write_image, write_table
 from fer_tasks.labels import EXPRESSIONS
@@ -16,7 +22,29 @@ from fer_tasks.settings import load_settings
 PHOTO, FACE = (180, 240), 150  # height and width of a photo, side of a face, px
 BOX = (40.0, 70.0, 100.0, 90.0)  # row, column, height, width in the photo
 LANDMARKS = [[75.0, 95.0], [75.0, 135.0], [95.0, 115.0], [118.0, 100.0], [118.0, 130.0]]
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+ROOT = Path(__file__).parents[1]
+DECISIONS = "review/decisions.csv"
+NOTHING_SAID = ",".join(COLUMNS) + "\n"
+
+
+def make_project(folder: Path, data: Path) -> Path:
+    """A folder with the data and no decisions yet, in which the page can be served."""
+    (folder / DECISIONS).parent.mkdir(parents=True)
+    (folder / DECISIONS).write_text(NOTHING_SAID)
+    (folder / "data").symlink_to(data)
+    return folder
+
+
+@contextmanager
+def served(project: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The page as `make review` serves it, on a free port; yields the server's process and its address."""
+    command = [sys.executable, "-m", "apps.review", "--port", "0", *arguments]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=project, env=here, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().split(" at ")[1].split("/ (")[0]
+        finally:
+            process.kill()
 
 
 def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
@@ -53,7 +81,7 @@ def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
 def _clean(
     faces: pd.DataFrame, made_from: dict[str, str], textfree: Path, clean: Path, drawn: np.random.Generator
 ) -> None:
-    wanted = load_settings(PARAMS).clean
+    wanted = load_settings(ROOT / "params.yaml").clean
     measures = _measures(faces, drawn)
     doubted = doubts(measures, wanted.rules.model_dump())
     rejected = judge(doubted, wanted.reject)
