@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help run test check server stop schedule clean
+.PHONY: help run test check server review stop schedule clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ check: $(VENV)/ready   ## the fast tests and the linter
 
 server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server
+
+review: $(VENV)/ready  ## the page on which people judge doubted faces, until Ctrl-C: http://127.0.0.1:8321
+	python -m apps.review $(ARGS)
 
 stop:                  ## stop the server that `make run` left running
 	-pkill -f "[p]ython -m flows.server"

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
+from starlette.testclient import TestClient
 
+from benchmarks.review_project import DECISIONS, make_project, write_faces
 from benchmarks.workspace import copy_project, environment
+from fer_tasks.dataset import read_table
 from tests.kaggle_server import ZIP, Kaggle, kaggle_server
 from tests.ocr_server import OcrSpace, ocr_server
 from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
+from tests.reviewing import page
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 _HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
@@ -94,6 +99,36 @@ def ocr(monkeypatch: pytest.MonkeyPatch) -> Iterator[OcrSpace]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ocr_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/raw, data/textfree and data/clean of 40 drawn faces."""
+    data = tmp_path_factory.mktemp("drawn") / "data"
+    write_faces(data, 40)
+    return data
+
+
+@pytest.fixture
+def drawn_faces(drawn_data: Path) -> pd.DataFrame:
+    return read_table(drawn_data / "textfree" / "manifest.csv")
+
+
+@pytest.fixture
+def review_project(drawn_data: Path, tmp_path: Path) -> Path:
+    """A folder in which the review page can be served."""
+    return make_project(tmp_path / "project", drawn_data)
+
+
+@pytest.fixture
+def decisions(review_project: Path) -> Path:
+    return review_project / DECISIONS
+
+
+@pytest.fixture
+def client(drawn_data: Path, decisions: Path) -> TestClient:
+    """The review page's requests, to a server in this process."""
+    return page(drawn_data, decisions)
 
 
 @pytest.fixture

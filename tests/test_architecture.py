@@ -25,6 +25,7 @@ FLOW_HELPERS = {
 }
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
+APPS = sorted((ROOT / "apps").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
 DISK = {"dataset", "cells", "images", "settings", "sources", "text"}
 
@@ -55,6 +56,11 @@ def test_a_capability_imports_no_other(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_computed_knows_nothing_of_orchestration(path):
+    assert not {name.split(".")[0] for name in imports(path)} & OUTER
+
+
+@pytest.mark.parametrize("path", APPS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_app_knows_nothing_of_orchestration(path):
     assert not {name.split(".")[0] for name in imports(path)} & OUTER
 
 

@@ -1,0 +1,1 @@
+"""Pages that people use: each a package, `python -m apps.<name>`."""

@@ -1,0 +1,106 @@
+"""Judge the faces that machines doubt, on a web page of this machine.
+
+  python -m apps.review                     serve the page (the same as `make review`)
+  python -m apps.review import FILE         add decisions that were made elsewhere
+  python -m apps.review export FILE         write the list of faces, doubts and decisions as CSV
+
+What you say becomes rows of review/decisions.csv, which git keeps; `dvc repro` then rebuilds what follows
+from them. The faces are those of the last `dvc repro clean`.
+"""
+
+import argparse
+import ipaddress
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+
+from apps.review.app import make_app
+from apps.review.book import Book
+from apps.review.desk import open_desk
+from apps.review.exchange import import_decisions, review_list
+from fer_tasks.dataset import write_table
+from fer_tasks.errors import UserError
+
+DATA, DECISIONS = Path("data"), Path("review/decisions.csv")
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def serve(host: str, port: int, reviewer: str) -> None:
+    """Serve the page until Ctrl-C. Raises UserError where it cannot start."""
+    newest, book = open_desk(DATA), Book(DECISIONS)
+    app = make_app(newest, book, hosts={*LOOPBACK, host}, reviewer=reviewer)
+    with _listening(host, port) as listening:
+        port = listening.getsockname()[1]
+        sys.stdout.write(
+            f"{len(newest().faces):,} faces to judge at http://{host}:{port}/ (Ctrl-C ends it)\n"
+        )
+        if host not in LOOPBACK:
+            sys.stdout.write("everybody who reaches this address can decide: there is no password\n")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            raise UserError(f"--host {host}: name one address of this machine, the one that others ask for")
+    try:
+        return socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        raise UserError(f"{host}:{port}: {error}; choose another with --host and --port") from None
+
+
+def _import(file: Path) -> None:
+    done = import_decisions(file, open_desk(DATA)(), Book(DECISIONS))
+    sys.stdout.write(
+        f"{done.new} new decisions, {done.known} known already\n"
+        f"of the new ones {done.stale} are stale (pixels changed) and {done.unknown} unknown (no such face)\n"
+        f"{done.disputed} faces are newly disputed\n"
+    )
+
+
+def _export(file: Path) -> None:
+    desk, book = open_desk(DATA)(), Book(DECISIONS)
+    with book.held():
+        table = review_list(desk, book)
+    write_table(file, table)
+    sys.stdout.write(f"{file}: {len(table):,} faces, {(table['state'] == 'decided').sum():,} decided\n")
+
+
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m apps.review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="serve the page: what happens without a command")
+    serving.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    serving.add_argument("--port", type=int, default=8321, help="0 takes a free one (default: %(default)s)")
+    serving.add_argument("--reviewer", default="", help="your name; without it the page asks once")
+    for name, told in (
+        ("import", "add decisions made elsewhere"),
+        ("export", "write the review list as CSV"),
+    ):
+        commands.add_parser(name, help=told).add_argument("file", type=Path)
+    bare = not given or given[0].startswith("--") and given[0] != "--help"
+    return parser.parse_args(["serve", *given] if bare else given)
+
+
+def main() -> None:
+    wanted = _arguments(sys.argv[1:])
+    try:
+        if wanted.command == "serve":
+            serve(wanted.host, wanted.port, wanted.reviewer)
+        else:
+            (_import if wanted.command == "import" else _export)(wanted.file)
+    except UserError as error:
+        sys.exit(f"review: {error}")
+
+
+if __name__ == "__main__":
+    main()

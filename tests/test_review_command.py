@@ -1,0 +1,143 @@
+"""`python -m apps.review`: a server that may be killed, mistakes in one line, import and export."""
+
+import io
+import signal
+import threading
+
+import httpx
+import pandas as pd
+import pytest
+
+from apps.review.book import Book
+from apps.review.desk import open_desk
+from apps.review.exchange import import_decisions, review_list
+from benchmarks.review_project import DECISIONS, served, write_faces
+from benchmarks.review_project import NOTHING_SAID as HEADER
+from fer_tasks.cleaning.decisions import BadDecisions, parse_decisions
+from fer_tasks.dataset import read_table
+from fer_tasks.errors import UserError
+from tests.reviewing import command, say, word
+
+
+def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_project, drawn_faces):
+    confirmed: list[str] = []
+    with served(review_project) as (process, url):
+        with httpx.Client(headers={"Origin": url}, trust_env=False) as browser:
+            for k, (_, face) in enumerate(drawn_faces.iterrows()):
+                body = {"reviewer": "kim", "decisions": [word(face)]}
+                if k == 20:
+                    threading.Thread(target=process.send_signal, args=(signal.SIGKILL,)).start()
+                try:
+                    browser.post(f"{url}/api/decisions", json=body).raise_for_status()
+                except httpx.HTTPError:
+                    break
+                confirmed.append(face["image_id"])
+        assert process.wait() == -signal.SIGKILL
+    recorded = parse_decisions((review_project / DECISIONS).read_text())["image_id"].tolist()
+    assert 20 <= len(confirmed) < len(drawn_faces) and recorded[: len(confirmed)] == confirmed
+    with served(review_project) as (_, url):
+        told = httpx.get(f"{url}/api/changes", trust_env=False).json()["faces"]
+        assert set(confirmed) <= set(told)
+
+
+def test_a_broken_file_at_the_start_is_one_line_that_names_its_line(review_project):
+    with (review_project / DECISIONS).open("a") as file:
+        file.write("0123456789abcdef-0,1,delete,,kim,1,\n")
+    done = command(review_project)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "review/decisions.csv: line 2: verdict 'delete'" in done.stderr
+
+
+def test_without_clean_faces_one_line_says_what_makes_them(review_project):
+    (review_project / "data").unlink()
+    done = command(review_project)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "data/clean is missing or incomplete; `dvc repro clean` makes it" in done.stderr
+
+
+def test_an_address_that_cannot_be_served_is_one_line(review_project):
+    with served(review_project) as (_, url):
+        taken = command(review_project, "--port", url.rpartition(":")[2])
+    every = command(review_project, "--host", "0.0.0.0")
+    assert "choose another with --host and --port" in taken.stderr
+    assert "name one address of this machine" in every.stderr
+    assert [(done.returncode, done.stderr.count("\n")) for done in (taken, every)] == [(1, 1)] * 2
+
+
+def test_clean_of_other_faces_is_no_desk(drawn_data, tmp_path):
+    write_faces(tmp_path / "data", 10, seed=1)
+    write_faces(tmp_path / "other", 10, seed=2)
+    (tmp_path / "data" / "clean").rename(tmp_path / "data" / "old")
+    (tmp_path / "other" / "clean").rename(tmp_path / "data" / "clean")
+    with pytest.raises(UserError, match="made from other faces than .*`dvc repro clean`"):
+        open_desk(tmp_path / "data")
+
+
+def test_decisions_made_elsewhere_are_added_once_and_counted(review_project, drawn_faces):
+    here = review_project / DECISIONS
+    one, two = drawn_faces.iloc[0], drawn_faces.iloc[1]
+    known = f"{one['image_id']},{one['pixels']},keep,,kim,1,"
+    here.write_text(f"{HEADER}{known}\n")
+    (review_project / "theirs.csv").write_text(
+        f"{HEADER}{known}\n{one['image_id']},{one['pixels']},reject,,lee,2,\n"
+        f"{two['image_id']},old,reject,,lee,3,\n{'f' * 16}-0,1,keep,,lee,4,\n"
+    )
+    said = command(review_project, "import", "theirs.csv").stdout
+    assert "3 new decisions, 1 known already" in said
+    assert "of the new ones 1 are stale (pixels changed) and 1 unknown" in said
+    assert "1 faces are newly disputed" in said
+    assert "0 new decisions, 4 known already" in command(review_project, "import", "theirs.csv").stdout
+    assert len(parse_decisions(here.read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("{id},{pixels},delete,,lee,2,", "theirs.csv: line 3: verdict 'delete'"),
+        ("{id},{pixels},kee", "theirs.csv: line 3: 3 fields"),
+        ("{id},{pixels},withdraw,,max,2,", "theirs.csv: line 3: max has said nothing"),
+    ],
+)
+def test_of_a_broken_import_nothing_is_added(drawn_data, decisions, drawn_faces, tmp_path, second, message):
+    face = drawn_faces.iloc[0].rename({"image_id": "id"})
+    good, second = (text.format(**face) for text in ("{id},{pixels},keep,,lee,1,", second))
+    (tmp_path / "theirs.csv").write_text(f"{HEADER}{good}\n{second}\n")
+    with pytest.raises(BadDecisions, match=message):
+        import_decisions(tmp_path / "theirs.csv", open_desk(drawn_data)(), Book(decisions))
+    assert decisions.read_text() == HEADER
+
+
+def test_what_was_taken_back_here_is_not_taken_back_again_from_elsewhere(
+    drawn_data, decisions, drawn_faces, tmp_path
+):
+    face = ",".join(drawn_faces.loc[0, ["image_id", "pixels"]])
+    decisions.write_text(f"{HEADER}{face},keep,,kim,1,\n{face},withdraw,,kim,2,\n")
+    (tmp_path / "theirs.csv").write_text(f"{HEADER}{face},keep,,kim,1,\n{face},withdraw,,kim,3,\n")
+    before = decisions.read_text()
+    with pytest.raises(BadDecisions, match="kim has said nothing"):
+        import_decisions(tmp_path / "theirs.csv", open_desk(drawn_data)(), Book(decisions))
+    assert decisions.read_text() == before
+
+
+def test_the_review_list_goes_out_as_csv(client, drawn_data, decisions, drawn_faces):
+    say(client, word(drawn_faces.iloc[0], "relabel", label="fear"))
+    table = pd.read_csv(io.StringIO(client.get("/review.csv").text), keep_default_na=False)
+    assert sorted(table["image_id"]) == sorted(drawn_faces["image_id"])
+    row = table.set_index("image_id").loc[drawn_faces["image_id"].iloc[0]]
+    assert (row["state"], row["verdict"], row["decided_label"], row["reviewer"]) == (
+        "decided",
+        "relabel",
+        "fear",
+        "kim",
+    )
+    doubted = read_table(drawn_data / "clean" / "doubts.csv").set_index("image_id")["rule"]
+    assert all(
+        rule in table.set_index("image_id").loc[image_id, "doubts"] for image_id, rule in doubted.items()
+    )
+    assert review_list(open_desk(drawn_data)(), Book(decisions)).astype(str).equals(table.astype(str))
+
+
+def test_the_list_is_written_to_a_file_too(review_project, drawn_faces):
+    said = command(review_project, "export", "list.csv").stdout
+    assert said == "list.csv: 40 faces, 0 decided\n"
+    assert len(pd.read_csv(review_project / "list.csv")) == len(drawn_faces)
