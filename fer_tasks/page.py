@@ -1,9 +1,8 @@
-"""The report as one HTML page that needs no server and no network."""
+"""The report and the ablation as HTML pages that need no server and no network."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import jinja2
 import pandas as pd
@@ -61,16 +60,51 @@ class Report:
     made: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """Everything that the ablation's page shows."""
+
+    source: str
+    generated: bool  # the source is the generated sample
+    table: pd.DataFrame  # a row a step: `cleaning.ablation.changes`, rejects, `comparison.compare`
+    figure: Picture
+    tested: int  # faces
+    judged: int  # of them, by people
+    doubted: int  # of them, by a rule
+    min_judged: int
+    seeds: int
+    made: Mapping[str, str]
+
+    @property
+    def earned(self) -> pd.Series:
+        """The row of the last step, whose `_total` says what all of cleaning brought."""
+        return self.table.iloc[-1]
+
+
 def render_page(report: Report) -> str:
-    """The page, self-contained: figures are embedded, texts escaped."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "number": _number}
-    template = environment.from_string(files("fer_tasks").joinpath("page.html.j2").read_text("utf-8"))
-    return template.render(report=report, rows=lambda table: table.to_dict("records"))
+    """The report, self-contained: figures are embedded, texts escaped."""
+    return _render("page.html.j2", report=report)
+
+
+def render_ablation(ablation: Ablation) -> str:
+    """The ablation's page, self-contained as the report."""
+    return _render("ablation.html.j2", ablation=ablation)
+
+
+def _render(template: str, **shown: Report | Ablation) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "number": _number}
+    return environment.get_template(template).render(**shown, rows=lambda table: table.to_dict("records"))
 
 
 def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{share:.1%}".replace("%", " %")
+
+
+def _points(difference: float) -> str:
+    return "–" if pd.isna(difference) else f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _number(value: float) -> str:
