@@ -1,6 +1,7 @@
 """What each step of the ablation learns from and is tested on; then the whole of it, on a small project."""
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 
@@ -218,9 +219,7 @@ def test_what_people_say_changes_the_test_set_and_the_last_steps_alone(ablated, 
     after = read_table(project / "reports" / "ablation.csv").set_index("step")
     assert before.loc[:"label_doubt", "train"].equals(after.loc[:"label_doubt", "train"])
     assert after.loc[CLEAN, "train"] == before.loc[CLEAN, "train"] - 2
-    assert (
-        "6 trainings made" in said or "3 trainings made" in said
-    )  # the last two steps, or one where they agree
+    assert re.search(r" [36] trainings made", said), "of the last two steps, or of one where they agree"
 
 
 @pytest.mark.slow
