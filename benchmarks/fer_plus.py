@@ -3,9 +3,9 @@ FER2013.
 
 python -m benchmarks.fer_plus > review/decisions.csv
 
-Wants data/textfree of a source that came with FER+'s table. A face is kept where no tag has more votes than its
-label, relabelled where one other expression has the most, and rejected where contempt, unknown and "not a face"
-together have the most; where others draw, nothing is said.
+Wants data/textfree of a source that came with FER+'s table. A face is kept where no tag has more votes than
+its label, relabelled where one other expression has the most, and rejected where contempt, unknown and "not a
+face" together have the most; where others draw, nothing is said.
 """
 
 import sys
@@ -21,8 +21,10 @@ REVIEWER = "ten taggers of FER+"
 
 
 def decisions(faces: pd.DataFrame) -> pd.DataFrame:
-    """A row of a decisions file for each face that the taggers judged; `faces`: image_id, pixels, label, VOTES
-    (0..1, or NaN)."""
+    """A row of a decisions file for each face that the taggers judged.
+
+    `faces`: image_id, pixels, label, VOTES (0..1, or NaN).
+    """
     faces = faces[faces[VOTES].notna().all(axis=1)]
     votes = faces[VOTES].rename(columns=lambda name: name.removeprefix("votes_"))
     most = votes.max(axis=1)
