@@ -95,7 +95,7 @@ def _render(template: str, **shown: Report | Ablation) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "points": _points, "number": _number}
+    environment.filters |= {"percent": _percent, "tenths": _tenths, "points": _points, "number": _number}
     return environment.get_template(template).render(**shown, rows=lambda table: table.to_dict("records"))
 
 
@@ -103,8 +103,12 @@ def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{share:.1%}".replace("%", " %")
 
 
+def _tenths(share: float) -> str:
+    return _percent(share).removesuffix(" %")
+
+
 def _points(difference: float) -> str:
-    return "–" if pd.isna(difference) else f"{100 * difference:+.1f}".replace("-", "−")
+    return "–" if pd.isna(difference) else f"{round(100 * difference, 1) + 0:+.1f}".replace("-", "−")
 
 
 def _number(value: float) -> str:

@@ -17,7 +17,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from fer_tasks import features, images, models, page, plots, training
-from fer_tasks.cleaning.ablation import WRITING, changes, faces_to_test, training_sets
+from fer_tasks.cleaning.ablation import RAW, WRITING, changes, faces_to_test, training_sets
 from fer_tasks.cleaning.decisions import apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.split import assign_splits
@@ -227,7 +227,9 @@ def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings
     rows = asked.get_indexer(known.tested["image_id"])
     y_true = known.tested["label"].map(EXPRESSIONS.index).to_numpy()
     guesses = {step: said[:, rows].argmax(axis=2) for step, said in answers.items()}
-    return compare(y_true, guesses, settings.report.bootstrap, settings.report.seed)
+    compared = compare(y_true, guesses, settings.report.bootstrap, settings.report.seed)
+    totals = compared.columns[compared.columns.str.contains("_total")]
+    return compared if RAW in answers else compared.assign(**dict.fromkeys(totals, np.nan))
 
 
 def _page(table: pd.DataFrame, known: Known, settings: Settings) -> page.Ablation:
@@ -265,10 +267,9 @@ def _write(made: page.Ablation, target: Path) -> None:
     create_table_artifact(told.where(told.notna(), "").to_dict("records"), key="ablation")
     url = f"data:image/png;base64,{base64.b64encode(made.figure.png).decode()}"
     create_image_artifact(url, key="ablation-steps", description="what each rule of cleaning earned")
-    earned = made.earned
+    total, low, high = (100 * made.earned[f"accuracy_total{end}"] for end in ("", "_low", "_high"))
     get_run_logger().info(
-        f"cleaning earned {100 * earned['accuracy_total']:+.1f} points of accuracy (95 % interval "
-        f"{100 * earned['accuracy_total_low']:+.1f} to {100 * earned['accuracy_total_high']:+.1f}, "
+        f"cleaning earned {total:+.1f} points of accuracy (95 % interval {low:+.1f} to {high:+.1f}, "
         f"{made.tested} test faces); see {target}/ablation.html"
     )
 
