@@ -1,4 +1,4 @@
-"""The report and the data card as HTML pages that need no server and no network."""
+"""The report, the data card and the ablation as HTML pages that need no server and no network."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -87,6 +87,27 @@ class DataCard:
     made: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """Everything that the ablation's page shows."""
+
+    source: str
+    generated: bool  # the source is the generated sample
+    table: pd.DataFrame  # a row a step: `cleaning.ablation.changes`, rejects, `comparison.compare`
+    figure: Picture
+    tested: int  # faces
+    judged: int  # of them, by people
+    doubted: int  # of them, by a rule
+    min_judged: int
+    seeds: int
+    made: Mapping[str, str]
+
+    @property
+    def earned(self) -> pd.Series:
+        """The row of the last step, whose `_total` says what all of cleaning brought."""
+        return self.table.iloc[-1]
+
+
 def render_page(report: Report) -> str:
     """The report, self-contained: figures are embedded, texts escaped."""
     return _render("page.html.j2", report=report)
@@ -97,16 +118,29 @@ def render_data_card(card: DataCard) -> str:
     return _render("data_card.html.j2", card=card)
 
 
-def _render(template: str, **shown: Report | DataCard) -> str:
+def render_ablation(ablation: Ablation) -> str:
+    """The ablation's page, self-contained as the report."""
+    return _render("ablation.html.j2", ablation=ablation)
+
+
+def _render(template: str, **shown: Report | DataCard | Ablation) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "number": _number}
+    environment.filters |= {"percent": _percent, "tenths": _tenths, "points": _points, "number": _number}
     return environment.get_template(template).render(**shown, rows=lambda table: table.to_dict("records"))
 
 
 def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{share:.1%}".replace("%", " %")
+
+
+def _tenths(share: float) -> str:
+    return _percent(share).removesuffix(" %")
+
+
+def _points(difference: float) -> str:
+    return "–" if pd.isna(difference) else f"{round(100 * difference, 1) + 0:+.1f}".replace("-", "−")
 
 
 def _number(value: float) -> str:

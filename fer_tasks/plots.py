@@ -97,6 +97,37 @@ def histogram(values: np.ndarray, name: str, low: float, high: float, log: bool)
     return _png(figure)
 
 
+def ablation(steps: pd.DataFrame, names: Sequence[str], bands: Mapping[str, tuple[float, float]]) -> bytes:
+    """Accuracy and macro-F1 of each step with their intervals, and what the step changed beside it.
+
+    `steps`: columns of `comparison.compare`, NaN where a step was not trained. `names`: what to call them.
+    `bands`: ranges of accuracy to draw in grey, by what they are.
+    """
+    figure = Figure(figsize=(10, 0.34 * len(steps) + 1.5), layout="constrained")
+    scores, gains = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for (name, (low, high)), shade in zip(bands.items(), (0.45, 0.8), strict=False):
+        scores.axvspan(100 * low, 100 * high, color=GREY, alpha=shade, lw=0, label=name)
+    for ax, suffix in ((scores, ""), (gains, "_gain")):
+        for metric, label, color, mark, shift in (
+            ("accuracy", "accuracy", BLUE, "o", -0.13),
+            ("macro_f1", "macro-F1", ORANGE, "D", 0.13),
+        ):
+            value, low, high = (100 * steps[f"{metric}{suffix}{end}"] for end in ("", "_low", "_high"))
+            y = np.arange(len(steps)) + shift
+            ax.hlines(y, low, high, color=color, lw=1.5)
+            ax.plot(value, y, mark, color=color, ms=4.5, label=label)
+    gains.axvline(0, color=GREY, lw=1)
+    scores.set_yticks(range(len(steps)), names)
+    scores.invert_yaxis()
+    for ax, title in ((scores, "% of the test faces"), (gains, "against the step before, points")):
+        _tidy(ax, f"{title}; 95 % intervals")
+        ax.grid(axis="y", color=GREY, alpha=0.2)
+    figure.legend(
+        *scores.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
+    )
+    return _png(figure)
+
+
 def _grid(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
     rows = max(1, -(-n // columns))
     figure = Figure(figsize=(1.45 * columns, height * rows), layout="constrained")

@@ -129,8 +129,32 @@ class Report(Section):
     seed: int
 
 
+class Training(Section):
+    """A model, the recipe that it sees faces by, and how it is trained."""
+
+    model: str
+    options: dict[str, Any] = {}
+    recipe: str
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+
+
+class Ablation(Section):
+    training: Training
+    seeds: list[int] = Field(min_length=3)
+    min_judged: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "Ablation":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ: a seed that is there twice adds nothing")
+        return self
+
+
 class Settings(Section):
-    """params.yaml: one field a stage, named as its flow and its DVC stage."""
+    """params.yaml: one field a stage, named as its flow and its DVC stage; `ablation` is beside the line."""
 
     download: Download
     crop_faces: CropFaces
@@ -140,19 +164,13 @@ class Settings(Section):
     make_features: MakeFeatures
     train: Train
     report: Report
+    ablation: Ablation
 
 
-class Cell(Section):
+class Cell(Training):
     """One training run of a grid."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
-    model: str
-    options: dict[str, Any] = {}
-    recipe: str
-    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
-    learning_rate: float = Field(gt=0)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
     seed: int = 2021
 
 

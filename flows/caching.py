@@ -1,10 +1,11 @@
 """When a cached task result may be reused."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
 
@@ -26,6 +27,13 @@ def code_digest(*modules: ModuleType) -> str:
     """The SHA-256 of the source of modules and packages, in hexadecimal."""
     source = b"".join(path.read_bytes() for module in modules for path in _files(module))
     return hashlib.sha256(source).hexdigest()
+
+
+def weights_digest(options: Mapping[str, Any]) -> str:
+    """The SHA-256 of the file that a model's option `weights` names, in hexadecimal; "" where it names
+    none."""
+    weights = Path(str(options.get("weights", "")))
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
 def _files(module: ModuleType) -> list[Path]:

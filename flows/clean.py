@@ -9,8 +9,9 @@ from prefect import flow, get_run_logger
 
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.duplicates import conflicting_labels
-from fer_tasks.cleaning.rules import LEAK, check_rules, doubts, judge
+from fer_tasks.cleaning.rules import check_rules, doubts
 from fer_tasks.cleaning.split import leaks
+from fer_tasks.cleaning.verdict import keep
 from fer_tasks.dataset import Dataset, copy_images, read_dataset, read_text, write_dataset, write_table
 from fer_tasks.settings import Clean, Settings
 from flows.measure import measure
@@ -50,7 +51,7 @@ class _Judged(NamedTuple):
 
 
 def _write(textfree: Dataset, target: Path, judged: _Judged, wanted: Clean) -> dict[str, Any]:
-    kept, dropped = _keep(judged.doubted, judged.decided, wanted.reject)
+    kept, dropped = keep(judged.doubted, judged.decided, wanted.reject)
     kept = kept.merge(judged.measures[["image_id", "group_id", "split"]], on="image_id")
     shutil.rmtree(target, ignore_errors=True)
     copy_images(textfree.root, target, kept["file"])
@@ -60,16 +61,6 @@ def _write(textfree: Dataset, target: Path, judged: _Judged, wanted: Clean) -> d
     counts = pd.crosstab(kept["split"], kept["label"])
     get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split and label:\n{counts}")
     return info
-
-
-def _keep(doubted: pd.DataFrame, decided: Applied, rejecting: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
-    `leak`."""
-    kept_by_person = decided.faces[decided.faces["reviewer"] != ""]["image_id"]
-    against = doubted[~doubted["image_id"].isin(kept_by_person) | (doubted["rule"] == LEAK)]
-    by_rule = judge(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
-    kept = decided.faces[~decided.faces["image_id"].isin(by_rule["image_id"])]
-    return kept, pd.concat([decided.rejected, by_rule], ignore_index=True)
 
 
 def _undecided(doubted: pd.DataFrame, decided: Applied) -> int:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from prefect import flow, get_run_logger
 
-from fer_tasks import features, images
+from fer_tasks import features
 from fer_tasks.dataset import (
     REJECTED_COLUMNS,
     Dataset,
@@ -19,16 +18,10 @@ from fer_tasks.dataset import (
 )
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Settings, load_grid
-from flows.fan_out import map_items, shard_task
 from flows.stage import made_from, run_stage
+from flows.transform import transform_files
 
 COLUMNS = ["image_id", "pixels", "label", "split"]
-
-
-@shard_task
-def transform(shard: dict[str, tuple[str, str]], steps: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    faces = [images.read_image(Path(path)) for _, path in shard.values()]
-    return dict(zip(shard, features.transform_all(faces, steps), strict=True))
 
 
 @flow(name="make_features")
@@ -55,8 +48,8 @@ def _wanted(settings: Settings) -> dict[str, list[dict[str, Any]]]:
 
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:
     table = clean.manifest.sort_values("image_id")
-    found = map_items(transform, image_files(table, clean.root), [features, images], steps=steps)
-    digest = write_array(target / "X.npy", len(table), (row[None] for _, row in found))
+    rows = transform_files(image_files(table, clean.root), steps)
+    digest = write_array(target / "X.npy", len(table), rows)
     none = pd.DataFrame(columns=REJECTED_COLUMNS)
     info = write_dataset(target, table[COLUMNS], none, made_from(clean), {"steps": steps, "array": digest})
     shape = read_array(target / "X.npy").shape

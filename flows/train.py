@@ -21,7 +21,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Settings, load_grid
 from fer_tasks.training import fit, isolation
-from flows.caching import code_digest
+from flows.caching import code_digest, weights_digest
 from flows.fan_out import Progress
 from flows.stage import run_stage
 
@@ -95,9 +95,7 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
             raise UserError(
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
-    weights = Path(str(cell.options.get("weights", "")))
-    content = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
-    parts = [cell.model_dump(), data.fingerprint, threads, content, CODE]
+    parts = [cell.model_dump(), data.fingerprint, threads, weights_digest(cell.options), CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,15 +5,19 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.fer_plus import decisions
+from fer_tasks.cleaning.decisions import parse_decisions
 from fer_tasks.dataset import write_bytes
 from fer_tasks.images import decode_image, encode_png
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.folder import SourceError, list_pictures
 
+TAGGED = [name.removeprefix("votes_") for name in fer2013.VOTES]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PLAIN = " ".join(["7"] * 2304)
 VOTED = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
@@ -92,6 +96,26 @@ def test_votes_by_row_become_shares(tmp_path):
     votes.write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
     with pytest.raises(SourceError, match="fer2013new.csv has 1 rows"):
         fer2013.add_votes(found, [votes])
+
+
+def test_taggers_decide_as_reviewers_do():
+    shares = {
+        "stands": {"happy": 0.6, "sad": 0.4},
+        "drawn": {"happy": 0.5, "sad": 0.5},
+        "outvoted": {"sad": 0.6, "happy": 0.4},
+        "none": {"other": 0.7, "happy": 0.3},
+        "undecided": {"sad": 0.4, "fear": 0.4, "happy": 0.2},
+        "unasked": dict.fromkeys(TAGGED, np.nan),
+    }
+    rows = [{f"votes_{name}": share.get(name, 0.0) for name in TAGGED} for share in shares.values()]
+    faces = pd.DataFrame(rows).assign(
+        image_id=[f"{i:016x}-0" for i in range(len(rows))], pixels="p", label="happy", case=list(shares)
+    )
+    said = decisions(faces)
+    assert len(parse_decisions(said.to_csv(index=False))) == 4
+    verdicts = faces.merge(said, on="image_id").set_index("case")["verdict"].to_dict()
+    assert verdicts == {"stands": "keep", "drawn": "keep", "outvoted": "relabel", "none": "reject"}
+    assert said.loc[said["verdict"] == "relabel", "label"].tolist() == ["sad"]
 
 
 def test_the_real_files_have_their_splits_and_votes(tmp_path):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_tasks.comparison import compare
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.page import Best, Picture, Report, render_page
+from fer_tasks.page import Ablation, Best, Picture, Report, render_ablation, render_page
 
 PICTURE = Picture(b"png", "what it shows")
 TRAINED = {"model": "m", "recipe": "r", "status": "trained", "reason": "", "epochs": 3, "best_epoch": 2}
@@ -92,3 +93,36 @@ def test_texts_are_escaped():
     html = render_page(report(failed=nasty, source=nasty, made={nasty: nasty}))
     assert "<script>" not in html and html.count("&lt;script&gt;") == 4
     outline(html)
+
+
+def ablated(lost: str = "", **changes: object) -> Ablation:
+    steps = ["raw faces", "profile", "dark", "clean"]
+    table = pd.DataFrame({"step": steps, "train": 900, "val": 90, "added": 0, "relabelled": 0, "rejects": ""})
+    y_true = np.arange(100) % 7
+    better = np.where(np.arange(100) < 50, y_true, 0)
+    said = {"raw faces": np.zeros((3, 100), int), "clean": np.stack([better] * 3)}
+    table = table.assign(removed=[0, 3, 4, 5], reason=["", lost, lost, ""])
+    table = table.merge(compare(y_true, said, 200, 0), on="step", how="left")
+    parts = {"source": "photos", "generated": False, "table": table, "figure": PICTURE, "tested": 100}
+    parts |= {"judged": 100, "doubted": 9, "min_judged": 50, "seeds": 3, "made": {"again": "make ablation"}}
+    return Ablation(**{**parts, **changes})
+
+
+def test_the_ablation_says_first_what_all_of_cleaning_earned():
+    html = render_ablation(ablated("out of memory"))
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", html))
+    assert "+42.0 points of accuracy" in text and "100 test faces, 3 seeds" in text
+    assert text.count("not trained: out of memory") == 2 and "nan" not in text
+    page = outline(html)
+    assert "script" not in page.tags and page.tags.count("img") == page.tags.count("table") == 1
+
+
+def test_a_test_set_that_people_have_not_judged_is_told_loudly():
+    assert "Not judged by people" not in render_ablation(ablated())
+    html = re.sub(r"\s+", " ", render_ablation(ablated(judged=7)))
+    assert "<b>Not judged by people: 93 of the 100 test faces.</b>" in html
+
+
+def test_the_ablation_escapes_what_it_shows():
+    nasty = "<script>alert('x')</script>"
+    assert "<script>" not in render_ablation(ablated(nasty, source=nasty, made={nasty: nasty}))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_tasks import plots
+from fer_tasks import comparison, plots
 from fer_tasks.labels import EXPRESSIONS
 
 HISTORY = pd.DataFrame(
@@ -24,6 +24,12 @@ FACE = np.full((30, 30, 3), 90, np.uint8)
 
 def size(png: bytes) -> tuple[int, int]:
     return Image.open(io.BytesIO(png)).size
+
+
+def test_an_ablation_with_a_step_that_was_not_trained():
+    metrics = [metric + against for metric in comparison.METRICS for against in comparison.AGAINST]
+    steps = pd.DataFrame({name + end: [0.4, np.nan] for name in metrics for end in ("", "_low", "_high")})
+    assert size(plots.ablation(steps, ["raw faces", "dark"], {"before": (0.487, 0.489)}))[0] > 900
 
 
 @pytest.mark.parametrize("cells", [1, 9])

@@ -16,12 +16,14 @@ def alizadeh_fazel(
     conv_dropout: float = 0.2,
     dense_dropout: float = 0.5,
     norm_momentum: float = 0.99,
+    width: float = 1,
 ) -> keras.Model:
     """Four convolutions and two dense layers, each with batch norm, ReLU and dropout.
 
     `input_shape`: (M, N, C) with sides of at least 16 px; values 0..1. The paper leaves the dropout rates and
     the padding open: the defaults are those of the 2021 project, the padding keeps the size. `norm_momentum`,
-    of the moving statistics of batch norm, wants to be lower where an epoch has few steps.
+    of the moving statistics of batch norm, wants to be lower where an epoch has few steps. `width` is the
+    share of the paper's filters and units that each layer has, the width multiplier of Howard et al. 2017.
     """
     if min(input_shape[:2]) < 16:
         raise BadModel(f"alizadeh_fazel halves its input four times: {input_shape} has a side below 16 px")
@@ -31,9 +33,9 @@ def alizadeh_fazel(
 
     x = inputs = keras.Input(input_shape)
     for filters, side in CONVOLUTIONS:
-        x = normalised(layers.Conv2D(filters, side, padding="same")(x))
+        x = normalised(layers.Conv2D(round(filters * width), side, padding="same")(x))
         x = layers.Dropout(conv_dropout)(layers.MaxPooling2D()(x))
     x = layers.Flatten()(x)
-    for width in DENSE:
-        x = layers.Dropout(dense_dropout)(normalised(layers.Dense(width)(x)))
+    for units in DENSE:
+        x = layers.Dropout(dense_dropout)(normalised(layers.Dense(round(units * width))(x)))
     return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="alizadeh_fazel")

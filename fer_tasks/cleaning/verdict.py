@@ -1,0 +1,23 @@
+"""Which faces go on: what people said goes before what the rules say."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from fer_tasks.cleaning.decisions import Applied
+from fer_tasks.cleaning.rules import LEAK, judge
+
+
+def keep(
+    doubted: pd.DataFrame, decided: Applied, rejecting: Collection[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
+    `leak`.
+
+    `doubted`: `rules.COLUMNS`. `rejecting`: names of the rules that reject.
+    """
+    kept_by_person = decided.faces[decided.faces["reviewer"] != ""]["image_id"]
+    against = doubted[~doubted["image_id"].isin(kept_by_person) | (doubted["rule"] == LEAK)]
+    by_rule = judge(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
+    kept = decided.faces[~decided.faces["image_id"].isin(by_rule["image_id"])]
+    return kept, pd.concat([decided.rejected, by_rule], ignore_index=True)
