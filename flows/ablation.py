@@ -162,7 +162,7 @@ def _tell_test(tested: pd.DataFrame, enough: int) -> None:
     if tested.empty:
         raise UserError("no test face is judged or beyond doubt: `make review`, or raise clean.test_share")
     get_run_logger().info(f"{len(tested)} test faces, {judged} of them kept or relabelled by people")
-    if judged < enough:
+    if judged < len(tested):
         get_run_logger().warning(
             f"NOT JUDGED BY PEOPLE: {len(tested) - judged} of {len(tested)} test faces. Fewer than "
             f"ablation.min_judged, {enough}, were: those that no rule doubts are added; see `make review`"

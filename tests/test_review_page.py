@@ -88,6 +88,20 @@ def test_what_was_just_said_is_said_aloud(page):
     assert page.find("#said").get_attribute("aria-live") == "polite"
 
 
+LEAVES_AT_ONCE = """
+document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "k", bubbles: true}));
+const leaving = new Event("beforeunload", {cancelable: true});
+return !dispatchEvent(leaving);
+"""
+
+
+def test_who_leaves_before_a_word_is_on_the_disk_is_asked(page):
+    one = page.ids()[0]
+    assert page.driver.execute_script(LEAVES_AT_ONCE)
+    page.shows(one, "✓ keep")
+    assert page.driver.execute_script("return dispatchEvent(new Event('beforeunload', {cancelable: true}))")
+
+
 def test_undo_takes_back_the_last_word_and_then_the_one_before(page, project):
     one, two = page.ids()[:2]
     page.press("x", "k")

@@ -30,6 +30,7 @@ async function start() {
   judge = new Judge(all, { reviewer, changed: redraw, recorded, refused });
   buttons();
   document.addEventListener("keydown", pressed);
+  addEventListener("beforeunload", (event) => all.faces.some((face) => face.waits) && event.preventDefault());
   await poll();
   list();
   if (matchMedia("(pointer: coarse)").matches) say("Tap a face, then say what it shows.");
