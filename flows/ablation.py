@@ -265,7 +265,7 @@ def _write(made: page.Ablation, target: Path) -> None:
     write_bytes(target / "ablation.html", page.render_ablation(made).encode())
     told = made.table.round(4).astype(object)
     create_table_artifact(told.where(told.notna(), "").to_dict("records"), key="ablation")
-    url = f"data:image/png;base64,{base64.b64encode(made.figure.png).decode()}"
+    url = f"data:image/png;base64,{base64.b64encode(made.figure.data).decode()}"
     create_image_artifact(url, key="ablation-steps", description="what each rule of cleaning earned")
     total, low, high = (100 * made.earned[f"accuracy_total{end}"] for end in ("", "_low", "_high"))
     get_run_logger().info(
