@@ -8,13 +8,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.faces import cut, listed, main_faces, readable
 from fer_tasks.dataset import image_id
-from fer_tasks.faces.choose import main_face
-from fer_tasks.faces.crop import cut_face, enough_for, transform_of
-from fer_tasks.faces.detector import detect_files
-from fer_tasks.images import BadImage, decode_image, read_image
+from fer_tasks.faces.crop import transform_of
 from fer_tasks.settings import load_settings
-from fer_tasks.sources import folder
 
 LATIN = [
     Path(matplotlib.get_data_path(), "fonts/ttf", f"DejaVu{name}.ttf")
@@ -35,28 +32,13 @@ class Caption(NamedTuple):
 
 def cut_faces(photos: Path, sizes: tuple[int, ...]) -> dict[str, dict[int, np.ndarray]]:
     """The main face of each photo, as params.yaml says but for the size: {image id: {size in px: face}}."""
-    settings, shapes = load_settings(), {}
-    wanted = settings.crop_faces
-    for path in map(Path, folder.list_pictures(photos).pictures["path"]):
-        try:
-            shapes[path] = decode_image(path.read_bytes(), settings.download.max_pixels).shape[:2]
-        except BadImage:
-            continue
-    faces = {}
-    for path, found in zip(
-        shapes, detect_files(read_image, shapes, wanted.max_side, wanted.mode), strict=True
-    ):
-        face = main_face(found, shapes[path], wanted.min_score, wanted.min_face)
-        if "reason" not in face:
-            faces[image_id(path.read_bytes())] = {
-                size: _cut(path, shapes[path], transform_of(face, wanted.margin, size), size)
-                for size in sizes
-            }
-    return faces
-
-
-def _cut(path: Path, shape: tuple[int, int], transform: np.ndarray, size: int) -> np.ndarray:
-    return cut_face(read_image(path, enough_for(transform, *shape)), transform, shape, size)
+    shapes, margin = readable(map(Path, listed(photos)["path"])), load_settings().crop_faces.margin
+    return {
+        image_id(path.read_bytes()): {
+            size: cut(path, shapes[path], transform_of(face, margin, size), size) for size in sizes
+        }
+        for path, face in main_faces(shapes).items()
+    }
 
 
 def hangul_fonts() -> list[Path]:

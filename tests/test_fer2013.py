@@ -118,6 +118,18 @@ def test_taggers_decide_as_reviewers_do():
     assert said.loc[said["verdict"] == "relabel", "label"].tolist() == ["sad"]
 
 
+def test_a_name_that_the_votes_have_twice_says_nothing_and_doubles_no_picture(tmp_path):
+    votes = tmp_path / "votes.csv"
+    votes.write_text(
+        f"file,{','.join(fer2013.TAGS)}\n"
+        + "a.jpg,10,0,0,0,0,0,0,0,0,0\nb.jpg,9,1,0,0,0,0,0,0,0,0\nb.jpg,0,10,0,0,0,0,0,0,0,0\n"
+    )
+    pictures = pd.DataFrame({"source": ["happy/a.jpg", "happy/b.jpg", "sad/b.jpg", "sad/c.jpg"]})
+    voted = fer2013.add_votes(pictures, [votes])
+    assert voted["source"].tolist() == pictures["source"].tolist()
+    assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False, False]
+
+
 def test_the_real_files_have_their_splits_and_votes(tmp_path):
     if not (SHARED / "fer2013.zip").exists():
         pytest.skip("wants ../shared")

@@ -68,8 +68,8 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     """The pictures with their shares of FER+'s votes in the columns VOTES, 0..1, where one of the tables
     `near` has them; empty for a picture that has none.
 
-    A table with the column `file` names pictures; `fer2013new.csv` has a row for each of fer2013.csv. Raises
-    SourceError where that has fewer.
+    A table with the column `file` names pictures, and a name that it has twice says nothing;
+    `fer2013new.csv` has a row for each of fer2013.csv. Raises SourceError where that has fewer.
     """
     table = next((path for path in near if set(TAGS) <= _header(path)), None)
     if table is None:
@@ -78,7 +78,8 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     given = votes[list(TAGS)].T.groupby(TAGS).sum().T.rename(columns=lambda name: f"votes_{name}")
     shares = given.div(given.sum(axis=1).where(lambda total: total > 0), axis=0).round(4)[VOTES]
     if "file" in votes:
-        return pictures.join(shares.set_axis(votes["file"]), on=pictures["source"].map(os.path.basename))
+        named = shares.set_axis(votes["file"])[~votes["file"].duplicated(keep=False).to_numpy()]
+        return pictures.join(named, on=pictures["source"].map(os.path.basename))
     rows = pictures["source"].str.extract(r" row (\d+)$")[0].astype(float)
     if rows.isna().any() or rows.max() > len(shares):
         raise SourceError(f"download.source: {table} has {len(shares)} rows, the pictures' table has more")
