@@ -26,7 +26,7 @@ from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.verdict import keep
 from fer_tasks.dataset import read_dataset, read_table
 from fer_tasks.labels import EXPRESSIONS
-from tests.project import TINY, run, shrink, succeeds
+from tests.project import run, shrink, succeeds
 
 N = 60
 SPLITS = ("train", "train", "val", "test")
@@ -150,14 +150,16 @@ def test_enough_judged_faces_are_the_test_set_as_people_decided():
 
 # What follows runs the flow, on the data of the small project.
 
+QUICK = {"model": "alizadeh_fazel", "options": {"width": 0.02}, "recipe": "rgb32"}
+QUICK |= {"learning_rate": 0.001, "epochs": 1, "batch_size": 16}
+
 
 @pytest.fixture(scope="module")
 def ablated(built, server, tmp_path_factory) -> Path:
     """A small project after `make ablation`."""
     project = shrink(copy_project(tmp_path_factory.mktemp("ablated")))
     subprocess.run(["cp", "-r", str(built / "data"), str(project)], check=True)
-    quick = {"model": "transfer", "options": TINY, "recipe": "rgb32", "learning_rate": 0.001, "epochs": 1}
-    change_params(project, ablation={"training": {**quick, "batch_size": 16}}, train={"workers": 2})
+    change_params(project, ablation={"training": QUICK}, train={"workers": 2})
     (project / "log.txt").write_text(succeeds(project, "flows.ablation", **server))
     return project
 
@@ -242,8 +244,7 @@ def test_a_mistake_is_one_line(ablated, server, tmp_path, change, lost, said):
     project = copied(ablated, tmp_path / "wrong")
     params = {**change}
     if "training" in change:
-        quick = {"model": "transfer", "options": TINY, "learning_rate": 0.001, "epochs": 1, "batch_size": 16}
-        params["training"] = {**quick, **change["training"]}
+        params["training"] = {**QUICK, **change["training"]}
     change_params(project, ablation=params)
     if lost:
         (project / lost).unlink()
