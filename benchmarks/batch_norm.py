@@ -2,8 +2,8 @@
 
 python -m benchmarks.batch_norm [--steps 8]
 
-Both models start from the same weights and take their steps in turn, on one thread; CPU time, so that other work
-on the machine does not count.
+Both models start from the same weights and take their steps in turn, on one thread; CPU time, so that other
+work on the machine does not count.
 """
 
 import argparse
@@ -20,10 +20,13 @@ from fer_tasks.models.batch_norm import BatchNormalization
 
 BATCH = 32
 WARM_UP = 2  # steps: the first traces the graph
+NO_DROPOUT = {"conv_dropout": 0, "dense_dropout": 0}
+MOBILE_NET = {"backbone": "MobileNetV2", "weights": "none", "trainable": True, "dropout": 0}
 CASES = {
-    "paper_cnn_48": ("alizadeh_fazel", 48),
-    "paper_cnn_150": ("alizadeh_fazel", 150),
-    "mlcnn_48": ("mlcnn", 48),
+    "paper_cnn_48": ("alizadeh_fazel", (48, 48, 1), NO_DROPOUT),
+    "paper_cnn_150": ("alizadeh_fazel", (150, 150, 1), NO_DROPOUT),
+    "mlcnn_48": ("mlcnn", (48, 48, 1), NO_DROPOUT),
+    "mobilenet_v2_96": ("transfer", (96, 96, 3), MOBILE_NET),
 }
 
 
@@ -38,6 +41,8 @@ def unfused(model: keras.Model) -> keras.Model:
     """The same model, with the batch norm of Keras in place of ours."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, keras.Model):
+            return keras.models.clone_model(layer, clone_function=clone)
         kind = layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
         return kind.from_config(layer.get_config())
 
@@ -73,10 +78,9 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     figures = {"layer": measured(layer_alone(), steps)}
-    for case, (name, side) in CASES.items():
-        model = build_model(name, (side, side, 1), 7, conv_dropout=0, dense_dropout=0)
-        figures[case] = measured(model, steps)
-        print(f"{case:<14} {figures[case]}", flush=True)
+    for case, (name, shape, options) in CASES.items():
+        figures[case] = measured(build_model(name, shape, 7, **options), steps)
+        print(f"{case:<16} {figures[case]}", flush=True)
     print(json.dumps({f"ratio_{case}": row["ratio"] for case, row in figures.items()}))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fer_tasks.models import BadModel, build_model
 from fer_tasks.models.backbones import BACKBONES, EFFICIENT_NET_SCALE
+from fer_tasks.models.batch_norm import BatchNormalization
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}
@@ -107,10 +108,10 @@ def test_heads(options, kinds):
 
 
 def test_parameters_of_the_heads():
-    width = transfer().get_layer("features").output.shape[1]
-    body = transfer().get_layer("backbone").count_params()
-    assert transfer().count_params() - body == 7 * width + 7
-    assert transfer(head="dnn").count_params() - body == 256 * width + 256 + 7 * 256 + 7
+    plain, dnn = transfer(), transfer(head="dnn")
+    width, body = plain.get_layer("features").output.shape[1], plain.get_layer("backbone").count_params()
+    assert plain.count_params() - body == 7 * width + 7
+    assert dnn.count_params() - body == 256 * width + 256 + 7 * 256 + 7
 
 
 @pytest.mark.slow
@@ -169,3 +170,20 @@ def test_without_a_network_imagenet_says_how_to_give_a_file(tmp_path, monkeypatc
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
     with pytest.raises(BadModel, match="could not be downloaded.*give `weights` a .weights.h5 file"):
         transfer(side=96, weights="imagenet")
+
+
+def test_a_backbone_computes_as_keras_has_it_but_for_the_kernel_of_its_batch_norm():
+    shape = {"input_shape": (32, 32, 3), "include_top": False, "weights": None}
+    theirs, ours = (
+        BACKBONES["MobileNetV3Small"](**shape),
+        inside(transfer(backbone="MobileNetV3Small", alpha=None)),
+    )
+    assert [type(layer).__name__ for layer in ours.layers] == [
+        type(layer).__name__ for layer in theirs.layers
+    ]
+    norms = [layer for layer in ours.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms and all(isinstance(layer, BatchNormalization) for layer in norms)
+    theirs.set_weights([np.abs(RNG.normal(0, 0.5, weight.shape)) for weight in ours.weights])
+    ours.set_weights(theirs.get_weights())
+    x = RNG.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-3)
