@@ -9,7 +9,7 @@ from keras import layers
 @keras.saving.register_keras_serializable("fer_tasks")
 class BatchNormalization(layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, on TensorFlow by its fused kernel: the same mathematics, weights and
-    options, in a third of the time (`benchmarks/batch_norm.py`).
+    options, in less time (`benchmarks/batch_norm.py`).
 
     Fused are images, (n, M, N, C) with the channels last, in float32, bfloat16 or float16; everything else,
     and every other backend, goes Keras' own way. Statistics are float32; the kernel reports a batch's

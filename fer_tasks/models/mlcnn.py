@@ -6,13 +6,8 @@ from keras import layers
 
 from fer_tasks.models.blocks import check_sides, conv_norm_relu, probabilities
 
-BLOCKS = (
-    (64, 2),
-    (128, 3),
-    (256, 4),
-    (256, 4),
-    (512, 4),
-)  # filters, 3 x 3 convolutions; 2 x 2 pooling after each
+# Filters and 3 x 3 convolutions of each block; 2 x 2 pooling follows.
+BLOCKS = ((64, 2), (128, 3), (256, 4), (256, 4), (512, 4))
 LEVELS = (1, 2, 3)  # blocks whose last convolution, not pooled yet, goes to the end as well
 LEVEL_WIDTH = 256
 
@@ -29,10 +24,10 @@ def mlcnn(
     with what block 5 saw.
 
     `input_shape`: (M, N, C) with sides of at least 32 px, 48 × 48 × 1 in the paper; values 0..1. The layers
-    are those of the authors' published summary (github.com/nhduong/fer2013icprai2018), which has no batch
-    norm and drops out after each block. `batch_norm` is ours: seventeen convolutions in a row hardly begin to
-    learn without it. The rates are ours too: the summary does not tell them, nor what stands between the
-    joined 1,280 numbers and the classes of a single network; here, dropout.
+    are those of the authors' published summary (github.com/nhduong/fer2013icprai2018, its first network),
+    which has no batch norm and drops out after each block: `batch_norm` is ours. So are the rates, since the
+    summary does not tell them, nor what stands between the joined 1,280 numbers and the classes of a single
+    network; here, dropout.
     """
     check_sides("mlcnn", input_shape, 2 ** len(BLOCKS))
     x = inputs = keras.Input(input_shape)

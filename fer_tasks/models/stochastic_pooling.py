@@ -43,17 +43,30 @@ class StochasticPooling2D(layers.Layer):
         return of_squares / ops.where(mean > 0, mean, 1.0)
 
     def _windows(self, x: Any) -> list[Any]:
-        """The activations at each place of a window: pool_size² arrays (n, M / strides, N / strides, C)."""
-        rows, columns = x.shape[1:3]
-        x = ops.pad(x, [(0, 0), self._padding(rows), self._padding(columns), (0, 0)])
-        size, step = self.pool_size, self.strides
-        end = [step * (-(-side // step) - 1) + 1 for side in (rows, columns)]
-        places = [(row, column) for row in range(size) for column in range(size)]
-        return [x[:, r : r + end[0] : step, c : c + end[1] : step] for r, c in places]
+        """The activations at each place of a window: pool_size² arrays (n, M / strides, N / strides, C).
 
-    def _padding(self, side: int) -> tuple[int, int]:
-        missing = max((-(-side // self.strides) - 1) * self.strides + self.pool_size - side, 0)
-        return missing // 2, missing - missing // 2  # as `padding="same"` of the other poolings
+        First every `strides`-th row and column apart, so that what follows are plain slices: slices with a
+        stride are what TensorFlow's CPU kernel is slow at.
+        """
+        size, step = self.pool_size, self.strides
+        pads, (rows, columns) = zip(*(self._padding(side) for side in x.shape[1:3]), strict=True)
+        x = ops.pad(x, [(0, 0), *pads, (0, 0)])
+        apart = [
+            ops.unstack(ops.reshape(row, (-1, row.shape[1], row.shape[2] // step, step, x.shape[3])), step, 3)
+            for row in ops.unstack(ops.reshape(x, (-1, x.shape[1] // step, step, *x.shape[2:])), step, 2)
+        ]
+        places = [(row, column) for row in range(size) for column in range(size)]
+        return [
+            apart[r % step][c % step][:, r // step : r // step + rows, c // step : c // step + columns]
+            for r, c in places
+        ]
+
+    def _padding(self, side: int) -> tuple[tuple[int, int], int]:
+        """Of a side: the zeros before and after it, up to whole strides, and the windows along it."""
+        out = -(-side // self.strides)
+        before = max((out - 1) * self.strides + self.pool_size - side, 0) // 2  # as other poolings pad "same"
+        whole = self.strides * (out + -(-self.pool_size // self.strides) - 1)
+        return (before, max(whole - side - before, 0)), out
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         n, rows, columns, channels = input_shape
