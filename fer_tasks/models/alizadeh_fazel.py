@@ -1,41 +1,68 @@
-"""The deep CNN of Alizadeh & Fazel, "Convolutional Neural Networks for Facial Expression Recognition"
+"""The CNNs of Alizadeh & Fazel, "Convolutional Neural Networks for Facial Expression Recognition"
 (arXiv 1704.06756)."""
+
+from typing import NamedTuple
 
 import keras
 from keras import layers
 
-from fer_tasks.models.errors import BadModel
+from fer_tasks.models.blocks import check_choice, check_sides, conv_norm_relu, norm_relu, probabilities
+from fer_tasks.models.hog import HOG
 
-CONVOLUTIONS = ((64, 3), (128, 5), (512, 3), (512, 3))  # filters, kernel side; each followed by 2 x 2 pooling
-DENSE = (256, 512)
+
+class Depth(NamedTuple):
+    """One of the paper's two networks."""
+
+    convolutions: tuple[tuple[int, int, bool], ...]  # filters, kernel side; does 2 x 2 max pooling follow?
+    dense: tuple[int, ...]
+
+
+DEPTHS = {
+    "shallow": Depth(((32, 3, False), (64, 3, True)), (512,)),
+    "deep": Depth(((64, 3, True), (128, 5, True), (512, 3, True), (512, 3, True)), (256, 512)),
+}
+PADDINGS = ("same", "valid")
 
 
 def alizadeh_fazel(
     input_shape: tuple[int, int, int],
     n_classes: int,
+    depth: str = "deep",
+    hog: bool = False,
+    padding: str = "same",
     conv_dropout: float = 0.2,
     dense_dropout: float = 0.5,
     norm_momentum: float = 0.99,
     width: float = 1,
 ) -> keras.Model:
-    """Four convolutions and two dense layers, each with batch norm, ReLU and dropout.
+    """Convolutions and dense layers, each with batch norm, ReLU and dropout.
 
-    `input_shape`: (M, N, C) with sides of at least 16 px; values 0..1. The paper leaves the dropout rates and
-    the padding open: the defaults are those of the 2021 project, the padding keeps the size. `norm_momentum`,
-    of the moving statistics of batch norm, wants to be lower where an epoch has few steps. `width` is the
-    share of the paper's filters and units that each layer has, the width multiplier of Howard et al. 2017.
+    `input_shape`: (M, N, C), values 0..1; the deep one halves it four times and so wants sides of at least 16
+    px. `hog`: the paper's hybrid, which sees the picture's HOG beside the last convolution. The paper works
+    on 48 × 48 × 1 and leaves the dropout rates, the padding and HOG's parameters open: the rates are those of
+    the 2021 project, the padding keeps the size (without any, the fourth pooling of 48 px would have nothing
+    left), HOG is scikit-image's default. The shallow one pools once, after its second convolution.
+    `norm_momentum`, of the moving statistics of batch norm, wants to be lower where an epoch has few steps.
+    `width`: the share of the paper's filters and units that each layer has, the width multiplier of Howard et
+    al. 2017.
     """
-    if min(input_shape[:2]) < 16:
-        raise BadModel(f"alizadeh_fazel halves its input four times: {input_shape} has a side below 16 px")
-
-    def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
-        return layers.ReLU()(layers.BatchNormalization(momentum=norm_momentum)(x))
-
+    check_choice("depth", depth, DEPTHS)
+    check_choice("padding", padding, PADDINGS)
+    check_sides(f"alizadeh_fazel ({depth}, padding {padding})", input_shape, _smallest_side(depth, padding))
     x = inputs = keras.Input(input_shape)
-    for filters, side in CONVOLUTIONS:
-        x = normalised(layers.Conv2D(round(filters * width), side, padding="same")(x))
-        x = layers.Dropout(conv_dropout)(layers.MaxPooling2D()(x))
+    for filters, side, pooled in DEPTHS[depth].convolutions:
+        x = conv_norm_relu(x, round(filters * width), side, padding, norm_momentum)
+        x = layers.Dropout(conv_dropout)(layers.MaxPooling2D()(x) if pooled else x)
     x = layers.Flatten()(x)
-    for units in DENSE:
-        x = layers.Dropout(dense_dropout)(normalised(layers.Dense(round(units * width))(x)))
-    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="alizadeh_fazel")
+    if hog:
+        x = layers.Concatenate()([x, HOG()(inputs)])
+    for units in DEPTHS[depth].dense:
+        x = layers.Dropout(dense_dropout)(norm_relu(layers.Dense(round(units * width))(x), norm_momentum))
+    return keras.Model(inputs, probabilities(x, n_classes), name="alizadeh_fazel")
+
+
+def _smallest_side(depth: str, padding: str) -> int:
+    side = 1
+    for _, kernel, pooled in reversed(DEPTHS[depth].convolutions):
+        side = side * (2 if pooled else 1) + (kernel - 1 if padding == "valid" else 0)
+    return side

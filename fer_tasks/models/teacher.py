@@ -1,0 +1,35 @@
+"""The 2021 project's teacher for distillation."""
+
+import keras
+from keras import layers
+
+from fer_tasks.models.backbones import backbone_features
+from fer_tasks.models.blocks import conv_norm_relu, probabilities
+
+CONVOLUTIONS = (512, 256)  # filters, 3 x 3
+DENSE = (256, 128)
+
+
+def teacher(
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    weights: str = "imagenet",
+    trainable: bool = False,
+    preprocessing: str = "own",
+    dropout: float = 0.5,
+) -> keras.Model:
+    """InceptionResNetV2, two convolutions with batch norm and ReLU, global average pooling, two dense layers
+    with ReLU and dropout.
+
+    `input_shape`: (M, N, 1 or 3), 140 × 140 × 3 in 2021, with sides of at least 75 px; values 0..255. The
+    project tells the backbone, the input, "dnn + convolution layers" and the dropout (none, then 0.5); how
+    many layers and how wide is our reading. `weights`, `trainable` and `preprocessing`: as of `transfer`.
+    """
+    inputs = keras.Input(input_shape)
+    x = backbone_features(inputs, "InceptionResNetV2", weights, trainable, preprocessing)
+    for filters in CONVOLUTIONS:
+        x = conv_norm_relu(x, filters, 3)
+    x = layers.GlobalAveragePooling2D()(x)
+    for width in DENSE:
+        x = layers.Dropout(dropout)(layers.Dense(width, activation="relu")(x))
+    return keras.Model(inputs, probabilities(x, n_classes), name="teacher")
