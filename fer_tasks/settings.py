@@ -135,8 +135,15 @@ class Settings(Section):
     report: Report
 
 
+class FineTune(Section):
+    """A second phase: the backbone learns too."""
+
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
 class Cell(Section):
-    """One training run of a grid."""
+    """One training run of a grid; what is left out is off."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     model: str
@@ -146,7 +153,26 @@ class Cell(Section):
     learning_rate: float = Field(gt=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    seed: int = 2021
+    loss: Literal["categorical_crossentropy", "categorical_hinge"] = "categorical_crossentropy"
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    weight_decay: float = Field(0, ge=0)
+    ema: float = Field(0, ge=0, lt=1)
+    augmentation: Literal["none", "light", "strong"] = "none"
+    fine_tune: FineTune | None = None
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    seed: int = Field(2021, ge=0)
+
+    @model_validator(mode="after")
+    def _smooth_labels_are_of_the_crossentropy(self) -> "Cell":
+        if self.label_smoothing and self.loss != "categorical_crossentropy":
+            raise ValueError("label_smoothing goes with loss: categorical_crossentropy")
+        return self
+
+    @property
+    def all_epochs(self) -> int:
+        """Of both phases."""
+        return self.epochs + (self.fine_tune.epochs if self.fine_tune else 0)
 
 
 class Grid(Section):
