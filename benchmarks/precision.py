@@ -28,7 +28,7 @@ MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     ),
 }
 PRECISIONS = ("float32", "mixed_bfloat16")
-BATCH, STEPS, EPOCHS = 32, 20, 4  # the first epoch compiles and does not count
+BATCH, STEPS, EPOCHS = 32, 10, 3  # the first epoch compiles and does not count
 
 
 def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:

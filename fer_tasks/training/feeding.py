@@ -1,6 +1,6 @@
 """Batches for training, by tf.data: gathered, shuffled and augmented while the step before is running."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ AHEAD = 4  # batches made before they are asked for
 Batch = tuple[np.ndarray, np.ndarray]
 
 
-class Rows(Sequence):
+class Rows:
     """Some rows of an array, gathered when asked for: of a memory-mapped array nothing else is read."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray):
