@@ -31,31 +31,35 @@ CODE = code_digest(models, training)
 def train_cell(job: Job, threads: int) -> Outcome:
     cell, log = job.cell, get_run_logger().getChild("cells")
     log.setLevel("INFO")  # a line an epoch is wanted here
+
+    def say(text: str) -> None:
+        log.info(f"{cell.id}: {text}")
+
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell.all_epochs, progress, log.info)
+        show = _watch(cell.all_epochs, progress, say)
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
 
-        (trained, about), batch_size = sparing_memory(train, cell.batch_size, log.warning)
+        (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
     note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
     return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
 
 
-def _watch(epochs: int, progress: Progress, log: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
-    """Shows and logs what `fit_cell` sends."""
+def _watch(epochs: int, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
+    """Shows and says what `fit_cell` sends."""
     after, began = 0.0, time.monotonic()
 
     def show(message: dict[str, float]) -> None:
         nonlocal after, began
         if "after" in message:
             after, began = message["after"], time.monotonic()
-            log(f"goes on after epoch {after}" if after else "begins")
+            say(f"goes on after epoch {after}" if after else "begins")
             return progress.reach(int(after), epochs)
         epoch = message["epoch"]
         left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
         text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)
-        log(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
+        say(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
         progress.set_postfix_str(f"{text}, {left:.0f} s left", refresh=False)
         progress.reach(int(epoch), epochs)
 
