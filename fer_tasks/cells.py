@@ -11,7 +11,7 @@ import pandas as pd
 from fer_tasks.dataset import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
-LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss"]
+LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 
 
@@ -45,7 +45,9 @@ def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
 def _row(about: dict[str, Any]) -> dict[str, Any]:
     settings = about["settings"]
     same = {name: about.get(name) for name in LEADERBOARD}
-    return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": settings["epochs"]}
+    tuned = settings.get("fine_tune")
+    epochs = settings["epochs"] + (tuned["epochs"] if tuned else 0)
+    return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
 
 
 def read_history(folder: Path) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
-    """Write a cell; `trained` is None for one that failed, and `about` says why."""
+    """Write a cell; of one that failed `about` says why, and `trained` is its last good epoch, if any."""
     shutil.rmtree(folder, ignore_errors=True)
     if trained:
         write_bytes(folder / "model.keras", trained.model)

@@ -129,8 +129,15 @@ class Report(Section):
     seed: int
 
 
+class FineTune(Section):
+    """A second phase: the backbone learns too."""
+
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
 class Training(Section):
-    """A model, the recipe that it sees faces by, and how it is trained."""
+    """A model, the recipe that it sees faces by, and how it is trained; what is left out is off."""
 
     model: str
     options: dict[str, Any] = {}
@@ -139,6 +146,25 @@ class Training(Section):
     learning_rate: float = Field(gt=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    loss: Literal["categorical_crossentropy", "categorical_hinge"] = "categorical_crossentropy"
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    weight_decay: float = Field(0, ge=0)
+    ema: float = Field(0, ge=0, lt=1)
+    augmentation: Literal["none", "light", "strong"] = "none"
+    fine_tune: FineTune | None = None
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _smooth_labels_are_of_the_crossentropy(self) -> "Training":
+        if self.label_smoothing and self.loss != "categorical_crossentropy":
+            raise ValueError("label_smoothing goes with loss: categorical_crossentropy")
+        return self
+
+    @property
+    def all_epochs(self) -> int:
+        """Of both phases."""
+        return self.epochs + (self.fine_tune.epochs if self.fine_tune else 0)
 
 
 class Ablation(Section):
@@ -171,7 +197,7 @@ class Cell(Training):
     """One training run of a grid."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
-    seed: int = 2021
+    seed: int = Field(2021, ge=0)
 
 
 class Grid(Section):

@@ -17,7 +17,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from fer_tasks import features, images, models, page, plots, training
-from fer_tasks.cleaning.ablation import RAW, WRITING, changes, faces_to_test, training_sets
+from fer_tasks.cleaning.ablation import CLEAN, RAW, WRITING, changes, faces_to_test, training_sets
 from fer_tasks.cleaning.decisions import apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.split import assign_splits
@@ -38,7 +38,9 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Settings, Training
 from fer_tasks.training import fit, isolation
+from fer_tasks.training.feeding import Rows
 from flows.caching import code_digest, same_inputs_and_code, weights_digest
+from flows.cell_process import plan_of
 from flows.fan_out import Progress
 from flows.stage import run_stage
 from flows.transform import transform_files
@@ -86,9 +88,9 @@ def fit_and_predict(
     """What the training process does."""
     x = read_array(array)
     build = partial(build_model, wanted.model, x.shape[1:], len(EXPRESSIONS), **wanted.options)
-    schedule = fit.Schedule(wanted.optimizer, wanted.learning_rate, wanted.epochs, wanted.batch_size)
-    arrays = fit.Arrays(x[parts.train], parts.y_train, x[parts.val], parts.y_val)
-    return fit.predict(fit.fit(build, arrays, schedule, seed, send).model, x[parts.test])
+    arrays = fit.Arrays(Rows(x, parts.train), parts.y_train, Rows(x, parts.val), parts.y_val)
+    plan = plan_of(wanted, wanted.batch_size)
+    return fit.predict(fit.fit(build, arrays, plan, seed, send).model, x[parts.test])
 
 
 @flow(name="ablation")
@@ -235,7 +237,7 @@ def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings
 def _page(table: pd.DataFrame, known: Known, settings: Settings) -> page.Ablation:
     wanted, source = settings.ablation, settings.download.source
     names = [
-        f"{'+ ' if row.step in RULE_NAMES else ''}{row.step}  {row.train:,}" for row in table.itertuples()
+        f"{'' if row.step in (RAW, CLEAN) else '+ '}{row.step}  {row.train:,}" for row in table.itertuples()
     ]
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
     return page.Ablation(

@@ -92,6 +92,7 @@ class Progress(tqdm):
         if shown or self.n == self.total:
             done, whole = (f"{amount or 0:,.0f}" for amount in (self.n, self.total))
             text = f"{done} of {whole if self.total else '?'}{' bytes' if self.unit == 'B' else ''}"
+            text += f", {self.postfix}" if self.postfix else ""
             percent = min(100.0, 100.0 * self.n / max(self.total or 0, 1))
             update_progress_artifact(self._artifact, percent, description=text)
         return shown

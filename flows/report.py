@@ -18,8 +18,9 @@ from fer_tasks.dataset import Dataset, read_array, read_dataset, write_bytes, wr
 from fer_tasks.errors import UserError
 from fer_tasks.images import read_image
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import load_model
 from fer_tasks.settings import Settings, load_grid
-from fer_tasks.training.fit import load_model, predict
+from fer_tasks.training.fit import predict
 from flows.caching import same_inputs_and_code
 from flows.stage import report_url, run_stage
 

@@ -3,91 +3,99 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 
 from fer_tasks import cells, models, plots, training
-from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
+from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import build_model, check_model
+from fer_tasks.models import check_model
 from fer_tasks.settings import Cell, Settings, load_grid
-from fer_tasks.training import fit, isolation
+from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
+from flows.cell_process import Job, Outcome, check_cells, fit_cell
 from flows.fan_out import Progress
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
-Outcome = tuple[cells.Trained, dict[str, Any]]
 
 
-@task(task_run_name="{cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(cell: Cell, threads: int, features: Path) -> Outcome:
-    with Progress(artifact_key(f"train-{cell.id}"), cell.epochs) as progress:
-        return isolation.call_in_own_process(
-            fit_cell, cell, features, threads=threads, on_message=lambda row: progress.update(1)
-        )
+@task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
+def train_cell(job: Job, threads: int) -> Outcome:
+    cell, log = job.cell, get_run_logger().getChild("cells")
+    log.setLevel("INFO")  # a line an epoch is wanted here
+
+    def say(text: str) -> None:
+        log.info(f"{cell.id}: {text}")
+
+    with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
+        show = _watch(cell.all_epochs, progress, say)
+
+        def train(batch_size: int) -> Outcome:
+            return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
+
+        (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
+    note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
+    return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
 
 
-def fit_cell(cell: Cell, features: Path, send: Callable[[Any], None]) -> Outcome:
-    """What the cell's process does: from the features on disk to the bytes of a model."""
-    data = read_dataset(features / cell.recipe)
-    x = read_array(data.root / "X.npy")
-    y = data.manifest["label"].map(EXPRESSIONS.index).to_numpy()
-    train, val = (np.flatnonzero(data.manifest["split"] == split) for split in ("train", "val"))
-    build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
-    schedule = fit.Schedule(cell.optimizer, cell.learning_rate, cell.epochs, cell.batch_size)
-    fitted = fit.fit(build, fit.Arrays(x[train], y[train], x[val], y[val]), schedule, cell.seed, send)
-    best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
-    about = {
-        "recipe": data.info["settings"]["steps"],
-        "input_shape": list(x.shape[1:]),
-        "labels": list(EXPRESSIONS),
-        "parameters": fitted.model.count_params(),
-        "train_seconds": round(fitted.train_seconds, 1),
-        "best_epoch": fitted.best_epoch,
-        "val_accuracy": round(float(best["val_accuracy"]), 4),
-        "val_loss": round(float(best["val_loss"]), 4),
-    }
-    return cells.Trained(fit.model_bytes(fitted.model), fitted.history), about
+def _watch(epochs: int, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
+    """Shows and says what `fit_cell` sends."""
+    after, began = 0.0, time.monotonic()
+
+    def show(message: dict[str, float]) -> None:
+        nonlocal after, began
+        if "after" in message:
+            after, began = message["after"], time.monotonic()
+            say(f"goes on after epoch {after}" if after else "begins")
+            return progress.reach(int(after), epochs)
+        epoch = message["epoch"]
+        left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
+        text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)
+        say(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
+        progress.set_postfix_str(f"{text}, {left:.0f} s left", refresh=False)
+        progress.reach(int(epoch), epochs)
+
+    return show
 
 
 @flow(name="train")
-def train(settings: Settings, source: Path = Path("data/features"), target: Path = Path("models")) -> None:
+def train(
+    settings: Settings,
+    source: Path = Path("data/features"),
+    target: Path = Path("models"),
+    checkpoints: Path = Path(".cache/checkpoints"),
+) -> None:
     grid = {cell.id: cell for cell in load_grid(settings.train.grid).cells}
     prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
     if dropped := cells.drop_other_cells(target, grid):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
+    drop_other_checkpoints(checkpoints, grid)
     done = [i for i in grid if cells.is_trained(target / i, prints[i])]
     get_run_logger().info(
         f"grid {settings.train.grid}: {len(grid)} cells, {len(done)} of them trained already"
     )
-    futures = {
-        train_cell.submit(cell, settings.train.threads, source): cell
-        for cell in grid.values()
-        if cell.id not in done
-    }
+    jobs = [
+        Job(cell, prints[i], source, checkpoints / f"{i}.npz") for i, cell in grid.items() if i not in done
+    ]
+    _check([job.cell for job in jobs], source)
+    futures = {train_cell.submit(job, settings.train.threads): job for job in jobs}
     for future in as_completed(list(futures)):
         future.wait()  # a future of as_completed may not know its final state yet
-        cell = futures[future]
-        _keep(future.result(raise_on_failure=False), cell, prints[cell.id], target / cell.id)
+        _keep(future.result(raise_on_failure=False), futures[future], target)
         _show_leaderboard(grid, target)
     _choose_best(grid, target)
 
 
 def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
     """Changes with whatever could change the cell's weights."""
-    if not (source / cell.recipe).is_dir():
-        known = sorted(folder.name for folder in source.iterdir())
-        raise UserError(f"cell {cell.id}: no recipe {cell.recipe!r} in params.yaml; choose one of {known}")
     check_model(cell.model, cell.options)
     data = read_dataset(source / cell.recipe)
     for split in ("train", "val"):
@@ -99,16 +107,28 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _keep(outcome: Outcome | Exception, cell: Cell, fingerprint: str, folder: Path) -> None:
-    about = {"cell": cell.id, "settings": cell.model_dump(), "fingerprint": fingerprint}
-    if isinstance(outcome, Exception):
-        get_run_logger().error(f"cell {cell.id} failed: {outcome}")
-        cells.write_cell(folder, {**about, "status": "failed", "reason": str(outcome)}, None)
+def _check(chosen: list[Cell], source: Path) -> None:
+    """Refuse what cannot be trained before anything is."""
+    if not chosen:
         return
-    trained, measured = outcome
-    cells.write_cell(folder, {**about, "status": "trained", "reason": "", **measured}, trained)
-    figures = f"validation accuracy {measured['val_accuracy']:.4f} (epoch {measured['best_epoch']})"
-    get_run_logger().info(f"cell {cell.id}: {figures}, {measured['train_seconds']:.0f} s")
+    trouble = call_in_own_process(check_cells, chosen, source, threads=1, on_message=print)
+    if trouble:
+        raise UserError("\n".join(trouble))
+
+
+def _keep(outcome: Outcome | Exception, job: Job, target: Path) -> None:
+    cell, folder = job.cell, target / job.cell.id
+    about = {"cell": cell.id, "settings": cell.model_dump(), "fingerprint": job.fingerprint}
+    if isinstance(outcome, Exception):
+        outcome = None, {"status": "failed", "reason": str(outcome)}
+    trained, said = outcome
+    cells.write_cell(folder, {**about, **said}, trained)
+    if said["status"] == "failed":
+        get_run_logger().error(f"cell {cell.id} failed: {said['reason']}")
+        return
+    drop_checkpoint(job.checkpoint)
+    figures = f"validation accuracy {said['val_accuracy']:.4f} (epoch {said['best_epoch']})"
+    get_run_logger().info(f"cell {cell.id}: {figures}, {said['train_seconds']:.0f} s")
     picture = base64.b64encode(plots.learning_curves({cell.id: trained.history})).decode()
     url = f"data:image/png;base64,{picture}"
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")

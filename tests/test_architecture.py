@@ -14,6 +14,7 @@ STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "flows"}
 FLOW_HELPERS = {
     "caching",
+    "cell_process",
     "fan_out",
     "measure",
     "ocr_space",
@@ -29,7 +30,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 APPS = sorted((ROOT / "apps").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
-DISK = {"dataset", "cells", "images", "settings", "sources", "text"}
+DISK = {"dataset", "cells", "checkpoints", "images", "settings", "sources", "text"}
 
 
 def imports(path: Path) -> Iterator[str]:

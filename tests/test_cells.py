@@ -46,6 +46,19 @@ def test_only_this_very_cell_counts_as_trained(tmp_path, written, fingerprint, t
     assert cells.is_trained(tmp_path / "a", fingerprint) is trained
 
 
+def test_a_cell_that_failed_may_leave_its_last_good_epoch(tmp_path):
+    cells.write_cell(tmp_path / "a", about("a", "failed"), TRAINED)
+    assert cells.read_history(tmp_path / "a").equals(HISTORY) and not cells.is_trained(tmp_path / "a", "f")
+
+
+def test_the_leaderboard_counts_both_phases_and_tells_notes(tmp_path):
+    tuned = about("a") | {"note": "out of memory at batch size 32: trained at 16"}
+    tuned["settings"] = {**tuned["settings"], "fine_tune": {"learning_rate": 0.1, "epochs": 4}}
+    cells.write_cell(tmp_path / "a", tuned, TRAINED)
+    board = cells.leaderboard(tmp_path, ["a"])
+    assert board.loc[0, ["epochs", "note"]].tolist() == [7, "out of memory at batch size 32: trained at 16"]
+
+
 def test_a_cell_that_fails_now_leaves_no_model_of_before(tmp_path):
     cells.write_cell(tmp_path / "a", about("a"), TRAINED)
     cells.write_cell(tmp_path / "a", about("a", "failed"), None)

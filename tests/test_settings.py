@@ -137,3 +137,24 @@ def test_cells_of_one_name_are_refused(tmp_path):
     (tmp_path / "best.yaml").write_text(yaml.safe_dump({"cells": [{**cell, "id": "../best"}]}))
     with pytest.raises(SettingsError, match=r"cells\.0\.id"):
         load_grid("best", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"loss": "hinge"}, "loss: Input should be 'categorical_crossentropy' or 'categorical_hinge'"),
+        ({"schedule": "linear"}, "schedule: Input should be 'constant', 'cosine' or 'one_cycle'"),
+        ({"augmentation": "heavy"}, "augmentation: Input should be 'none', 'light' or 'strong'"),
+        ({"precision": "bfloat16"}, "precision: Input should be 'float32' or 'mixed_bfloat16'"),
+        ({"ema": 1}, "ema: Input should be less than 1"),
+        ({"fine_tune": {"epochs": 2}}, "fine_tune.learning_rate: this key is missing"),
+        ({"fine_tune": {"learning_rat": 0.1, "epochs": 2}}, "did you mean 'learning_rate'?"),
+        ({"loss": "categorical_hinge", "label_smoothing": 0.1}, "goes with loss: categorical_crossentropy"),
+    ],
+)
+def test_a_cell_that_asks_for_what_there_is_not_is_refused(tmp_path, values, said):
+    cell = {"id": "a", "model": "m", "recipe": "r", "learning_rate": 1, "epochs": 1, "batch_size": 1}
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({"cells": [{**cell, **values}]}))
+    with pytest.raises(SettingsError) as caught:
+        load_grid("wrong", tmp_path)
+    assert said in str(caught.value) and "cells.0" in str(caught.value)

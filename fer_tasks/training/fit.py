@@ -1,45 +1,37 @@
-"""Fit one model: the best epoch by validation, the same weights for the same seed."""
+"""Fit one model: the best epoch by validation, the same weights for the same seed, however often it was cut
+off."""
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 
 from fer_tasks.errors import UserError
+from fer_tasks.training.augmentation import SETS
+from fer_tasks.training.checkpoint import Checkpoint, restore_model, restore_optimizer
+from fer_tasks.training.epochs import COLUMNS, Epochs, use_averages
+from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
+from fer_tasks.training.optimization import compile_model
+from fer_tasks.training.plan import Phase, Plan, phases
 
-COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
-    "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-}
+BACKBONE = "backbone"  # the layer that a fine-tuned model has
 
 
-class TrainingFailed(UserError):
-    """The loss is no number any more."""
+class NoBackbone(UserError):
+    """A model without a layer named `backbone` is to be fine-tuned."""
 
 
 class Arrays(NamedTuple):
     """Inputs as the model takes them, classes as integers."""
 
-    x_train: np.ndarray  # (n, M, N, C)
+    x_train: np.ndarray | Rows  # (n, M, N, C)
     y_train: np.ndarray  # (n,) int
-    x_val: np.ndarray
+    x_val: np.ndarray | Rows
     y_val: np.ndarray
-
-
-class Schedule(NamedTuple):
-    """How a cell is trained."""
-
-    optimizer: str
-    learning_rate: float
-    epochs: int
-    batch_size: int
 
 
 class Fitted(NamedTuple):
@@ -54,50 +46,99 @@ class Fitted(NamedTuple):
 def fit(
     build: Callable[[], keras.Model],
     arrays: Arrays,
-    schedule: Schedule,
+    plan: Plan,
     seed: int,
     on_epoch: Callable[[dict[str, float]], None],
+    start: Checkpoint | None = None,
+    save: Callable[[Checkpoint], None] | None = None,
 ) -> Fitted:
     """Build and train a model; keeps the weights of the epoch with the highest validation accuracy (of equals
     the one with the lowest validation loss).
 
-    The same seed and number of threads give the same weights, bit for bit. `on_epoch` gets each row of the
-    history as it is made. Raises TrainingFailed when a loss is NaN or infinite.
+    The same seed and number of threads give the same weights, bit for bit, also when training goes on from a
+    checkpoint: `save` gets one at the end of each epoch, `start` is the last. `on_epoch` gets each row of the
+    history as it is made. A second phase begins with the best weights of the first. Raises TrainingFailed
+    when a loss is NaN or infinite, NoBackbone where there is none to fine-tune.
     """
     keras.utils.set_random_seed(seed)
-    model = build()
-    optimizer = OPTIMIZERS[schedule.optimizer](schedule.learning_rate)
-    model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    keeper = _BestEpoch(on_epoch)
-    start = time.perf_counter()
-    model.fit(
-        arrays.x_train,
-        arrays.y_train,
-        schedule.batch_size,
-        schedule.epochs,
-        verbose=0,
-        callbacks=[keeper],
-        validation_data=(arrays.x_val, arrays.y_val),
+    model = _built(build, plan.precision)
+    train, val = (
+        Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
+        for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
     )
-    model.set_weights(keeper.weights)
-    seconds = time.perf_counter() - start
-    return Fitted(model, pd.DataFrame(keeper.rows, columns=COLUMNS), keeper.best["epoch"], seconds)
+    if start:
+        restore_model(model, start.arrays)
+    epochs = Epochs(on_epoch, save, start)
+    for phase in phases(plan):
+        done = len(epochs.rows)
+        if done >= phase.end:
+            continue
+        _compile(model, plan, phase, train.steps)
+        if phase.first < done:
+            restore_optimizer(model, start.arrays)
+        elif done:
+            model.set_weights(epochs.weights)
+        model.fit(
+            training_batches(train, SETS[plan.augmentation], seed, done),
+            steps_per_epoch=train.steps,
+            initial_epoch=done,
+            epochs=phase.end,
+            shuffle=False,
+            verbose=0,
+            callbacks=[epochs],
+            validation_data=validation_batches(val),
+        )
+    model.set_weights(epochs.weights)
+    return Fitted(model, history(epochs.rows), epochs.best["epoch"], epochs.seconds)
 
 
-class _BestEpoch(keras.callbacks.Callback):
-    def __init__(self, on_epoch: Callable[[dict[str, float]], None]):
-        super().__init__()
-        self.on_epoch, self.rows, self.weights = on_epoch, [], []
-        self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}
+def history(rows: list[dict[str, float]]) -> pd.DataFrame:
+    """The rows of a history as a table."""
+    return pd.DataFrame(rows, columns=COLUMNS)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        row = {"epoch": epoch + 1, **{name: float((logs or {})[name]) for name in COLUMNS[1:]}}
-        if not np.isfinite([row["loss"], row["val_loss"]]).all():
-            raise TrainingFailed(f"the loss of epoch {epoch + 1} is no number; try a lower learning rate")
-        self.rows.append(row)
-        if (row["val_accuracy"], -row["val_loss"]) > (self.best["val_accuracy"], -self.best["val_loss"]):
-            self.best, self.weights = row, self.model.get_weights()
-        self.on_epoch(row)
+
+def last_epoch(build: Callable[[], keras.Model], plan: Plan, checkpoint: Checkpoint) -> keras.Model:
+    """The model as it was at the end of a checkpoint's epoch: what is left of a training that failed."""
+    model = _built(build, plan.precision)
+    phase = next(phase for phase in phases(plan) if checkpoint.epoch <= phase.end)
+    _compile(model, plan, phase, steps=1)
+    restore_model(model, checkpoint.arrays)
+    restore_optimizer(model, checkpoint.arrays)
+    use_averages(model)
+    return model
+
+
+def unfreeze(model: keras.Model) -> None:
+    """Let the backbone learn, but for its batch norms: they stay in inference mode, with the statistics that
+    its weights are used to.
+
+    Raises NoBackbone.
+    """
+    if BACKBONE not in {layer.name for layer in model.layers}:
+        raise NoBackbone(f"fine_tune: {model.name} has no backbone; leave it out, or choose model transfer")
+    backbone = model.get_layer(BACKBONE)
+    backbone.trainable = True
+    for layer in backbone._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _built(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+    """Build a model whose layers compute in `precision`, but for the last, the softmax, in float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.layers[-1].dtype_policy = "float32"
+    return model
+
+
+def _compile(model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
+    if phase.fine_tuning:
+        unfreeze(model)
+    compile_model(model, plan, phase.learning_rate, steps * (phase.end - phase.first))
 
 
 def predict(model: keras.Model, x: np.ndarray, batch_size: int = 64) -> np.ndarray:
@@ -105,13 +146,8 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 64) -> np.ndarr
     return model.predict(x, batch_size=batch_size, verbose=0)
 
 
-def load_model(file: Path) -> keras.Model:
-    """A model from its .keras file."""
-    return keras.saving.load_model(file)
-
-
 def model_bytes(model: keras.Model) -> bytes:
-    """The bytes of a model's .keras file."""
+    """The bytes of a model's .keras file, without its optimizer, which may be three times as large."""
     with tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / "model.keras")
+        keras.Model(model.inputs, model.outputs, name=model.name).save(Path(folder) / "model.keras")
         return (Path(folder) / "model.keras").read_bytes()

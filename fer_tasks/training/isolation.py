@@ -7,27 +7,38 @@ import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from fer_tasks.errors import UserError
+
+Result = TypeVar("Result")
 
 
 class WorkerDied(UserError):
     """The process ended without a result: killed, out of memory, or crashed."""
 
 
+class WorkerKilled(WorkerDied):
+    """The process got signal 9: by a person, or by a system that is out of memory."""
+
+
 class WorkerFailed(UserError):
     """The function raised; the message names the error."""
+
+
+class OutOfMemory(WorkerFailed):
+    """The function could not get the memory it asked for."""
 
 
 def call_in_own_process(
     function: Callable[..., Any], *arguments: Any, threads: int, on_message: Callable[[Any], None]
 ) -> Any:
-    """Call `function(*arguments, send)` in a new process whose TensorFlow has `threads` threads.
+    """Call `function(*arguments, send)` in a new process whose TensorFlow and OpenCV have `threads` threads.
 
     `function` is found by its name, so it stands at the top of a module. What it passes to `send` reaches
-    `on_message` here while it runs. Raises WorkerFailed with what it raised, WorkerDied if its process ended
-    without a word. The process ends with its parent, also when that is killed.
+    `on_message` here while it runs. Raises WorkerFailed with what it raised, OutOfMemory where that was for
+    want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word. The
+    process ends with its parent, also when that is killed.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -41,10 +52,12 @@ def call_in_own_process(
                 return value
             if kind == "error":
                 raise WorkerFailed(value)
+            if kind == "memory":
+                raise OutOfMemory(value)
             on_message(value)
     except EOFError:
         process.join()
-        raise WorkerDied(_how(process.exitcode)) from None
+        raise _death(process.exitcode) from None
     finally:
         process.terminate()
         process.join()
@@ -52,14 +65,18 @@ def call_in_own_process(
 
 def _serve(there: Connection, threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import tensorflow as tf  # here, so that only this process pays for it
+    import cv2  # here, so that only this process pays for them
+    import tensorflow as tf
 
+    cv2.setNumThreads(threads)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     try:
         there.send(("result", function(*arguments, lambda message: there.send(("message", message)))))
     except UserError as error:
         there.send(("error", str(error)))
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        there.send(("memory", f"out of memory: {str(error).partition(chr(10))[0]}"))
     except Exception as error:
         traceback.print_exc()  # for whoever wrote the function; the parent gets one line
         there.send(("error", f"{type(error).__name__}: {error}"))
@@ -72,9 +89,32 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _how(exitcode: int | None) -> str:
+def _death(exitcode: int | None) -> WorkerDied:
     if exitcode == -signal.SIGKILL:
-        return "the training process was killed by signal 9: probably out of memory"
+        return WorkerKilled("the training process was killed by signal 9: probably out of memory")
     if exitcode and exitcode < 0:
-        return f"the training process was killed by {signal.Signals(-exitcode).name}"
-    return f"the training process ended with status {exitcode} and no result"
+        return WorkerDied(f"the training process was killed by {signal.Signals(-exitcode).name}")
+    return WorkerDied(f"the training process ended with status {exitcode} and no result")
+
+
+def sparing_memory(
+    train: Callable[[int], Result], batch_size: int, say: Callable[[str], None]
+) -> tuple[Result, int]:
+    """`train(batch_size)`; at half the batch, once, where the memory does not suffice. Returns the batch size
+    too.
+
+    Signal 9 does not say who sent it: a process that was killed is first started again as it was, and goes on
+    from its last epoch. Raises what the last attempt raised.
+    """
+    try:
+        try:
+            return train(batch_size), batch_size
+        except WorkerKilled as error:
+            say(f"{error}; it goes on from its last epoch")
+            return train(batch_size), batch_size
+    except (WorkerKilled, OutOfMemory) as error:
+        half = batch_size // 2
+        if not half:
+            raise
+        say(f"{error}; it begins again at batch size {half} instead of {batch_size}")
+        return train(half), half

@@ -1,0 +1,74 @@
+"""The training step in float32 and in mixed_bfloat16: pictures a second of the paper CNN and of MobileNetV3.
+
+python -m benchmarks.precision [--threads N]
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from fer_tasks.models import build_model
+from fer_tasks.training import fit
+from fer_tasks.training.isolation import call_in_own_process
+from fer_tasks.training.plan import Plan
+
+MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
+    "paper_cnn": ("alizadeh_fazel", (48, 48, 1), {}),
+    "mobilenet_v3": (
+        "transfer",
+        (150, 150, 3),
+        {"backbone": "MobileNetV3Large", "weights": "none", "trainable": True},
+    ),
+}
+PRECISIONS = ("float32", "mixed_bfloat16")
+BATCH, STEPS, EPOCHS = 32, 10, 3  # the first epoch compiles and does not count
+
+
+def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:
+    """Pictures a second of the best epoch after the first, as `fit` trains."""
+    model, shape, options = MODELS[name]
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (BATCH * STEPS, *shape), np.uint8)
+    y = rng.integers(0, 7, len(x))
+    times = [time.perf_counter()]
+    fit.fit(
+        partial(build_model, model, shape, 7, **options),
+        fit.Arrays(x, y, x[:1], y[:1]),
+        Plan("adam", 1e-3, EPOCHS, BATCH, precision=precision),
+        1,
+        lambda row: times.append(time.perf_counter()),
+    )
+    return len(x) / np.diff(times)[1:].min()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2, help="of both, in turn; the best counts")
+    arguments = parser.parse_args()
+    figures = {}
+    print(f"{'':16}" + "".join(f"{precision:>20}" for precision in PRECISIONS) + f"{'ratio':>8}")
+    for name in MODELS:
+        rounds = [
+            [
+                call_in_own_process(speed, name, precision, threads=arguments.threads, on_message=print)
+                for precision in PRECISIONS
+            ]
+            for _ in range(arguments.rounds)
+        ]
+        single, half = np.max(rounds, axis=0)
+        print(f"{name:16}{single:14.1f} /s  {half:16.1f} /s{half / single:8.2f}", flush=True)
+        figures[f"ratio_{name}"] = round(half / single, 3)
+        figures |= {f"{name}_float32": round(single, 1), f"{name}_bfloat16": round(half, 1)}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What happens at the end of each epoch of a cell."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from fer_tasks.errors import UserError
+from fer_tasks.training.checkpoint import Checkpoint, assign, best_weights, capture
+
+COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+WORST = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}
+
+
+class TrainingFailed(UserError):
+    """The loss is no number any more."""
+
+
+class Epochs(keras.callbacks.Callback):
+    """Keeps the history and the best weights, validates the moving average of the weights where there is one,
+    tells every epoch, saves a checkpoint, and ends training when the loss is no number."""
+
+    def __init__(
+        self,
+        on_epoch: Callable[[dict[str, float]], None],
+        save: Callable[[Checkpoint], None] | None,
+        start: Checkpoint | None,
+    ):
+        super().__init__()
+        self.on_epoch, self.save = on_epoch, save
+        self.rows = list(start.rows) if start else []
+        self.weights = best_weights(start.arrays) if start else []
+        self.best: dict[str, Any] = max(self.rows, key=_merit, default=WORST)
+        self.began = time.perf_counter() - (start.seconds if start else 0.0)
+        self._raw: list[np.ndarray] = []
+
+    @property
+    def seconds(self) -> float:
+        """Spent on training, in all processes that took part in it."""
+        return time.perf_counter() - self.began
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._check((logs or {})["loss"])
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        if self.model.optimizer.use_ema:
+            self._raw = [variable.numpy() for variable in self.model.trainable_variables]
+            use_averages(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        row = {"epoch": epoch + 1, **{name: float((logs or {})[name]) for name in COLUMNS[1:]}}
+        self._check(row["val_loss"])
+        self.rows.append(row)
+        if _merit(row) > _merit(self.best):
+            self.best, self.weights = row, self.model.get_weights()
+        if self.model.optimizer.use_ema:
+            assign(self.model.trainable_variables, self._raw)
+        if self.save:
+            self.save(Checkpoint(list(self.rows), self.seconds, capture(self.model, self.weights)))
+        self.on_epoch(row)
+
+    def _check(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise TrainingFailed(
+                f"the loss of epoch {len(self.rows) + 1} is no number; try a lower learning rate"
+            )
+
+
+def use_averages(model: keras.Model) -> None:
+    """Give a model the moving averages of its trainable weights, where its optimizer keeps them."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _merit(row: dict[str, Any]) -> tuple[float, float]:
+    return row["val_accuracy"], -row["val_loss"]

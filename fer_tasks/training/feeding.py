@@ -1,0 +1,84 @@
+"""Batches for training, by tf.data: gathered, shuffled and augmented while the step before is running."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fer_tasks.training.augmentation import Augmentation, augment
+
+AHEAD = 4  # batches made before they are asked for
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Rows:
+    """Some rows of an array, gathered when asked for: of a memory-mapped array nothing else is read."""
+
+    def __init__(self, array: np.ndarray, rows: np.ndarray):
+        self.array, self.rows = array, rows
+        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        return self.array[self.rows[chosen]]
+
+
+class Pictures(NamedTuple):
+    """What a model learns from, or is validated on."""
+
+    x: np.ndarray | Rows  # (n, M, N, C)
+    y: np.ndarray  # (n, classes) float32, one-hot
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch; the last may be smaller."""
+        return -(-len(self.x) // self.batch_size)
+
+
+def training_batches(pictures: Pictures, chosen: Augmentation, seed: int, epoch: int) -> tf.data.Dataset:
+    """Batches without an end, from the beginning of `epoch` (from 0) on.
+
+    A batch depends on the seed and its number alone: every epoch has an order and augmentations of its own,
+    and training that goes on from some epoch sees what it would have seen.
+    """
+
+    @lru_cache(maxsize=2)  # batches of two epochs are made at the same time
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(len(pictures.x))
+
+    def batch(number: int) -> Batch:
+        epoch, step = divmod(number, pictures.steps)
+        x, y = _gather(pictures, order(epoch), step)
+        if not any(chosen):
+            return x, y
+        return augment(x, y, chosen, np.random.default_rng([seed, epoch, step]))
+
+    return _dataset(tf.data.Dataset.counter(epoch * pictures.steps), batch, pictures)
+
+
+def validation_batches(pictures: Pictures) -> tf.data.Dataset:
+    """Every picture once, in order, as it is."""
+    order = np.arange(len(pictures.x))
+    numbers = tf.data.Dataset.range(pictures.steps)
+    return _dataset(numbers, lambda step: _gather(pictures, order, step), pictures)
+
+
+def _gather(pictures: Pictures, order: np.ndarray, step: int) -> Batch:
+    rows = order[step * pictures.batch_size : (step + 1) * pictures.batch_size]
+    return pictures.x[rows], pictures.y[rows]
+
+
+def _dataset(numbers: tf.data.Dataset, batch: Callable[[int], Batch], pictures: Pictures) -> tf.data.Dataset:
+    def load(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y = tf.numpy_function(batch, [number], [pictures.x.dtype, pictures.y.dtype])
+        x.set_shape((None, *pictures.x.shape[1:]))
+        y.set_shape((None, *pictures.y.shape[1:]))
+        return tf.cast(x, tf.float32), y
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or 2
+    return numbers.map(load, num_parallel_calls=threads, deterministic=True).prefetch(AHEAD)

@@ -1,0 +1,45 @@
+"""What is minimised, and how: losses, optimizers and learning-rate schedules by name."""
+
+from collections.abc import Callable
+
+import keras
+from keras.optimizers.schedules import CosineDecay
+
+from fer_tasks.training.plan import Plan
+
+Rate = float | CosineDecay
+LOSSES: dict[str, Callable[[float], keras.Loss]] = {
+    "categorical_crossentropy": lambda smoothing: keras.losses.CategoricalCrossentropy(
+        label_smoothing=smoothing
+    ),
+    "categorical_hinge": lambda smoothing: keras.losses.CategoricalHinge(),
+}
+OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda rate, **options: keras.optimizers.SGD(rate, momentum=0.9, **options),
+}
+
+
+def _one_cycle(rate: float, steps: int) -> CosineDecay:
+    """Smith & Topin, "Super-Convergence" (2018), without their cycle of the momentum: 30 % of the steps up
+    from 1/25 of the rate, then down to 0."""
+    up = max(1, round(0.3 * steps))
+    return CosineDecay(rate / 25, max(1, steps - up), warmup_target=rate, warmup_steps=up)
+
+
+SCHEDULES: dict[str, Callable[[float, int], Rate]] = {
+    "constant": lambda rate, steps: rate,
+    "cosine": CosineDecay,
+    "one_cycle": _one_cycle,
+}
+
+
+def compile_model(model: keras.Model, plan: Plan, learning_rate: float, steps: int) -> None:
+    """Give a model the plan's loss, and a new optimizer for so many steps."""
+    rate = SCHEDULES[plan.schedule](learning_rate, steps)
+    average = {"use_ema": True, "ema_momentum": plan.ema} if plan.ema else {}
+    optimizer = OPTIMIZERS[plan.optimizer](rate, weight_decay=plan.weight_decay or None, **average)
+    if plan.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(optimizer, LOSSES[plan.loss](plan.label_smoothing), metrics=["accuracy"])

@@ -1,0 +1,137 @@
+"""What the process of a cell does: from the features on disk to the bytes of a model."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from fer_tasks import cells
+from fer_tasks.checkpoints import read_checkpoint, write_checkpoint
+from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import BUILDERS, build_model
+from fer_tasks.settings import Cell, Training
+from fer_tasks.training import fit
+from fer_tasks.training.checkpoint import Checkpoint
+from fer_tasks.training.epochs import TrainingFailed
+from fer_tasks.training.feeding import Rows
+from fer_tasks.training.plan import FineTune, Plan
+
+Outcome = tuple[cells.Trained | None, dict[str, Any]]
+
+
+class Job(NamedTuple):
+    """A cell, and where its files are."""
+
+    cell: Cell
+    fingerprint: str
+    features: Path
+    checkpoint: Path
+
+
+def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
+    """Train a cell, from its checkpoint where there is one; what is left of it where its loss is no number.
+
+    Sends {"after": epoch} when it begins, then each row of the history.
+    """
+    cell = job.cell
+    data = read_dataset(job.features / cell.recipe)
+    x = read_array(data.root / "X.npy")
+    build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
+    plan = plan_of(cell, batch_size)
+    about = {
+        "recipe": data.info["settings"]["steps"],
+        "input_shape": list(x.shape[1:]),
+        "labels": list(EXPRESSIONS),
+        "batch_size": batch_size,
+    }
+    start = _read(job, batch_size)
+    send({"after": start.epoch if start else 0})
+    save = partial(_write, job, batch_size)
+    try:
+        fitted = fit.fit(build, _arrays(data.manifest, x), plan, cell.seed, send, start, save)
+    except TrainingFailed as error:
+        return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
+    best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
+    about |= {
+        "status": "trained",
+        "reason": "",
+        "parameters": fitted.model.count_params(),
+        "train_seconds": round(fitted.train_seconds, 1),
+        "best_epoch": fitted.best_epoch,
+        "val_accuracy": round(float(best["val_accuracy"]), 4),
+        "val_loss": round(float(best["val_loss"]), 4),
+    }
+    return cells.Trained(fit.model_bytes(fitted.model), fitted.history), about
+
+
+def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
+    """What keeps cells from being trained, a line each. Every different model is built once, without weights:
+    where those are is the cell's own trouble."""
+    known: dict[str, str] = {}
+    lines = []
+    for cell in chosen:
+        shape = read_array(features / cell.recipe / "X.npy").shape[1:]
+        takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
+        options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
+        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune)))
+        if key not in known:
+            known[key] = _trouble(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
+        if known[key]:
+            lines.append(f"cell {cell.id}: {known[key]}")
+    return lines
+
+
+def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
+    try:
+        model = build()
+        if cell.fine_tune:
+            fit.unfreeze(model)
+    except (UserError, TypeError, ValueError) as error:
+        return str(error)
+    finally:
+        keras.utils.clear_session()
+    return ""
+
+
+def plan_of(wanted: Training, batch_size: int) -> Plan:
+    """How the settings say that a model is trained, at this batch size."""
+    same = {name: getattr(wanted, name) for name in Plan._fields}
+    tuned = FineTune(**wanted.fine_tune.model_dump()) if wanted.fine_tune else None
+    return Plan(**{**same, "batch_size": batch_size, "fine_tune": tuned})
+
+
+def _arrays(manifest: Any, x: np.ndarray) -> fit.Arrays:
+    y = manifest["label"].map(EXPRESSIONS.index).to_numpy()
+    train, val = (np.flatnonzero(manifest["split"] == split) for split in ("train", "val"))
+    return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val])
+
+
+def _read(job: Job, batch_size: int) -> Checkpoint | None:
+    found = read_checkpoint(job.checkpoint, f"{job.fingerprint} {batch_size}")
+    return Checkpoint(found[0]["rows"], found[0]["seconds"], found[1]) if found else None
+
+
+def _write(job: Job, batch_size: int, checkpoint: Checkpoint) -> None:
+    about = {"fingerprint": f"{job.fingerprint} {batch_size}", "rows": checkpoint.rows}
+    write_checkpoint(job.checkpoint, {**about, "seconds": checkpoint.seconds}, checkpoint.arrays)
+
+
+def _left_over(
+    last: Checkpoint | None,
+    build: Callable[[], keras.Model],
+    plan: Plan,
+    about: dict[str, Any],
+    reason: str,
+) -> Outcome:
+    """The last good epoch of a cell that failed."""
+    if not last:
+        return None, {**about, "reason": reason}
+    model = fit.last_epoch(build, plan, last)
+    trained = cells.Trained(fit.model_bytes(model), fit.history(last.rows))
+    return trained, {**about, "reason": f"{reason}; model.keras is that of epoch {last.epoch}"}

@@ -1,0 +1,77 @@
+"""Losses, schedules and optimizers: the names of a cell's settings, and what they stand for."""
+
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+
+from fer_tasks.settings import Cell
+from fer_tasks.training.augmentation import SETS
+from fer_tasks.training.optimization import LOSSES, OPTIMIZERS, SCHEDULES, compile_model
+from fer_tasks.training.plan import FineTune, Plan, phases
+
+PLAN = Plan("sgd", 0.1, 2, 8)
+
+
+def compiled(plan: Plan, steps: int = 100) -> keras.Model:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    compile_model(model, plan, plan.learning_rate, steps)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def rates(schedule: str, steps: int = 100) -> np.ndarray:
+    optimizer = compiled(PLAN._replace(schedule=schedule), steps).optimizer
+    found = []
+    for step in range(steps + 1):
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("augmentation", SETS)],
+)
+def test_a_cell_may_name_what_there_is(field, names):
+    assert set(get_args(Cell.model_fields[field].annotation)) == set(names)
+
+
+def test_schedules():
+    assert (rates("constant") == np.float32(0.1)).all()
+    cosine, cycle = rates("cosine"), rates("one_cycle")
+    assert cosine[[0, 50, 100]] == pytest.approx([0.1, 0.05, 0], abs=1e-6) and (np.diff(cosine) <= 0).all()
+    assert cycle[[0, 30, 65, 100]] == pytest.approx([0.004, 0.1, 0.05, 0], abs=1e-6)
+    assert (np.diff(cycle[:31]) > 0).all() and (np.diff(cycle[30:]) <= 0).all()
+    assert np.isfinite(rates("one_cycle", 1)).all()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weight_decay_is_of_the_kernels_alone(optimizer):
+    model = compiled(PLAN._replace(optimizer=optimizer, weight_decay=0.5))
+    model.set_weights([np.ones((3, 2)), np.ones(2)])
+    nothing = [variable * 0 for variable in model.trainable_variables]
+    model.optimizer.apply_gradients(zip(nothing, model.trainable_variables, strict=True))
+    kernel, bias = model.get_weights()
+    assert kernel == pytest.approx(1 - 0.1 * 0.5) and bias == pytest.approx(1)
+
+
+def test_losses():
+    y, p = np.array([[1.0, 0.0]]), np.array([[0.8, 0.2]])
+    plain, smooth, hinge = (
+        float(compiled(plan).compute_loss(y=y, y_pred=p))
+        for plan in (PLAN, PLAN._replace(label_smoothing=0.1), PLAN._replace(loss="categorical_hinge"))
+    )
+    assert plain == pytest.approx(-np.log(0.8))
+    assert smooth == pytest.approx(-0.95 * np.log(0.8) - 0.05 * np.log(0.2))
+    assert hinge == pytest.approx(0.2 - 0.8 + 1)
+
+
+def test_phases_follow_each_other():
+    assert [(p.first, p.end, p.fine_tuning) for p in phases(PLAN)] == [(0, 2, False)]
+    both = phases(PLAN._replace(fine_tune=FineTune(0.01, 3)))
+    assert [(p.first, p.end, p.learning_rate, p.fine_tuning) for p in both] == [
+        (0, 2, 0.1, False),
+        (2, 5, 0.01, True),
+    ]

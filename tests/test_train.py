@@ -1,0 +1,105 @@
+"""The grid as a flow: what cannot be trained is refused, what fails is a row, what is killed goes on."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from fer_tasks import cells
+from fer_tasks.dataset import write_array, write_dataset
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.settings import load_settings
+from flows.train import train
+
+pytestmark = pytest.mark.slow
+CELL = {"model": "alizadeh_fazel", "recipe": "gray16", "learning_rate": 0.001, "epochs": 3, "batch_size": 8}
+RICH = {"augmentation": "strong", "ema": 0.9, "schedule": "one_cycle", "label_smoothing": 0.1}
+TINY = {"backbone": "MobileNetV2", "alpha": 0.35}
+
+
+@pytest.fixture
+def project(in_project: Path) -> Path:
+    """Features of a recipe for pictures and of one for vectors, and a place for a grid."""
+    (in_project / "grids").unlink()
+    (in_project / "grids").mkdir()
+    rng = np.random.default_rng(0)
+    for recipe, shape in (("gray16", (16, 16, 1)), ("vector", (9,))):
+        root = in_project / "data" / "features" / recipe
+        ids = [f"{i:016x}" for i in range(56)]
+        labels = [EXPRESSIONS[i % 7] for i in range(56)]
+        splits = ["train" if i < 42 else "val" for i in range(56)]
+        manifest = pd.DataFrame({"image_id": ids, "label": labels, "split": splits})
+        write_array(root / "X.npy", 56, [rng.random((56, *shape), np.float32)])
+        write_dataset(
+            root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, {"steps": [{"op": "gray"}]}
+        )
+    return in_project
+
+
+def run(project: Path, *grid: dict) -> None:
+    content = {"cells": [{**CELL, **cell} for cell in grid]}
+    (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
+    train(load_settings())
+
+
+def weights(project: Path, cell: str) -> list[np.ndarray]:
+    return keras.saving.load_model(project / "models" / cell / "model.keras").get_weights()
+
+
+def kill_the_trainer_after(file: Path) -> threading.Thread:
+    """Kill the child process of ours that has written this checkpoint, once."""
+
+    def kill() -> None:
+        deadline = time.monotonic() + 300
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for child in psutil.Process().children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                os.kill(child.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is(prefect, project):
+    wrong = [
+        {"id": "fine"},
+        {"id": "vectors", "recipe": "vector"},
+        {"id": "small", "model": "transfer", "options": TINY},
+        {"id": "no-backbone", "fine_tune": {"learning_rate": 0.1, "epochs": 1}},
+    ]
+    with pytest.raises(UserError) as refused:
+        run(project, *wrong)
+    lines = str(refused.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["cell vectors", "cell small", "cell no-backbone"]
+    assert "this recipe gives vectors of shape (9,)" in lines[0] and "has no backbone" in lines[2]
+    assert not (project / "models").exists()
+
+
+def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(prefect, project):
+    run(project, {"id": "cut", **RICH, "epochs": 5})
+    whole = weights(project, "cut")
+    (project / "models" / "cut" / "cell.json").unlink()
+    checkpoint = project / ".cache" / "checkpoints" / "cut.npz"
+    assert not checkpoint.exists(), "it goes when the cell is done"
+    killer = kill_the_trainer_after(checkpoint)
+    run(project, {"id": "cut", **RICH, "epochs": 5}, {"id": "diverges", "learning_rate": 1e38, "epochs": 2})
+    killer.join()
+    assert all(np.array_equal(a, b) for a, b in zip(whole, weights(project, "cut"), strict=True))
+    about = json.loads((project / "models" / "cut" / "cell.json").read_text())
+    assert (about["status"], about["note"], about["batch_size"]) == ("trained", "", 8)
+    board = cells.leaderboard(project / "models", ["cut", "diverges"])
+    assert board["status"].tolist() == ["trained", "failed"]
+    assert "is no number" in board["reason"][1]
+    assert not checkpoint.exists()
