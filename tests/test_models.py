@@ -86,11 +86,16 @@ def test_a_step_of_training_changes_what_is_trained(which):
 def test_a_model_comes_back_from_its_file(which, tmp_path):
     model = build(which)
     for weight in model.weights:  # none is what a new model has
-        if weight.dtype == "float32":
-            weight.assign(weight + RNG.normal(0, 0.02, weight.shape))
+        if weight.name not in (
+            "mean",
+            "variance",
+            "count",
+        ):  # EfficientNet's first layer computes with copies
+            weight.assign(weight + RNG.normal(0, 0.005, weight.shape))
     model.save(tmp_path / "model.keras")
     x = pictures(model)
-    assert np.array_equal(model.predict_on_batch(x), load_model(tmp_path / "model.keras").predict_on_batch(x))
+    out, again = (m.predict_on_batch(x) for m in (model, load_model(tmp_path / "model.keras")))
+    assert np.isfinite(out).all() and np.array_equal(out, again)
 
 
 @pytest.mark.parametrize("which", ["deep with HOG", "mlcnn", "yu_zhang", "MobileNetV2"])
