@@ -1,5 +1,6 @@
 """data/clean -> data/features/<recipe>: every recipe that a cell of the grid names, computed once."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fer_tasks.dataset import (
     write_dataset,
 )
 from fer_tasks.errors import UserError
-from fer_tasks.settings import Settings, load_grid
+from fer_tasks.settings import Cell, Settings, load_grid
 from flows.stage import made_from, run_stage
 from flows.transform import transform_files
 
@@ -30,14 +31,16 @@ def make_features(
 ) -> None:
     for steps in settings.make_features.recipes.values():
         features.make_transform(steps)  # a mistyped step stops the run before any picture is read
-    clean, recipes = read_dataset(source), _wanted(settings)
+    clean = read_dataset(source)
+    recipes = recipes_of(load_grid(settings.train.grid).cells, settings)
     for recipe, steps in recipes.items():
         _make(clean, recipe, steps, target / recipe)
 
 
-def _wanted(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+def recipes_of(cells: Iterable[Cell], settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """The recipes that cells name, by params.yaml. Raises UserError for one that is not there."""
     known, wanted = settings.make_features.recipes, {}
-    for cell in load_grid(settings.train.grid).cells:
+    for cell in cells:
         if cell.recipe not in known:
             raise UserError(
                 f"cell {cell.id}: no recipe {cell.recipe!r} in params.yaml; choose one of {sorted(known)}"
