@@ -17,7 +17,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from fer_tasks import features, images, models, page, plots, training
-from fer_tasks.cleaning.ablation import RAW, WRITING, changes, faces_to_test, training_sets
+from fer_tasks.cleaning.ablation import CLEAN, RAW, WRITING, changes, faces_to_test, training_sets
 from fer_tasks.cleaning.decisions import apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.split import assign_splits
@@ -235,7 +235,7 @@ def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings
 def _page(table: pd.DataFrame, known: Known, settings: Settings) -> page.Ablation:
     wanted, source = settings.ablation, settings.download.source
     names = [
-        f"{'+ ' if row.step in RULE_NAMES else ''}{row.step}  {row.train:,}" for row in table.itertuples()
+        f"{'' if row.step in (RAW, CLEAN) else '+ '}{row.step}  {row.train:,}" for row in table.itertuples()
     ]
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
     return page.Ablation(
