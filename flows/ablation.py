@@ -111,8 +111,8 @@ def ablation(
     answers = _fan_out({step: known.sets[step] for step in learnable}, known, array, settings)
     failed = {step: str(said) for step, said in answers.items() if isinstance(said, Exception)}
     table = table.assign(
-        reason=table["step"].map(failed).fillna(table["reason"]),
-        rejects=table["step"].map(_rejects(known.rejecting)).fillna(""),
+        reason=[failed.get(row.step, row.reason) for row in table.itertuples()],
+        rejects=[_verdict(step, known.rejecting) for step in table["step"]],
     )
     answers = {step: said for step, said in answers.items() if step not in failed}
     if not answers:
@@ -171,9 +171,11 @@ def _tell_test(tested: pd.DataFrame, enough: int) -> None:
         )
 
 
-def _rejects(rejecting: list[str]) -> dict[str, str]:
-    asked = {rule: "rejects" if rule in {*rejecting, LEAK} else "asks" for rule in RULE_NAMES}
-    return {WRITING: "rejects", **asked}
+def _verdict(step: str, rejecting: list[str]) -> str:
+    """What a step does in the line: "rejects", "asks", or "" where it is no rule."""
+    if step in {WRITING, LEAK, *rejecting}:
+        return "rejects"
+    return "asks" if step in RULE_NAMES else ""
 
 
 def _fan_out(
