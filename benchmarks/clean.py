@@ -3,10 +3,11 @@
 python -m benchmarks.clean FOLDER                   # FOLDER: photos in class folders
 python -m benchmarks.clean FOLDER --many FER2013    # … and near-copies among its faces, a folder or a zip
 
-Faults are planted on every face. `threshold` is that of params.yaml (of cleanvision: its own); `chosen_…` is
+Faults are planted on every face. `threshold` is that of params.yaml (of cleanvision: its own). `chosen_…` is
 chosen on one half of the photos, by their ids, so that a rule which rejects doubts 1 % of the faces as they
-are there, and one which asks 5 %. All figures are of the other half. Some faces as they are have the fault
-already, so `false` is an upper bound. `precision` is that of as many faulty faces as others.
+are there, and one which asks 5 %; it is empty where no threshold doubts so many. All figures are of the other
+half. Some faces as they are have the fault already, so `false` is an upper bound. `precision` is that of as
+many faulty faces as others.
 
 Without --many the 30,000 faces are blends of two of FOLDER's. Ten to fifteen minutes on two cores.
 """

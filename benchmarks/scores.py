@@ -34,15 +34,21 @@ def score(judge: Judge, sound: np.ndarray, first: np.ndarray, faulty: np.ndarray
     """Recall, false positives and precision, for as many faulty faces as others, at both thresholds.
 
     `sound`: (n,) numbers of the faces as they are. `first`: (n,) bool, those that a threshold is chosen on.
-    `faulty`: numbers of faces of the others with the fault. NaN passes no threshold.
+    `faulty`: numbers of faces of the others with the fault. NaN passes no threshold; nothing is chosen where
+    no threshold doubts as many as are allowed.
     """
+    found = {"by": judge.name, **_at(judge.given, judge.high, sound[~first], faulty, "")}
+    chosen = _choose(judge, sound[first])
+    return found | (_at(chosen, judge.high, sound[~first], faulty, "chosen_") if np.isfinite(chosen) else {})
+
+
+def _choose(judge: Judge, sound: np.ndarray) -> float:
+    """The mildest threshold that doubts no more of the faces as they are than allowed; infinite where all
+    that have a number are fewer."""
+    mild = -np.inf if judge.high else np.inf
     share = 1 - judge.allowed if judge.high else judge.allowed
-    chosen = float(np.nanquantile(sound[first], share))
-    return {
-        "by": judge.name,
-        **_at(judge.given, judge.high, sound[~first], faulty, ""),
-        **_at(chosen, judge.high, sound[~first], faulty, "chosen_"),
-    }
+    known = np.where(np.isnan(sound), mild, sound)
+    return float(np.quantile(known, share, method="higher" if judge.high else "lower"))
 
 
 def _at(threshold: float, high: bool, sound: np.ndarray, faulty: np.ndarray, prefix: str) -> dict[str, float]:

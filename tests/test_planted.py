@@ -51,11 +51,18 @@ def test_a_cover_lies_on_the_eyes_or_on_the_mouth_and_not_on_the_other(cover, se
 def test_scores_are_of_the_half_that_no_threshold_was_chosen_on():
     sound, first = np.array([*range(1, 101), 50, 60, 70, 80], float), np.arange(104) < 100
     faulty = np.array([1.5, 5.0, 55.0, np.nan])
-    found = score(Judge("low", 10, False, 0.01), sound, first, faulty)
-    assert (found["threshold"], found["recall"], found["false"], found["precision"]) == (10, 0.5, 0, 1)
-    assert found["chosen_threshold"] == pytest.approx(1.99) and found["chosen_recall"] == 0.25
+    low = score(Judge("low", 10, False, 0.05), sound, first, faulty)
+    assert (low["threshold"], low["recall"], low["false"], low["precision"]) == (10, 0.5, 0, 1)
+    assert (low["chosen_threshold"], low["chosen_recall"], low["chosen_false"]) == (5, 0.25, 0)
     high = score(Judge("high", 65, True, 0.5), sound, first, faulty)
-    assert high["recall"] == 0 and high["false"] == 0.5 and high["chosen_false"] == 0.75
+    assert (high["recall"], high["false"]) == (0, 0.5)
+    assert (high["chosen_threshold"], high["chosen_recall"], high["chosen_false"]) == (51, 0.25, 0.75)
+
+
+def test_a_number_that_few_faces_have_chooses_no_threshold():
+    sound, first = np.array([0.9, *[np.nan] * 99, np.nan]), np.arange(101) < 100
+    found = score(Judge("copy", 0.95, True, 0.05), sound, first, np.array([0.99, 0.9]))
+    assert (found["recall"], found["false"]) == (0.5, 0) and "chosen_threshold" not in found
 
 
 def test_our_judges_are_the_rules_with_the_thresholds_of_params_yaml():
