@@ -60,12 +60,22 @@ def test_another_picture_is_far():
 
 def test_look_alikes_are_the_nearest_as_they_are_or_mirrored():
     rng = np.random.default_rng(0)
-    faces = [cv2.resize(rng.integers(0, 256, (7, 7, 3), np.uint8), (96, 96)) for _ in range(20)]
+    faces = [cv2.resize(rng.integers(0, 256, (7, 7, 3), np.uint8), (96, 96)) for _ in range(120)]
     faces += [np.ascontiguousarray(faces[3][2:-2, 2:-2]), mirror(faces[5])]
     hogs = np.stack([hog_of(face) for face in faces])
     found = look_alikes(hogs, np.stack([hog_of(mirror(face)) for face in faces]), 0.6)
     pairs = set(zip(found.one.tolist(), found.two.tolist(), found.mirrored.tolist(), strict=True))
-    assert pairs == {(3, 20, False), (5, 21, True)}
+    assert pairs == {(3, 120, False), (5, 121, True)}
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_of_few_faces_half_of_them_copies_each_copy_is_found(n):
+    rng = np.random.default_rng(1)
+    faces = [cv2.resize(rng.integers(0, 256, (7, 7, 3), np.uint8), (96, 96)) for _ in range(n)]
+    faces += [np.ascontiguousarray(face[3:-5, 5:-3]) for face in faces]
+    hogs = np.stack([hog_of(face) for face in faces])
+    found = look_alikes(hogs, np.stack([hog_of(mirror(face)) for face in faces]), 0.6)
+    assert {(k, n + k) for k in range(n)} <= set(zip(found.one.tolist(), found.two.tolist(), strict=True))
 
 
 def groups_of(ids: list[str], hashes: list[str], limit: int) -> list[str]:

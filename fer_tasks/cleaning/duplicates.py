@@ -15,6 +15,7 @@ from fer_tasks.cleaning.rules import COLUMNS
 
 BLOCK = 1024  # rows of a distance matrix at a time: 1024 x 30,000 distances of 4 bytes are 120 MB
 SIDE = 64  # px, to which faces are shrunk before they are laid onto each other
+AXES = 128  # principal components that looks are compared by
 TEACHERS = 4000  # faces that the axes of `look_alikes` are found on
 # The columns of a 16 x 16 DCT that change sign when the picture is mirrored: their bits of the hash flip.
 MIRROR = np.frombuffer(bytes.fromhex("5555" * 16), np.uint64)
@@ -58,7 +59,9 @@ def look_alikes(hogs: np.ndarray, mirrored_hogs: np.ndarray, min_cosine: float) 
     """
     if len(hogs) < 3:
         return _join([])
-    pca = PCA(min(128, len(hogs) - 1), svd_solver="randomized", random_state=0)
+    # With nearly as many axes as faces each face has its own, and no two look alike.
+    axes = min(AXES, max(2, len(hogs) // 2))
+    pca = PCA(axes, svd_solver="randomized", random_state=0)
     pca.fit(hogs[:: max(1, len(hogs) // TEACHERS)].astype(np.float32))
     looks, mirrored = _looks(pca, hogs), _looks(pca, mirrored_hogs)
     blocks = _blocks(len(hogs))
