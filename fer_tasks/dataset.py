@@ -48,6 +48,10 @@ class Dataset:
     def fingerprint(self) -> str:
         return self.info["fingerprint"]
 
+    def is_made_from(self, other: "Dataset") -> bool:
+        """Was it made from `other` as that is now?"""
+        return other.fingerprint in self.info["made_from"].values()
+
 
 def read_dataset(root: Path) -> Dataset:
     """Read a finished dataset. Raises IncompleteDataset, naming the stage that makes it."""

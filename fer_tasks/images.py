@@ -83,12 +83,13 @@ def encode_png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def encode_jpeg(image: np.ndarray, side: int) -> bytes:
-    """JPEG bytes of an (M, N, 3) uint8 image, shrunk so that its longer side is at most `side` px."""
+def encode_jpeg(image: np.ndarray, side: int, quality: int) -> bytes:
+    """JPEG bytes of an (M, N, 3) uint8 image, shrunk so that its longer side is at most `side` px; `quality`:
+    1..95."""
     small = Image.fromarray(image)
     small.thumbnail((side, side))
     buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=80)
+    small.save(buffer, format="JPEG", quality=quality)
     return buffer.getvalue()
 
 

@@ -134,7 +134,7 @@ def _steps_of_recipe(settings: Settings) -> list[dict[str, Any]]:
 def _read(data: Path, decisions: Path, enough: int) -> Known:
     clean, textfree, faces = (read_dataset(data / name) for name in ("clean", "textfree", "faces"))
     for later, earlier in ((clean, textfree), (textfree, faces)):
-        if earlier.fingerprint not in later.info["made_from"].values():
+        if not later.is_made_from(earlier):
             raise UserError(
                 f"{later.root} was made of another {earlier.root}; `dvc repro clean` makes it anew"
             )

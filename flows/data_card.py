@@ -20,6 +20,7 @@ from fer_tasks.settings import DataCard, Settings
 from flows.stage import report_url, run_stage
 
 STAGES = ("raw", "faces", "textfree", "clean")
+QUALITY = 80  # of the page's JPEGs, which are small and many
 COMPARED = {
     "brightness": "brightness",
     "contrast": "contrast",
@@ -150,7 +151,7 @@ def _caption(row: tuple) -> str:
 def _picture(read: _Read, image_id: str, what: str, caption: str) -> page.Picture:
     photo = image_id.rsplit("-", 1)[0] if what == "several_faces" else image_id
     image = read_image(read.paths[photo], enough=read.side)
-    return page.Picture(encode_jpeg(image, read.side), f"{what}, {caption}", caption, "jpeg")
+    return page.Picture(encode_jpeg(image, read.side, QUALITY), f"{what}, {caption}", caption, "jpeg")
 
 
 def _rules(read: _Read) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def _check(chosen: list[Cell], source: Path) -> None:
     """Refuse what cannot be trained before anything is."""
     if not chosen:
         return
-    trouble = call_in_own_process(check_cells, chosen, source, threads=1, on_message=print)
+    trouble = call_in_own_process(check_cells, chosen, source, threads=1, on_message=lambda message: None)
     if trouble:
         raise UserError("\n".join(trouble))
 

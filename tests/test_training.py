@@ -37,7 +37,7 @@ ALL_ON = Plan(
 
 
 def tiny() -> keras.Model:
-    layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(3, activation="softmax")]
+    layers = [keras.layers.Flatten(), keras.layers.Dropout(0.3), softmax()]
     return keras.Sequential([keras.Input((8, 8, 1)), *layers])
 
 
@@ -47,7 +47,11 @@ def with_backbone() -> keras.Model:
     backbone.trainable = False
     inputs = keras.Input((8, 8, 1))
     features = keras.layers.Dropout(0.3)(keras.layers.Flatten()(backbone(inputs)))
-    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(features))
+    return keras.Model(inputs, softmax()(features))
+
+
+def softmax() -> keras.Layer:
+    return keras.layers.Dense(3, activation="softmax", dtype="float32")  # as fer_tasks.models have it
 
 
 def fitted(seed: int = 1, **changes: object) -> fit.Fitted:

@@ -1,6 +1,5 @@
 """The review page's server: what the page asks for, and the one request that writes."""
 
-import io
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from PIL import Image
 from pydantic import ValidationError
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -21,7 +19,7 @@ from apps.review.exchange import review_list
 from apps.review.guard import SameOrigin, bounded_body
 from apps.review.words import Words, missing, not_applied, overtaken, rows_of, state_of, told
 from fer_tasks.errors import UserError
-from fer_tasks.images import read_image
+from fer_tasks.images import encode_jpeg, read_image
 
 PHOTO_SIDE = 1600  # px at most, of a whole photo as it is shown
 STATIC = Path(str(files("apps.review").joinpath("static")))
@@ -136,8 +134,4 @@ def _for_good(request: Request, name: str, media_type: str, read: Callable[[], b
 
 def _shown(path: Path) -> bytes:
     """A photo upright, as the stages see it, and small enough for a screen."""
-    photo = Image.fromarray(read_image(path, enough=PHOTO_SIDE))
-    photo.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    return encode_jpeg(read_image(path, enough=PHOTO_SIDE), PHOTO_SIDE, quality=88)

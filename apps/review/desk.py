@@ -62,7 +62,7 @@ def _marks(data: Path) -> tuple[int, ...]:
 def read_desk(data: Path) -> Desk:
     """Read data/raw, data/textfree and data/clean. Raises UserError as `open_desk`."""
     clean, textfree, raw = (read_dataset(data / name) for name in reversed(NAMES))
-    if textfree.fingerprint not in clean.info["made_from"].values():
+    if not clean.is_made_from(textfree):
         raise UserError(f"{clean.root} was made from other faces than {textfree.root}: `dvc repro clean`")
     measures = read_table(clean.root / "measures.csv").set_index("image_id", drop=False)
     doubts = _by_face(read_table(clean.root / "doubts.csv"), textfree.manifest["image_id"])

@@ -124,15 +124,14 @@ def unfreeze(model: keras.Model) -> None:
 
 
 def _built(build: Callable[[], keras.Model], precision: str) -> keras.Model:
-    """Build a model whose layers compute in `precision`, but for the last, the softmax, in float32."""
+    """Build a model whose layers compute in `precision`, but for those that say otherwise, as its softmax
+    does."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = build()
+        return build()
     finally:
         keras.config.set_dtype_policy(before)
-    model.layers[-1].dtype_policy = "float32"
-    return model
 
 
 def _compile(model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:

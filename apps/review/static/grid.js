@@ -1,5 +1,5 @@
 // The grid of faces: only rows in view are in the page, whatever the list's length.
-import { badge, describe, pair, words } from "./faces.js";
+import { badge, describe, pair, verdict, words } from "./faces.js";
 import { faceUrl } from "./server.js";
 
 const GAP = 8, CAPTION = 44, SPARE = 2; // px; px; rows beyond the view
@@ -156,8 +156,7 @@ export class Grid {
 
   #fill(cell, face) {
     const [label, why] = [cell.querySelector(".label"), cell.querySelector(".why")];
-    const said = face.state === "decided" ? face.stands.at(-1).verdict : "";
-    cell.className = `cell ${face.waits ? "waits" : face.state} ${said}`;
+    cell.className = `cell ${face.waits ? "waits" : face.state} ${verdict(face)}`;
     cell.querySelector(".badge").textContent = badge(face);
     label.textContent = pair(face) ? `${face.label} → ${face.suggestion}?` : face.label;
     why.textContent = (face.ruled && "✕ ") + face.doubts.map((doubt) => words(doubt.rule)).join(", ");
