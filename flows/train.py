@@ -17,18 +17,20 @@ from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
 from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
-from fer_tasks.settings import Cell, Settings, load_grid
+from fer_tasks.settings import Cell, Settings, cells_of_size, load_grid
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
 from flows.cell_process import Job, Outcome, check_cells, fit_cell
 from flows.fan_out import Progress
+from flows.memory import machine_memory, reserve
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, threads: int) -> Outcome:
+def train_cell(job: Job, threads: int, memory: float) -> Outcome:
+    """`memory`: the share of its machine's that cells may use side by side."""
     cell, log = job.cell, get_run_logger().getChild("cells")
     log.setLevel("INFO")  # a line an epoch is wanted here
 
@@ -41,7 +43,8 @@ def train_cell(job: Job, threads: int) -> Outcome:
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
 
-        (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
+        with reserve(cell.memory, memory * machine_memory(), say):
+            (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
     note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
     return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
 
@@ -73,7 +76,8 @@ def train(
     target: Path = Path("models"),
     checkpoints: Path = Path(".cache/checkpoints"),
 ) -> None:
-    grid = {cell.id: cell for cell in load_grid(settings.train.grid).cells}
+    chosen = cells_of_size(load_grid(settings.train.grid), settings.train.size)
+    grid = {cell.id: cell for cell in chosen}
     prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
     if dropped := cells.drop_other_cells(target, grid):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
@@ -86,7 +90,8 @@ def train(
         Job(cell, prints[i], source, checkpoints / f"{i}.npz") for i, cell in grid.items() if i not in done
     ]
     _check([job.cell for job in jobs], source)
-    futures = {train_cell.submit(job, settings.train.threads): job for job in jobs}
+    wanted = settings.train
+    futures = {train_cell.submit(job, wanted.threads, wanted.memory): job for job in jobs}
     for future in as_completed(list(futures)):
         future.wait()  # a future of as_completed may not know its final state yet
         _keep(future.result(raise_on_failure=False), futures[future], target)
@@ -103,7 +108,8 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
             raise UserError(
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
-    parts = [cell.model_dump(), data.fingerprint, threads, weights_digest(cell.options), CODE]
+    settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
+    parts = [settings, data.fingerprint, threads, weights, CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

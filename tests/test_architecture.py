@@ -17,6 +17,7 @@ FLOW_HELPERS = {
     "cell_process",
     "fan_out",
     "measure",
+    "memory",
     "ocr_space",
     "people",
     "retries",
