@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help run test check server review ablation stop schedule clean
+.PHONY: help run test check server review ablation fer2013 stop schedule clean
 
 help:            ## what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ check: $(VENV)/ready   ## the fast tests and the linter
 
 ablation: $(VENV)/ready  ## what did each rule of cleaning earn? trains one small model a step and seed; it takes a while
 	python -m flows.ablation
+
+fer2013: $(VENV)/ready  ## the line on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
+	dvc exp run -S 'download.source=$(SOURCE)' -S crop_faces.mode=whole -S crop_faces.size=48 -S drop_text.engine=none \
+		-S 'clean.reject=[]' -S train.grid=fer2013 -S train.workers=1 -S train.threads=2
 
 server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server
