@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 .PHONY: help run test check server review ablation fer2013 stop schedule clean
 
 help:            ## what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
 
 run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` with a Prefect server beside it
 	python -m flows.run

@@ -19,9 +19,9 @@ def machine_memory() -> float:
 
 @contextmanager
 def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold `wanted` GB of the `budget` that all threads share while the block runs, and say when that must wait.
+    """Hold `wanted` GB of the `budget` that all threads share while the block runs.
 
-    Who states more than there is runs alone.
+    Says so where that has to be waited for. Who states more than there is runs alone.
     """
     needs, me = min(wanted, budget), object()
 
