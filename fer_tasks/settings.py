@@ -154,14 +154,17 @@ class Training(Section):
     weight_decay: float = Field(0, ge=0)
     ema: float = Field(0, ge=0, lt=1)
     augmentation: Literal["none", "light", "strong"] = "none"
+    views: int = Field(0, ge=0)
     fine_tune: FineTune | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     pictures: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
-    def _smooth_labels_are_of_the_crossentropy(self) -> "Training":
+    def _options_go_together(self) -> "Training":
         if self.label_smoothing and self.loss != "categorical_crossentropy":
             raise ValueError("label_smoothing goes with loss: categorical_crossentropy")
+        if self.views and self.augmentation == "none":
+            raise ValueError("views are of augmented pictures; choose an augmentation, or leave views out")
         return self
 
     @property

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from fer_tasks import cells
+from fer_tasks import cells, shared_features
 from fer_tasks.checkpoints import read_checkpoint, write_checkpoint
 from fer_tasks.dataset import read_array, read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
 from fer_tasks.settings import Cell, Training
-from fer_tasks.training import fit
+from fer_tasks.training import fit, frozen
 from fer_tasks.training.checkpoint import Checkpoint
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
@@ -32,12 +32,14 @@ class Job(NamedTuple):
     fingerprint: str
     features: Path
     checkpoint: Path
+    shared: Path  # the folder of what its frozen backbone makes of pictures, if it has one
 
 
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     """Train a cell, from its checkpoint where there is one; what is left of it where its loss is no number.
 
-    Sends {"after": epoch} when it begins, then each row of the history.
+    Sends {"after": epoch} when it begins, {"features": pictures, "of": pictures} while a frozen backbone's
+    features are computed, then each row of the history.
     """
     cell = job.cell
     data = read_dataset(job.features / cell.recipe)
@@ -53,8 +55,11 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     start = _read(job, batch_size)
     send({"after": start.epoch if start else 0})
     save = partial(_write, job, batch_size)
+    share = partial(
+        shared_features.share, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
+    )
     try:
-        fitted = fit.fit(build, _arrays(data.manifest, x, cell), plan, cell.seed, send, start, save)
+        fitted = fit.fit(build, _arrays(data.manifest, x, cell), plan, cell.seed, send, start, save, share)
     except TrainingFailed as error:
         return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
     best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
@@ -79,7 +84,7 @@ def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], No
         shape = read_array(features / cell.recipe / "X.npy").shape[1:]
         takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
-        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune)))
+        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
         if key not in known:
             known[key] = _trouble(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
         if known[key]:
@@ -90,6 +95,8 @@ def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], No
 def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
     try:
         model = build()
+        if cell.views and not frozen.split(model):
+            return f"views: {model.name} has no frozen backbone; leave them out"
         if cell.fine_tune:
             fit.unfreeze(model)
     except (UserError, TypeError, ValueError) as error:
@@ -134,6 +141,6 @@ def _left_over(
     """The last good epoch of a cell that failed."""
     if not last:
         return None, {**about, "reason": reason}
-    model = fit.last_epoch(build, plan, last)
+    model = fit.last_epoch(build, plan, last, shared=True)
     trained = cells.Trained(fit.model_bytes(model), fit.history(last.rows))
     return trained, {**about, "reason": f"{reason}; model.keras is that of epoch {last.epoch}"}

@@ -4,7 +4,8 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -18,6 +19,7 @@ from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
 from fer_tasks.settings import Cell, Settings, cells_of_size, load_grid
+from fer_tasks.shared_features import drop_other_features
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
 from flows.cell_process import Job, Outcome, check_cells, fit_cell
@@ -26,6 +28,7 @@ from flows.memory import machine_memory, reserve
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
+SAYS_EVERY = 30  # s, of the features that are computed
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
@@ -38,23 +41,39 @@ def train_cell(job: Job, threads: int, memory: float) -> Outcome:
         log.info(f"{cell.id}: {text}")
 
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell.all_epochs, progress, say)
+        show = _watch(cell, progress, say)
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
 
         with reserve(cell.memory, memory * machine_memory(), say):
             (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
-    note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
-    return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
+    return trained, {**about, "note": "; ".join(_notes(cell, batch_size))}
 
 
-def _watch(epochs: int, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
+def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
+    """What a cell was trained by that its settings alone do not tell, or that one must know to compare it."""
+    if batch_size != cell.batch_size:
+        yield f"out of memory at batch size {cell.batch_size}: trained at {batch_size}"
+    if 0 < cell.views < cell.epochs:
+        yield f"{cell.views} views of the augmented pictures for {cell.epochs} epochs"
+
+
+def _watch(cell: Cell, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
     """Shows and says what `fit_cell` sends."""
-    after, began = 0.0, time.monotonic()
+    epochs, backbone = cell.all_epochs, cell.options.get("backbone", cell.model)
+    after, began, said = 0.0, time.monotonic(), 0.0
 
     def show(message: dict[str, float]) -> None:
-        nonlocal after, began
+        nonlocal after, began, said
+        if "features" in message:
+            began = time.monotonic()
+            text = "features of {}: {features:,} of {of:,}".format(backbone, **message)
+            if message["features"] == message["of"] or began - said > SAYS_EVERY:
+                said = began
+                say(text)
+            progress.set_postfix_str(text)
+            return progress.reach(int(after), epochs)
         if "after" in message:
             after, began = message["after"], time.monotonic()
             say(f"goes on after epoch {after}" if after else "begins")
@@ -75,6 +94,7 @@ def train(
     source: Path = Path("data/features"),
     target: Path = Path("models"),
     checkpoints: Path = Path(".cache/checkpoints"),
+    shared: Path = Path(".cache/features"),
 ) -> None:
     chosen = cells_of_size(load_grid(settings.train.grid), settings.train.size)
     grid = {cell.id: cell for cell in chosen}
@@ -87,14 +107,24 @@ def train(
         f"grid {settings.train.grid}: {len(grid)} cells, {len(done)} of them trained already"
     )
     jobs = [
-        Job(cell, prints[i], source, checkpoints / f"{i}.npz") for i, cell in grid.items() if i not in done
+        Job(
+            cell,
+            prints[i],
+            source,
+            checkpoints / f"{i}.npz",
+            shared / _group(cell, source, settings.train.threads),
+        )
+        for i, cell in grid.items()
+        if i not in done
     ]
     _check([job.cell for job in jobs], source)
+    drop_other_features(shared, {job.shared.name for job in jobs})
     wanted = settings.train
     futures = {train_cell.submit(job, wanted.threads, wanted.memory): job for job in jobs}
     for future in as_completed(list(futures)):
         future.wait()  # a future of as_completed may not know its final state yet
-        _keep(future.result(raise_on_failure=False), futures[future], target)
+        _keep(future.result(raise_on_failure=False), futures.pop(future), target)
+        drop_other_features(shared, {job.shared.name for job in futures.values()})
         _show_leaderboard(grid, target)
     _choose_best(grid, target)
 
@@ -111,6 +141,15 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
     parts = [settings, data.fingerprint, threads, weights, CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _group(cell: Cell, source: Path, threads: int) -> str:
+    """The folder of the features that this cell shares with others: kept as long as one of them waits."""
+    tools = [version(name) for name in ("keras", "tensorflow", "openvino")]
+    parts = [read_dataset(source / cell.recipe).fingerprint, threads, tools, CODE]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+    backbone = cell.options.get("backbone", cell.model)
+    return f"{cell.recipe}-{backbone}-{cell.augmentation}-{digest}"
 
 
 def _check(chosen: list[Cell], source: Path) -> None:

@@ -31,7 +31,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 APPS = sorted((ROOT / "apps").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
-DISK = {"dataset", "cells", "checkpoints", "images", "settings", "sources", "text"}
+DISK = {"dataset", "cells", "checkpoints", "images", "settings", "shared_features", "sources", "text"}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -33,7 +33,7 @@ def project(in_project: Path) -> Path:
     (in_project / "grids").unlink()
     (in_project / "grids").mkdir()
     rng = np.random.default_rng(0)
-    for recipe, shape in (("gray16", (16, 16, 1)), ("vector", (9,))):
+    for recipe, shape in (("gray16", (16, 16, 1)), ("rgb32", (32, 32, 3)), ("vector", (9,))):
         root = in_project / "data" / "features" / recipe
         ids = [f"{i:016x}" for i in range(56)]
         labels = [EXPRESSIONS[i % 7] for i in range(56)]
@@ -103,3 +103,32 @@ def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(pr
     assert board["status"].tolist() == ["trained", "failed"]
     assert "is no number" in board["reason"][1]
     assert not checkpoint.exists()
+
+
+def test_cells_share_a_frozen_backbone_s_features_which_go_when_all_are_done(prefect, project, caplog):
+    shared = {
+        "model": "transfer",
+        "options": {**TINY, "weights": "none"},
+        "recipe": "rgb32",
+        "augmentation": "light",
+    }
+    run(
+        project,
+        {"id": "one", **shared},
+        {"id": "two", **shared, "learning_rate": 0.01, "views": 2},
+        {"id": "diverges", **shared, "learning_rate": 1e38, "optimizer": "sgd"},
+    )
+    said = [line for line in caplog.messages if "features of MobileNetV2" in line]
+    assert {line.split(": ")[1] for line in said} == {"features of MobileNetV2"}
+    assert sum("of 126" in line for line in said) >= 1, "three views of 42 pictures"
+    board = cells.leaderboard(project / "models", ["one", "two", "diverges"]).set_index("cell")
+    assert board.loc[["one", "two"], "status"].tolist() == ["trained", "trained"]
+    assert board.loc["one", "note"] == ""
+    assert board.loc["two", "note"] == "2 views of the augmented pictures for 3 epochs"
+    assert keras.saving.load_model(project / "models" / "one" / "model.keras").input_shape[1:] == (32, 32, 3)
+    assert not list((project / ".cache" / "features").iterdir())
+
+
+def test_views_are_of_a_frozen_backbone(prefect, project):
+    with pytest.raises(UserError, match="cell whole: views: alizadeh_fazel.* has no frozen backbone"):
+        run(project, {"id": "whole", "augmentation": "light", "views": 2})

@@ -36,11 +36,31 @@ def choose_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     return np.sort(order[np.argsort(place.to_numpy(), kind="stable")[:n]])
 
 
-class Pictures(NamedTuple):
-    """What a model learns from, or is validated on."""
+class Parts:
+    """A field of structured arrays of `size` rows each, the last of fewer, as if they were one array of `n`
+    rows: (n, ...). `part(i)` gives the i-th when it is asked for."""
 
-    x: np.ndarray | Rows  # (n, M, N, C)
-    y: np.ndarray  # (n, classes) float32, one-hot
+    def __init__(self, part: Callable[[int], np.ndarray], size: int, n: int, field: str):
+        self.part, self.size, self.field = part, size, field
+        first = part(0)[field]
+        self.shape, self.dtype = (n, *first.shape[1:]), first.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        parts, rows = np.divmod(chosen, self.size)
+        for i in np.unique(parts):
+            found[parts == i] = self.part(int(i))[self.field][rows[parts == i]]
+        return found
+
+
+class Pictures(NamedTuple):
+    """What a model learns from, or is validated on: pictures, or the features that stand for them."""
+
+    x: np.ndarray | Rows | Parts  # (n, M, N, C), of features (n, ...)
+    y: np.ndarray | Parts  # (n, classes) float32, one-hot or mixed
     batch_size: int
 
     @property
@@ -55,10 +75,15 @@ def training_batches(pictures: Pictures, chosen: Augmentation, seed: int, epoch:
     A batch depends on the seed and its number alone: every epoch has an order and augmentations of its own,
     and training that goes on from some epoch sees what it would have seen.
     """
+    return endless(training_batch(pictures, chosen, seed), pictures, epoch)
+
+
+def training_batch(pictures: Pictures, chosen: Augmentation, seed: int) -> Callable[[int], Batch]:
+    """Makes the batches of training by their numbers, which count on over the epochs."""
 
     @lru_cache(maxsize=2)  # batches of two epochs are made at the same time
     def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(len(pictures.x))
+        return shuffled(len(pictures.x), seed, epoch)
 
     def batch(number: int) -> Batch:
         epoch, step = divmod(number, pictures.steps)
@@ -67,14 +92,28 @@ def training_batches(pictures: Pictures, chosen: Augmentation, seed: int, epoch:
             return x, y
         return augment(x, y, chosen, np.random.default_rng([seed, epoch, step]))
 
+    return batch
+
+
+def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch, (n,) int."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def endless(batch: Callable[[int], Batch], pictures: Pictures, epoch: int) -> tf.data.Dataset:
+    """The batches by their numbers from `epoch` on; their shapes and types are those of `pictures`."""
     return _dataset(tf.data.Dataset.counter(epoch * pictures.steps), batch, pictures)
+
+
+def stored_batch(pictures: Pictures) -> Callable[[int], Batch]:
+    """Makes batches by their numbers: every picture once, in order, as it is."""
+    order = np.arange(len(pictures.x))
+    return lambda step: _gather(pictures, order, step)
 
 
 def validation_batches(pictures: Pictures) -> tf.data.Dataset:
     """Every picture once, in order, as it is."""
-    order = np.arange(len(pictures.x))
-    numbers = tf.data.Dataset.range(pictures.steps)
-    return _dataset(numbers, lambda step: _gather(pictures, order, step), pictures)
+    return _dataset(tf.data.Dataset.range(pictures.steps), stored_batch(pictures), pictures)
 
 
 def _gather(pictures: Pictures, order: np.ndarray, step: int) -> Batch:

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from fer_tasks.errors import UserError
+from fer_tasks.training import frozen
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.checkpoint import Checkpoint, restore_model, restore_optimizer
 from fer_tasks.training.epochs import COLUMNS, Epochs, use_averages
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.plan import Phase, Plan, phases
-
-BACKBONE = "backbone"  # the layer that a fine-tuned model has
 
 
 class NoBackbone(UserError):
@@ -51,14 +50,17 @@ def fit(
     on_epoch: Callable[[dict[str, float]], None],
     start: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
+    share: frozen.Share | None = None,
 ) -> Fitted:
     """Build and train a model; keeps the weights of the epoch with the highest validation accuracy (of equals
     the one with the lowest validation loss).
 
     The same seed and number of threads give the same weights, bit for bit, also when training goes on from a
     checkpoint: `save` gets one at the end of each epoch, `start` is the last. `on_epoch` gets each row of the
-    history as it is made. A second phase begins with the best weights of the first. Raises TrainingFailed
-    when a loss is NaN or infinite, NoBackbone where there is none to fine-tune.
+    history as it is made. A second phase begins with the best weights of the first. With `share` the head of
+    a frozen backbone is trained on features computed once, and a checkpoint is of the head alone, as long as
+    the backbone is frozen. Raises TrainingFailed when a loss is NaN or infinite, NoBackbone where there is
+    none to fine-tune.
     """
     keras.utils.set_random_seed(seed)
     model = _built(build, plan.precision)
@@ -66,30 +68,49 @@ def fit(
         Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
         for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
     )
+    halves = frozen.split(model) if share else None
+    learner = _learner(model, halves, _phase_of(plan, start.epoch if start else 0))
     if start:
-        restore_model(model, start.arrays)
+        restore_model(learner, start.arrays)
     epochs = Epochs(on_epoch, save, start)
     for phase in phases(plan):
         done = len(epochs.rows)
         if done >= phase.end:
             continue
-        _compile(model, plan, phase, train.steps)
+        if phase.first == done > 0:
+            learner.set_weights(epochs.weights)
+            learner = _learner(model, halves, phase)
+            epochs.weights = learner.get_weights()
+        _compile(learner, plan, phase, train.steps)
         if phase.first < done:
-            restore_optimizer(model, start.arrays)
-        elif done:
-            model.set_weights(epochs.weights)
-        model.fit(
-            training_batches(train, SETS[plan.augmentation], seed, done),
+            restore_optimizer(learner, start.arrays)
+        if learner is model:
+            learnt = training_batches(train, SETS[plan.augmentation], seed, done)
+            known = validation_batches(val)
+        else:
+            learnt, known = frozen.batches(halves.extractor, train, val, plan, seed, done, share)
+        learner.fit(
+            learnt,
             steps_per_epoch=train.steps,
             initial_epoch=done,
             epochs=phase.end,
             shuffle=False,
             verbose=0,
             callbacks=[epochs],
-            validation_data=validation_batches(val),
+            validation_data=known,
         )
-    model.set_weights(epochs.weights)
+    learner.set_weights(epochs.weights)
     return Fitted(model, history(epochs.rows), epochs.best["epoch"], epochs.seconds)
+
+
+def _learner(model: keras.Model, halves: frozen.Split | None, phase: Phase) -> keras.Model:
+    """What is trained in a phase: the model, or its head alone."""
+    return halves.head if halves and not phase.fine_tuning else model
+
+
+def _phase_of(plan: Plan, epochs: int) -> Phase:
+    """The phase that so many finished epochs end in."""
+    return next(phase for phase in phases(plan) if epochs <= phase.end)
 
 
 def history(rows: list[dict[str, float]]) -> pd.DataFrame:
@@ -97,14 +118,20 @@ def history(rows: list[dict[str, float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def last_epoch(build: Callable[[], keras.Model], plan: Plan, checkpoint: Checkpoint) -> keras.Model:
-    """The model as it was at the end of a checkpoint's epoch: what is left of a training that failed."""
+def last_epoch(
+    build: Callable[[], keras.Model], plan: Plan, checkpoint: Checkpoint, shared: bool = False
+) -> keras.Model:
+    """The model as it was at the end of a checkpoint's epoch: what is left of a training that failed.
+
+    `shared`: features were.
+    """
     model = _built(build, plan.precision)
-    phase = next(phase for phase in phases(plan) if checkpoint.epoch <= phase.end)
-    _compile(model, plan, phase, steps=1)
-    restore_model(model, checkpoint.arrays)
-    restore_optimizer(model, checkpoint.arrays)
-    use_averages(model)
+    phase = _phase_of(plan, checkpoint.epoch)
+    learner = _learner(model, frozen.split(model) if shared else None, phase)
+    _compile(learner, plan, phase, steps=1)
+    restore_model(learner, checkpoint.arrays)
+    restore_optimizer(learner, checkpoint.arrays)
+    use_averages(learner)
     return model
 
 
@@ -114,9 +141,9 @@ def unfreeze(model: keras.Model) -> None:
 
     Raises NoBackbone.
     """
-    if BACKBONE not in {layer.name for layer in model.layers}:
+    if frozen.BACKBONE not in {layer.name for layer in model.layers}:
         raise NoBackbone(f"fine_tune: {model.name} has no backbone; leave it out, or choose model transfer")
-    backbone = model.get_layer(BACKBONE)
+    backbone = model.get_layer(frozen.BACKBONE)
     backbone.trainable = True
     for layer in backbone._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -23,6 +23,7 @@ class Plan(NamedTuple):
     weight_decay: float = 0.0  # decoupled; of kernels, not of biases and norms
     ema: float = 0.0  # momentum of the weights' moving average, which is then what is validated and kept
     augmentation: str = "none"  # of augmentation.SETS
+    views: int = 0  # of augmented pictures while the backbone is frozen, taken in turn; 0 is one an epoch
     fine_tune: FineTune | None = None
     precision: str = (
         "float32"  # or mixed_bfloat16: float32 weights, bfloat16 layers, float32 softmax and loss

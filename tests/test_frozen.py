@@ -1,0 +1,205 @@
+"""Frozen backbones computed once: the losses and weights of the plain way, from features that are shared."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from fer_tasks.models import build_model
+from fer_tasks.models.backbones import InInference
+from fer_tasks.models.batch_norm import BatchNormalization
+from fer_tasks.models.blocks import conv_norm_relu, probabilities
+from fer_tasks.training import fit, frozen
+from fer_tasks.training.checkpoint import Checkpoint
+from fer_tasks.training.feeding import Parts, Rows
+from fer_tasks.training.plan import FineTune, Plan
+from fer_tasks.training.runtime import fastest
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 3, 90)
+FACES = RNG.integers(0, 120, (90, 16, 16, 3)) + 60 * LABELS[:, None, None, None]
+FACES = FACES.clip(0, 255).astype(np.uint8)
+TRAIN, VAL = np.arange(70)[::-1], np.arange(70, 90)
+ARRAYS = fit.Arrays(Rows(FACES, TRAIN), LABELS[TRAIN], Rows(FACES, VAL), LABELS[VAL])
+PLAN = Plan("adam", 0.01, 3, 16)
+# Adam would turn rounding into steps where a gradient is nil: that of a convolution's bias before batch norm.
+SGD = PLAN._replace(optimizer="sgd")
+LIVELY = PLAN._replace(
+    augmentation="strong", label_smoothing=0.1, schedule="one_cycle", weight_decay=0.01, ema=0.9
+)
+
+
+class Memory:
+    """Shares features as a folder does, and counts what was made."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, np.ndarray] = {}
+        self.rows = 0
+
+    def __call__(
+        self, name: str, sizes: Mapping[int, int], make: Callable[[int], np.ndarray]
+    ) -> Callable[[int], np.ndarray]:
+        for part, rows in sizes.items():
+            if f"{name}/{part}" not in self.parts:
+                self.parts[f"{name}/{part}"] = made = make(part)
+                assert len(made) == rows
+                self.rows += rows
+        return lambda part: self.parts[f"{name}/{part}"]
+
+
+def small(head: str = "plain", scale: float = 1 / 255, frozen: bool = True) -> keras.Model:
+    """A model in miniature of the kind of `transfer`, whose frozen backbone is fixed at 8 features."""
+    keras.utils.clear_session()  # layers are named as in a process of their own
+    stack = [layers.Conv2D(8, 3, strides=2), BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)]
+    body = keras.Sequential([keras.Input((16, 16, 3)), *stack], name="backbone")
+    backbone = InInference(body, name="backbone") if frozen else body
+    backbone.trainable = not frozen
+    inputs = keras.Input((16, 16, 3))
+    x = layers.GlobalAveragePooling2D(name="features")(backbone(layers.Rescaling(scale)(inputs)))
+    if head == "dnn":
+        x = layers.Dense(16, activation="relu")(layers.Dropout(0.2)(x))
+    if head == "maps":  # as the teacher's
+        x = conv_norm_relu(backbone.output, 6, 3)
+        x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, probabilities(layers.Dropout(0.3)(x), 3))
+
+
+def real(model: str, side: int, **options: object) -> keras.Model:
+    """A model whose frozen backbone gives features that differ, as one with ImageNet's weights does."""
+    keras.utils.clear_session()
+    built = build_model(model, (side, side, 3), 3, weights="none", **options)
+    for weight in built.get_layer("backbone").weights:
+        if "kernel" in weight.path:
+            weight.assign(weight * 1.5)
+    return built
+
+
+def fitted(
+    plan: Plan,
+    share: frozen.Share | None,
+    start: Checkpoint | None = None,
+    build: Callable[..., keras.Model] = small,
+    arrays: fit.Arrays = ARRAYS,
+    **options: object,
+) -> tuple[fit.Fitted, list[Checkpoint]]:
+    saved: list[Checkpoint] = []
+    result = fit.fit(partial(build, **options), arrays, plan, 5, lambda row: None, start, saved.append, share)
+    return result, saved
+
+
+def assert_close(one: fit.Fitted, two: fit.Fitted) -> None:
+    np.testing.assert_allclose(one.history, two.history, rtol=1e-4)
+    assert one.best_epoch == two.best_epoch
+    for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1e-3, np.abs(a).max()))
+
+
+@pytest.mark.parametrize(
+    ("plan", "options"),
+    [
+        (PLAN, {}),
+        (PLAN._replace(optimizer="rmsprop"), {"head": "dnn"}),
+        (SGD, {"head": "maps"}),
+        (PLAN._replace(augmentation="light", fine_tune=FineTune(1e-4, 2)), {}),
+        (LIVELY, {"head": "dnn"}),
+    ],
+    ids=["plain", "dnn", "maps", "augmented and fine-tuned", "dnn with all there is"],
+)
+def test_losses_and_weights_are_those_of_the_plain_way(plan, options):
+    plain, shared = (fitted(plan, share, **options)[0] for share in (None, Memory()))
+    assert plain.history["loss"].nunique() == len(plain.history), "it learns"
+    assert_close(plain, shared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "side", "options"),
+    [
+        ("transfer", 32, {"backbone": "MobileNetV2", "alpha": 0.35}),
+        ("transfer", 32, {"backbone": "MobileNetV3Small", "head": "dnn"}),
+        ("transfer", 32, {"backbone": "EfficientNetB0"}),
+        ("teacher", 80, {}),
+    ],
+    ids=["MobileNetV2", "MobileNetV3", "EfficientNet", "teacher"],
+)
+def test_so_are_those_of_the_models_of_the_grid(model, side, options):
+    faces = FACES[:24].repeat(side // 16, axis=1).repeat(side // 16, axis=2)
+    arrays = fit.Arrays(faces[:16], LABELS[:16], faces[16:], LABELS[16:24])
+    plan = SGD._replace(learning_rate=1e-3, epochs=2, batch_size=8)
+    made = partial(real, model, side, **options)
+    plain, shared = (fitted(plan, share, build=made, arrays=arrays)[0] for share in (None, Memory()))
+    assert_close(plain, shared)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_training_goes_on_from_every_checkpoint_to_the_same_weights_to_the_bit(precision):
+    plan = LIVELY._replace(epochs=2, fine_tune=FineTune(1e-4, 2), precision=precision)
+    whole, saved = fitted(plan, Memory())
+    assert [len(checkpoint.rows) for checkpoint in saved] == [1, 2, 3, 4]
+    assert len(saved[0].arrays) < len(saved[2].arrays), "the frozen backbone is not in it"
+    for start in saved:
+        again, _ = fitted(plan, Memory(), start)
+        assert again.history.equals(whole.history)
+        weights = zip(again.model.get_weights(), whole.model.get_weights(), strict=True)
+        assert all(np.array_equal(a, b) for a, b in weights)
+
+
+def test_what_is_left_of_a_training_that_failed_is_the_whole_model():
+    _, saved = fitted(PLAN, Memory())
+    model = fit.last_epoch(small, PLAN, saved[1], shared=True)
+    accuracy = (fit.predict(model, FACES[VAL]).argmax(axis=1) == LABELS[VAL]).mean()
+    assert accuracy == pytest.approx(saved[1].rows[-1]["val_accuracy"])
+
+
+def test_cells_share_what_is_the_same_and_nothing_else():
+    memory = Memory()
+
+    def made_by(plan: Plan, **options: object) -> int:
+        before = memory.rows
+        fitted(plan, memory, **options)
+        return memory.rows - before
+
+    assert made_by(PLAN) == 90
+    assert made_by(PLAN._replace(optimizer="sgd", batch_size=8, epochs=1), head="dnn") == 0
+    assert made_by(PLAN, scale=1 / 127) == 90
+    light = PLAN._replace(augmentation="light")
+    assert made_by(light) == 3 * 70
+    assert made_by(light._replace(learning_rate=0.1, epochs=4)) == 70, "the fourth view is new"
+    assert made_by(light._replace(batch_size=8, epochs=1)) == 70, "another batch is augmented otherwise"
+
+
+def test_fewer_views_are_taken_in_turn():
+    memory = Memory()
+    result, _ = fitted(PLAN._replace(augmentation="light", epochs=5, views=2), memory)
+    assert memory.rows == 20 + 2 * 70 and len(result.history) == 5
+    first, _ = fitted(PLAN._replace(augmentation="light", epochs=2), Memory())
+    assert result.history[:2].equals(first.history), "until then it is one view an epoch"
+
+
+def test_what_trains_whole_is_not_split():
+    assert frozen.split(small(frozen=False)) is None
+    assert frozen.split(build_model("baseline", (48, 48, 3), 3)) is None
+    plain, shared = (fitted(PLAN._replace(epochs=1), share, frozen=False)[0] for share in (None, Memory()))
+    assert plain.history.equals(shared.history)
+
+
+def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures():
+    extractor = frozen.split(small()).extractor
+    compute = fastest(extractor)
+    x = FACES[:19].astype(np.float32)
+    wanted = extractor(x, training=False).numpy()
+    assert wanted.std() > 0.01
+    for n in (1, 8, 19):
+        np.testing.assert_allclose(compute(x[:n]), wanted[:n], atol=1e-5 * np.abs(wanted).max())
+
+
+def test_parts_are_read_as_one_array():
+    whole = np.zeros(10, [("x", np.float32, (3,)), ("y", np.int64)])
+    whole["x"], whole["y"] = RNG.normal(size=(10, 3)), np.arange(10)
+    x, y = (Parts(lambda i: whole[4 * i : 4 * i + 4], 4, 10, field) for field in ("x", "y"))
+    chosen = np.array([9, 0, 4, 3, 3, 8])
+    assert (x.shape, x.dtype, len(x)) == ((10, 3), np.float32, 10)
+    assert np.array_equal(x[chosen], whole["x"][chosen]) and np.array_equal(y[chosen], chosen)
