@@ -12,7 +12,9 @@ class Checkpoint(NamedTuple):
 
     rows: list[dict[str, float]]  # the history so far
     seconds: float  # spent on it
-    arrays: dict[str, np.ndarray]  # model.<i> with the states of its seeds, optimizer.<i>, best.<i>
+    arrays: dict[
+        str, np.ndarray
+    ]  # model.<i> with the states of its seeds, optimizer.<i>, best.<i>, statistics.<i>
 
     @property
     def epoch(self) -> int:
@@ -20,13 +22,16 @@ class Checkpoint(NamedTuple):
         return len(self.rows)
 
 
-def capture(model: keras.Model, best: list[np.ndarray]) -> dict[str, np.ndarray]:
+def capture(
+    model: keras.Model, best: list[np.ndarray], statistics: list[np.ndarray]
+) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint: the model, its optimizer with step count and moving averages, the best
-    weights."""
+    weights, the statistics of batch norm that go with the averages."""
     groups: dict[str, Iterable[Any]] = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
         "best": best,
+        "statistics": statistics,
     }
     return {
         f"{name}.{i}": np.asarray(value) for name, group in groups.items() for i, value in enumerate(group)
@@ -36,6 +41,11 @@ def capture(model: keras.Model, best: list[np.ndarray]) -> dict[str, np.ndarray]
 def best_weights(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The weights of the best epoch so far, as `model.get_weights()` has them."""
     return _group(arrays, "best")
+
+
+def averaged_statistics(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """What batch norm goes by when the moving averages stand for the weights; empty where there are none."""
+    return _group(arrays, "statistics")
 
 
 def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:

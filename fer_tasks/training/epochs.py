@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from fer_tasks.errors import UserError
+from fer_tasks.training.averages import BATCHES, statistics, use_averages
 from fer_tasks.training.checkpoint import Checkpoint, assign, best_weights, capture
 
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -34,7 +36,9 @@ class Epochs(keras.callbacks.Callback):
         self.weights = best_weights(start.arrays) if start else []
         self.best: dict[str, Any] = max(self.rows, key=_merit, default=WORST)
         self.began = time.perf_counter() - (start.seconds if start else 0.0)
+        self.batches: Callable[[int], tf.data.Dataset]  # of training, from an epoch on
         self._raw: list[np.ndarray] = []
+        self._statistics: list[np.ndarray] = []  # of the batch norms that were validated
 
     @property
     def seconds(self) -> float:
@@ -46,8 +50,9 @@ class Epochs(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.model.optimizer.use_ema:
-            self._raw = [variable.numpy() for variable in self.model.trainable_variables]
-            use_averages(self.model)
+            self._raw = [np.asarray(variable) for variable in self.model.variables]
+            use_averages(self.model, self.batches(len(self.rows)).take(min(BATCHES, self.params["steps"])))
+            self._statistics = [np.asarray(variable) for variable in statistics(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         row = {"epoch": epoch + 1, **{name: float((logs or {})[name]) for name in COLUMNS[1:]}}
@@ -56,9 +61,10 @@ class Epochs(keras.callbacks.Callback):
         if _merit(row) > _merit(self.best):
             self.best, self.weights = row, self.model.get_weights()
         if self.model.optimizer.use_ema:
-            assign(self.model.trainable_variables, self._raw)
+            assign(self.model.variables, self._raw)
         if self.save:
-            self.save(Checkpoint(list(self.rows), self.seconds, capture(self.model, self.weights)))
+            arrays = capture(self.model, self.weights, self._statistics)
+            self.save(Checkpoint(list(self.rows), self.seconds, arrays))
         self.on_epoch(row)
 
     def _check(self, loss: float) -> None:
@@ -66,11 +72,6 @@ class Epochs(keras.callbacks.Callback):
             raise TrainingFailed(
                 f"the loss of epoch {len(self.rows) + 1} is no number; try a lower learning rate"
             )
-
-
-def use_averages(model: keras.Model) -> None:
-    """Give a model the moving averages of its trainable weights, where its optimizer keeps them."""
-    model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _merit(row: dict[str, Any]) -> tuple[float, float]:

@@ -3,6 +3,7 @@ off."""
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,15 @@ import pandas as pd
 from fer_tasks.errors import UserError
 from fer_tasks.training import frozen
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.checkpoint import Checkpoint, restore_model, restore_optimizer
-from fer_tasks.training.epochs import COLUMNS, Epochs, use_averages
+from fer_tasks.training.averages import statistics, use_averages
+from fer_tasks.training.checkpoint import (
+    Checkpoint,
+    assign,
+    averaged_statistics,
+    restore_model,
+    restore_optimizer,
+)
+from fer_tasks.training.epochs import COLUMNS, Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.plan import Phase, Plan, phases
@@ -85,12 +93,12 @@ def fit(
         if phase.first < done:
             restore_optimizer(learner, start.arrays)
         if learner is model:
-            learnt = training_batches(train, SETS[plan.augmentation], seed, done)
+            epochs.batches = partial(training_batches, train, SETS[plan.augmentation], seed)
             known = validation_batches(val)
         else:
-            learnt, known = frozen.batches(halves.extractor, train, val, plan, seed, done, share)
+            epochs.batches, known = frozen.batches(halves.extractor, train, val, plan, seed, done, share)
         learner.fit(
-            learnt,
+            epochs.batches(done),
             steps_per_epoch=train.steps,
             initial_epoch=done,
             epochs=phase.end,
@@ -130,8 +138,10 @@ def last_epoch(
     learner = _learner(model, frozen.split(model) if shared else None, phase)
     _compile(learner, plan, phase, steps=1)
     restore_model(learner, checkpoint.arrays)
-    restore_optimizer(learner, checkpoint.arrays)
-    use_averages(learner)
+    if plan.ema:
+        restore_optimizer(learner, checkpoint.arrays)
+        use_averages(learner, [])
+        assign(statistics(learner), averaged_statistics(checkpoint.arrays))
     return model
 
 

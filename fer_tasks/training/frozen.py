@@ -7,7 +7,7 @@ rounding of `runtime.fastest`.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import keras
@@ -37,6 +37,7 @@ BATCH = 32  # of pictures that are not augmented
 
 # Gives the parts, of so many rows each, of what is called so; makes those that nobody has made yet.
 Share = Callable[[str, Mapping[int, int], Callable[[int], np.ndarray]], Callable[[int], np.ndarray]]
+Epoch = Callable[[int], tf.data.Dataset]  # batches without an end, from an epoch on
 
 
 class Split(NamedTuple):
@@ -57,9 +58,9 @@ def split(model: keras.Model) -> Split | None:
 
 def batches(
     extractor: keras.Model, train: Pictures, val: Pictures, plan: Plan, seed: int, done: int, share: Share
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Features in place of pictures: batches of training for the epochs of the first phase from `done` on,
-    and of validation.
+) -> tuple[Epoch, tf.data.Dataset]:
+    """Features in place of pictures: batches of training from an epoch of the first phase on, `done` or a
+    later one, and of validation.
 
     Augmented pictures are computed once for each of the plan's views: view v is what epoch v sees the plain
     way. Epochs beyond the last view take the views in turn, in an order of their own.
@@ -67,7 +68,7 @@ def batches(
     features, name = cache(lambda: fastest(extractor)), _digest(extractor)
     known = _plain(val, features, name, share)
     if not any(SETS[plan.augmentation]):
-        learnt = training_batches(_plain(train, features, name, share), SETS["none"], seed, done)
+        learnt = partial(training_batches, _plain(train, features, name, share), SETS["none"], seed)
     else:
         learnt = _augmented(train, features, name, plan, seed, done, share)
     return learnt, validation_batches(known)
@@ -88,7 +89,7 @@ def _augmented(
     seed: int,
     done: int,
     share: Share,
-) -> tf.data.Dataset:
+) -> Epoch:
     n = plan.views or plan.epochs
     called = f"{name} {_content(pictures)} {plan.augmentation} {seed} {pictures.batch_size}"
     changed = training_batch(pictures, SETS[plan.augmentation], seed)
@@ -102,7 +103,7 @@ def _augmented(
         view = views[epoch % n]
         return view.x[order[rows]], view.y[order[rows]]
 
-    return endless(batch, views[wanted[0]], done)
+    return partial(endless, batch, views[wanted[0]])
 
 
 def _parts(
