@@ -37,7 +37,7 @@ class Job(NamedTuple):
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     """Train a cell, from its checkpoint where there is one; what is left of it where its loss is no number.
 
-    Sends {"after": epoch} when it begins, then each row of the history.
+    Sends {"rows": its epochs so far} when it begins, then each row of the history.
     """
     cell = job.cell
     data = read_dataset(job.features / cell.recipe)
@@ -51,7 +51,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "batch_size": batch_size,
     }
     start = _read(job, batch_size)
-    send({"after": start.epoch if start else 0})
+    send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
     try:
         fitted = fit.fit(build, _arrays(data.manifest, x), plan, cell.seed, send, start, save)

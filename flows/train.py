@@ -1,4 +1,5 @@
-"""data/features -> models/<cell>: the grid, each cell a task that trains in a process of its own."""
+"""data/features -> models/<cell>, reports/live: the grid, each cell a task that trains in a process of its
+own."""
 
 import base64
 import hashlib
@@ -6,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
@@ -22,21 +24,24 @@ from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
 from flows.cell_process import Job, Outcome, check_cells, fit_cell
 from flows.fan_out import Progress
+from flows.live import LiveGrid
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, threads: int) -> Outcome:
+def train_cell(job: Job, threads: int, folder: Path, live: LiveGrid) -> Outcome:
     cell, log = job.cell, get_run_logger().getChild("cells")
     log.setLevel("INFO")  # a line an epoch is wanted here
+    cells.begin_log(folder, job.fingerprint)
 
     def say(text: str) -> None:
         log.info(f"{cell.id}: {text}")
+        cells.log(folder, text)
 
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell.all_epochs, progress, say)
+        show = _watch(cell, progress, say, live)
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
@@ -46,16 +51,21 @@ def train_cell(job: Job, threads: int) -> Outcome:
     return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
 
 
-def _watch(epochs: int, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
+def _watch(
+    cell: Cell, progress: Progress, say: Callable[[str], None], live: LiveGrid
+) -> Callable[[dict[str, Any]], None]:
     """Shows and says what `fit_cell` sends."""
-    after, began = 0.0, time.monotonic()
+    epochs = cell.all_epochs
+    after, began = 0, time.monotonic()
 
-    def show(message: dict[str, float]) -> None:
+    def show(message: dict[str, Any]) -> None:
         nonlocal after, began
-        if "after" in message:
-            after, began = message["after"], time.monotonic()
+        if "rows" in message:
+            after, began = len(message["rows"]), time.monotonic()
+            live.begin(cell.id, message["rows"])
             say(f"goes on after epoch {after}" if after else "begins")
-            return progress.reach(int(after), epochs)
+            return progress.reach(after, epochs)
+        live.add(cell.id, message)
         epoch = message["epoch"]
         left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
         text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)
@@ -72,6 +82,7 @@ def train(
     source: Path = Path("data/features"),
     target: Path = Path("models"),
     checkpoints: Path = Path(".cache/checkpoints"),
+    watched: Path = Path("reports/live"),
 ) -> None:
     grid = {cell.id: cell for cell in load_grid(settings.train.grid).cells}
     prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
@@ -86,11 +97,16 @@ def train(
         Job(cell, prints[i], source, checkpoints / f"{i}.npz") for i, cell in grid.items() if i not in done
     ]
     _check([job.cell for job in jobs], source)
-    futures = {train_cell.submit(job, settings.train.threads): job for job in jobs}
+    live = LiveGrid(watched)
+    for cell in done:
+        live.begin(cell, cells.read_history(target / cell).to_dict("records"))
+    threads = settings.train.threads
+    futures = {train_cell.submit(job, threads, target / job.cell.id, live): job for job in jobs}
     for future in as_completed(list(futures)):
         future.wait()  # a future of as_completed may not know its final state yet
         _keep(future.result(raise_on_failure=False), futures[future], target)
         _show_leaderboard(grid, target)
+    live.end()
     _choose_best(grid, target)
 
 
@@ -125,10 +141,13 @@ def _keep(outcome: Outcome | Exception, job: Job, target: Path) -> None:
     cells.write_cell(folder, {**about, **said}, trained)
     if said["status"] == "failed":
         get_run_logger().error(f"cell {cell.id} failed: {said['reason']}")
+        cells.log(folder, f"failed: {said['reason']}")
         return
     drop_checkpoint(job.checkpoint)
     figures = f"validation accuracy {said['val_accuracy']:.4f} (epoch {said['best_epoch']})"
-    get_run_logger().info(f"cell {cell.id}: {figures}, {said['train_seconds']:.0f} s")
+    ended = f"{figures}, {said['train_seconds']:.0f} s"
+    get_run_logger().info(f"cell {cell.id}: {ended}")
+    cells.log(folder, f"trained: {ended}")
     picture = base64.b64encode(plots.learning_curves({cell.id: trained.history})).decode()
     url = f"data:image/png;base64,{picture}"
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")
