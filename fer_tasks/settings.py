@@ -124,7 +124,10 @@ class Train(Section):
 
 
 class Report(Section):
+    curves: int = Field(ge=1)
     contact_sheet: int = Field(ge=1)
+    mistakes: int = Field(ge=1)
+    grad_cam: int = Field(ge=2)
     bootstrap: int = Field(ge=100)
     seed: int
 

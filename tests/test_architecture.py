@@ -11,18 +11,22 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
-OUTER = {"prefect", "dvc", "flows"}
+OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
     "cell_process",
     "fan_out",
+    "leaderboard",
+    "live",
     "measure",
     "ocr_space",
     "people",
     "retries",
+    "shown_faces",
     "stage",
     "server",
     "source",
+    "test_split",
     "transform",
 }
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line

@@ -1,0 +1,75 @@
+"""The leaderboard: a row a cell, with what validation, the test split, others and a stopwatch say of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_tasks import cells, evaluation, significance
+from fer_tasks.dataset import read_text
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.published import Published, parse_published
+from fer_tasks.settings import Report
+from flows.test_split import Tested, milliseconds_a_face
+
+
+def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:
+    """The figures that others published of a grid, where there are any."""
+    file = folder / f"{grid}.csv"
+    return parse_published(read_text(file), str(file), ids) if file.exists() else None
+
+
+def leaderboard(
+    board: pd.DataFrame,
+    tested: Mapping[str, Tested],
+    published: Published | None,
+    models: Path,
+    wanted: Report,
+) -> pd.DataFrame:
+    """`board`, of `cells.leaderboard`, the best first, with more columns: the scores on the test split
+    (test_…), the gain over the best (gain…, p, differs), others' figures (published_…, difference…), bytes
+    and ms_a_face. What a cell lacks is NaN."""
+    board = board.merge(_test_scores(tested, wanted), on="cell", how="left")
+    best = board["cell"].iloc[0]
+    right = {cell: found.right for cell, found in tested.items()}
+    gains = significance.against(right, best, wanted.bootstrap, wanted.seed)
+    board = board.merge(gains, on="cell", how="left")
+    if published:
+        board = board.merge(published.figures.rename(columns=_as_published), on="cell", how="left")
+        for name, column in (("", "test_accuracy"), ("_low", "test_low"), ("_high", "test_high")):
+            board[f"difference{name}"] = board[column] - board["published_accuracy"]
+    files = {cell: cells.model_file(models / cell) for cell in tested}
+    board["bytes"] = board["cell"].map({cell: file.stat().st_size for cell, file in files.items() if file})
+    return board.assign(ms_a_face=board["cell"].map(milliseconds_a_face(models, list(tested))))
+
+
+def recalls(tested: Mapping[str, Tested]) -> pd.DataFrame:
+    """The recall of each expression, a column, by each cell, a row: column cell, then the expressions."""
+    rows = {
+        cell: evaluation.per_class(found.y_true, found.probabilities).set_index("expression")["recall"]
+        for cell, found in tested.items()
+    }
+    table = pd.DataFrame(rows).T.reindex(columns=list(EXPRESSIONS))
+    return table.rename_axis("cell").reset_index()
+
+
+def _test_scores(tested: Mapping[str, Tested], wanted: Report) -> pd.DataFrame:
+    rows = []
+    for cell, found in tested.items():
+        _check_pictures(found, next(iter(tested.values())))
+        low, high = evaluation.accuracy_interval(found.right, wanted.bootstrap, wanted.seed)
+        scores = evaluation.scores(found.y_true, found.probabilities)
+        scores |= {"low": low, "high": high}
+        scores["ece"] = evaluation.expected_calibration_error(found.y_true, found.probabilities)
+        rows.append({"cell": cell, **{f"test_{name}": value for name, value in scores.items()}})
+    return pd.DataFrame(rows)
+
+
+def _check_pictures(one: Tested, other: Tested) -> None:
+    if not np.array_equal(one.faces["image_id"], other.faces["image_id"]):
+        raise AssertionError("two recipes hold different test pictures: no cell can be compared with another")
+
+
+def _as_published(column: str) -> str:
+    return column.replace("test_", "published_")
