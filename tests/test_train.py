@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -102,4 +103,10 @@ def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(pr
     board = cells.leaderboard(project / "models", ["cut", "diverges"])
     assert board["status"].tolist() == ["trained", "failed"]
     assert "is no number" in board["reason"][1]
+    log = (project / "models" / "cut" / "train.log").read_text()
+    assert log.count("fingerprint") == 1 and "goes on after epoch" in log
+    epochs = [int(n) for n in re.findall(r"epoch (\d) of 5: ", log)]
+    assert epochs[:5] == [1, 2, 3, 4, 5] and epochs[-1] == 5, "of the whole run, then of the one that was cut"
+    live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
+    assert live["cut"]["epoch"] == live["step"] == 5
     assert not checkpoint.exists()
