@@ -44,6 +44,7 @@ def report(
     clean, wanted = stages["clean"], settings.report
     best = _best(board.iloc[0], tested[board["cell"].iloc[0]], clean)
     of_best = tested[best.cell]
+    seen = next((cell for cell in tested if cells.model_file(models / cell)), best.cell)
     whole = page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
@@ -57,7 +58,8 @@ def report(
         wrong=int((~of_best.right).sum()),
         mistakes=shown_faces.mistakes(of_best, clean, wanted.mistakes),
         at_random=shown_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
-        looks=shown_faces.looks(best.cell, of_best, clean, models, data / "features", wanted.grad_cam),
+        looked_into=seen,
+        looks=shown_faces.looks(seen, tested[seen], clean, models, data / "features", wanted.grad_cam),
         stages=stage_counts(stage.info for stage in stages.values()),
         made=_made(settings, stages),
     )

@@ -30,10 +30,8 @@ def looks(cell: str, tested: Tested, clean: Dataset, models: Path, features: Pat
     """Where a cell looks: `n` pictures beside their heat maps, each for the expression that was named.
 
     At most half are the surest mistakes; the others the surest right ones, of each expression in turn. None
-    where the cell has no model of its own, or the model has nowhere to look.
+    where the model has nowhere to look.
     """
-    if not cells.model_file(models / cell):
-        return []
     about = cells.read_cell(models / cell)
     wrong = _surest(tested, ~tested.right)[: n // 2]
     rows = [*_surest_of_each(tested)[: n - len(wrong)], *wrong]
