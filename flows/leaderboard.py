@@ -11,7 +11,7 @@ from fer_tasks.dataset import read_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published, parse_published
 from fer_tasks.settings import Report
-from flows.test_split import Tested, milliseconds_a_face
+from flows.answers import Answers, milliseconds_a_face
 
 
 def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:
@@ -22,7 +22,7 @@ def read_published(grid: str, ids: list[str], folder: Path = Path("grids/publish
 
 def leaderboard(
     board: pd.DataFrame,
-    tested: Mapping[str, Tested],
+    answers: Mapping[str, Answers],
     published: Published | None,
     models: Path,
     wanted: Report,
@@ -30,34 +30,34 @@ def leaderboard(
     """`board`, of `cells.leaderboard`, the best first, with more columns: the scores on the test split
     (test_…), the gain over the best (gain…, p, differs), others' figures (published_…, difference…), bytes
     and ms_a_face. What a cell lacks is NaN."""
-    board = board.merge(_test_scores(tested, wanted), on="cell", how="left")
+    board = board.merge(_test_scores(answers, wanted), on="cell", how="left")
     best = board["cell"].iloc[0]
-    right = {cell: found.right for cell, found in tested.items()}
+    right = {cell: found.right for cell, found in answers.items()}
     gains = significance.against(right, best, wanted.bootstrap, wanted.seed)
     board = board.merge(gains, on="cell", how="left")
     if published:
         board = board.merge(published.figures.rename(columns=_as_published), on="cell", how="left")
         for name, column in (("", "test_accuracy"), ("_low", "test_low"), ("_high", "test_high")):
             board[f"difference{name}"] = board[column] - board["published_accuracy"]
-    files = {cell: cells.model_file(models / cell) for cell in tested}
+    files = {cell: cells.model_file(models / cell) for cell in answers}
     board["bytes"] = board["cell"].map({cell: file.stat().st_size for cell, file in files.items() if file})
-    return board.assign(ms_a_face=board["cell"].map(milliseconds_a_face(models, list(tested))))
+    return board.assign(ms_a_face=board["cell"].map(milliseconds_a_face(models, list(answers))))
 
 
-def recalls(tested: Mapping[str, Tested]) -> pd.DataFrame:
+def recalls(answers: Mapping[str, Answers]) -> pd.DataFrame:
     """The recall of each expression, a column, by each cell, a row: column cell, then the expressions."""
     rows = {
         cell: evaluation.per_class(found.y_true, found.probabilities).set_index("expression")["recall"]
-        for cell, found in tested.items()
+        for cell, found in answers.items()
     }
     table = pd.DataFrame(rows).T.reindex(columns=list(EXPRESSIONS))
     return table.rename_axis("cell").reset_index()
 
 
-def _test_scores(tested: Mapping[str, Tested], wanted: Report) -> pd.DataFrame:
+def _test_scores(answers: Mapping[str, Answers], wanted: Report) -> pd.DataFrame:
     rows = []
-    for cell, found in tested.items():
-        _check_pictures(found, next(iter(tested.values())))
+    for cell, found in answers.items():
+        _check_pictures(found, next(iter(answers.values())))
         low, high = evaluation.accuracy_interval(found.right, wanted.bootstrap, wanted.seed)
         scores = evaluation.scores(found.y_true, found.probabilities)
         scores |= {"low": low, "high": high}
@@ -66,7 +66,7 @@ def _test_scores(tested: Mapping[str, Tested], wanted: Report) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _check_pictures(one: Tested, other: Tested) -> None:
+def _check_pictures(one: Answers, other: Answers) -> None:
     if not np.array_equal(one.faces["image_id"], other.faces["image_id"]):
         raise AssertionError("two recipes hold different test pictures: no cell can be compared with another")
 

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,27 @@ from fer_tasks import cells, evaluation, page, plots
 from fer_tasks.data_card import stage_counts
 from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.published import Published
 from fer_tasks.settings import Settings, load_grid
 from flows import shown_faces
+from flows.answers import Answers, looking, read_answers
 from flows.leaderboard import leaderboard, read_published, recalls
 from flows.stage import report_url, run_stage
-from flows.test_split import Tested, read_tested
 
 STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
+
+
+class _Found(NamedTuple):
+    board: pd.DataFrame
+    answers: dict[str, Answers]  # of the trained cells, the best first
+    histories: dict[str, pd.DataFrame]  # of those that have a model of their own: an ensemble has none
+    published: Published | None
+    stages: dict[str, Dataset]
+
+    @property
+    def best(self) -> Answers:
+        return next(iter(self.answers.values()))
 
 
 @flow(name="report")
@@ -33,46 +46,56 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
+    found = _find(settings, data, models)
+    best = _best(found)
+    seen = next(iter(found.histories))
+    look = looking(seen, models, data / "features")
+    looks = shown_faces.looks(found.answers[seen], look, found.stages["clean"], settings.report.grad_cam)
+    whole = _page(found, best, settings, looked_into=seen, looks=looks)
+    write_bytes(target / "index.html", page.render_page(whole).encode())
+    write_table(target / "leaderboard.csv", found.board)
+    _write_plots(target / "plots", found)
+    write_text(target / "metrics.json", json.dumps(_metrics(best, found.board), indent=2) + "\n")
+    _tell(best, found.board, target)
+
+
+def _find(settings: Settings, data: Path, models: Path) -> _Found:
     ids = [cell.id for cell in load_grid(settings.train.grid).cells]
     published = read_published(settings.train.grid, ids)
     board = cells.leaderboard(models, ids)
     trained = board[board["status"] == "trained"]["cell"]
-    tested = {cell: read_tested(cell, models, data / "features") for cell in trained}
-    board = leaderboard(board, tested, published, models, settings.report)
-    histories = {cell: cells.read_history(models / cell) for cell in tested}
-    stages = {name: read_dataset(data / name) for name in STAGES}
-    clean, wanted = stages["clean"], settings.report
-    best = _best(board.iloc[0], tested[board["cell"].iloc[0]], clean)
-    of_best = tested[best.cell]
-    seen = next((cell for cell in tested if cells.model_file(models / cell)), best.cell)
-    whole = page.Report(
+    answers = {cell: read_answers(cell, models, data / "features") for cell in trained}
+    board = leaderboard(board, answers, published, models, settings.report)
+    own = [cell for cell in answers if cells.model_file(models / cell)]
+    histories = {cell: cells.read_history(models / cell) for cell in own}
+    return _Found(board, answers, histories, published, {name: read_dataset(data / name) for name in STAGES})
+
+
+def _page(found: _Found, best: page.Best, settings: Settings, **looks: Any) -> page.Report:
+    wanted, clean = settings.report, found.stages["clean"]
+    drawn = dict(list(found.histories.items())[: wanted.curves])
+    return page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
         best=best,
-        leaderboard=board,
-        published=published.about if published else "",
-        per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),
-        recalls=recalls(tested),
-        figures=_figures(of_best, board, dict(list(histories.items())[: wanted.curves])),
-        curves=min(wanted.curves, len(histories)),
-        wrong=int((~of_best.right).sum()),
-        mistakes=shown_faces.mistakes(of_best, clean, wanted.mistakes),
-        at_random=shown_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
-        looked_into=seen,
-        looks=shown_faces.looks(seen, tested[seen], clean, models, data / "features", wanted.grad_cam),
-        stages=stage_counts(stage.info for stage in stages.values()),
-        made=_made(settings, stages),
+        leaderboard=found.board,
+        published=found.published.about if found.published else "",
+        per_class=evaluation.per_class(found.best.y_true, found.best.probabilities),
+        recalls=recalls(found.answers),
+        figures=_figures(found.best, found.board, drawn),
+        curves=len(drawn),
+        wrong=int((~found.best.right).sum()),
+        mistakes=shown_faces.mistakes(found.best, clean, wanted.mistakes),
+        at_random=shown_faces.at_random(found.best, clean, wanted.contact_sheet, wanted.seed),
+        stages=stage_counts(stage.info for stage in found.stages.values()),
+        made=_made(settings, found.stages),
+        **looks,
     )
-    write_bytes(target / "index.html", page.render_page(whole).encode())
-    write_table(target / "leaderboard.csv", board)
-    _write_plots(target / "plots", of_best, histories)
-    write_text(target / "metrics.json", json.dumps(_metrics(best, board), indent=2) + "\n")
-    _tell(best, board, target)
 
 
-def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
-    labels = clean.manifest[clean.manifest["split"] == "train"]["label"]
-    usual = EXPRESSIONS.index(labels.mode()[0])
+def _best(found: _Found) -> page.Best:
+    row, clean = found.board.iloc[0], found.stages["clean"].manifest
+    usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
     return page.Best(
         cell=row["cell"],
         accuracy=row["test_accuracy"],
@@ -80,16 +103,16 @@ def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
         high=row["test_high"],
         macro_f1=row["test_macro_f1"],
         ece=row["test_ece"],
-        n=len(tested.y_true),
-        majority=float((tested.y_true == usual).mean()),
+        n=len(found.best.y_true),
+        majority=float((found.best.y_true == usual).mean()),
     )
 
 
 def _figures(
-    tested: Tested, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
+    answers: Answers, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
 ) -> dict[str, page.Picture]:
-    counts = evaluation.confusion(tested.y_true, tested.probabilities)
-    bins = evaluation.reliability(tested.y_true, tested.probabilities)
+    counts = evaluation.confusion(answers.y_true, answers.probabilities)
+    bins = evaluation.reliability(answers.y_true, answers.probabilities)
     drawn = {
         "accuracies": (plots.accuracies(board), "Test accuracy of each cell with its 95 % interval"),
         "confusion": (plots.confusion_matrix(counts, EXPRESSIONS), "Confusion: true by named expression"),
@@ -111,14 +134,13 @@ def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
     }
 
 
-def _write_plots(folder: Path, tested: Tested, histories: Mapping[str, pd.DataFrame]) -> None:
-    curves = pd.concat([history.assign(cell=cell) for cell, history in histories.items()])
+def _write_plots(folder: Path, found: _Found) -> None:
+    curves = pd.concat([history.assign(cell=cell) for cell, history in found.histories.items()])
     write_table(folder / "learning_curves.csv", curves)
     names = np.array(EXPRESSIONS)
-    guesses = names[tested.probabilities.argmax(axis=1)]
-    write_table(
-        folder / "confusion.csv", pd.DataFrame({"actual": names[tested.y_true], "predicted": guesses})
-    )
+    predicted = names[found.best.probabilities.argmax(axis=1)]
+    actual = names[found.best.y_true]
+    write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 
 def _metrics(best: page.Best, board: pd.DataFrame) -> dict[str, Any]:

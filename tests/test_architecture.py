@@ -13,6 +13,7 @@ SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may i
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
+    "answers",
     "caching",
     "cell_process",
     "fan_out",
@@ -26,7 +27,6 @@ FLOW_HELPERS = {
     "stage",
     "server",
     "source",
-    "test_split",
     "transform",
 }
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line

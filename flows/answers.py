@@ -1,6 +1,7 @@
 """What the test split says of cells, and a stopwatch: from the models on disk, or from what is remembered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,10 @@ from fer_tasks.training.isolation import call_in_own_process
 from flows.caching import same_inputs_and_code
 from flows.fan_out import map_items, shard_task
 
+Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
 
-class Tested(NamedTuple):
+
+class Answers(NamedTuple):
     """The test pictures of one recipe, and what a cell says of them."""
 
     faces: pd.DataFrame  # rows of the features' manifest
@@ -32,7 +35,7 @@ class Tested(NamedTuple):
         return self.probabilities.argmax(axis=1) == self.y_true
 
 
-def read_tested(cell: str, models: Path, features: Path) -> Tested:
+def read_answers(cell: str, models: Path, features: Path) -> Answers:
     """A trained cell on the test split. Raises UserError where that has no picture."""
     about = cells.read_cell(models / cell)
     folder = features / about["settings"]["recipe"]
@@ -41,7 +44,8 @@ def read_tested(cell: str, models: Path, features: Path) -> Tested:
     if faces.empty:
         raise UserError("there is no picture in the test split; add pictures or raise clean.test_share")
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    return Tested(faces, y_true, probabilities_of.submit(cell, about["fingerprint"], models, folder).result())
+    probabilities = probabilities_of.submit(cell, about["fingerprint"], models, folder).result()
+    return Answers(faces, y_true, probabilities)
 
 
 @task(task_run_name="test {cell}", cache_policy=same_inputs_and_code(training))
@@ -50,11 +54,17 @@ def probabilities_of(cell: str, fingerprint: str, models: Path, features: Path) 
     return predict(load_model(models / cell / "model.keras"), _test_pictures(features))
 
 
+def looking(cell: str, models: Path, features: Path) -> Look:
+    """Grad-CAM of a cell: a function of rows of the test pictures and a class for each."""
+    about = cells.read_cell(models / cell)
+    return partial(heat_maps, cell, about["fingerprint"], models, features / about["settings"]["recipe"])
+
+
 @task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code(grad_cam, models))
 def heat_maps(
     cell: str, fingerprint: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
 ) -> np.ndarray | None:
-    """Grad-CAM of some of the test pictures, each for a class; None where the model has nowhere to look."""
+    """(n, m, n') float32 in 0..1, or None where the model has nowhere to look."""
     try:
         x = _test_pictures(features)[list(rows)].astype(np.float32)
         return grad_cam.grad_cam(load_model(models / cell / "model.keras"), x, np.array(classes))
