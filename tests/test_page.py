@@ -141,7 +141,7 @@ def test_a_model_without_mistakes_is_told_so():
 
 def test_a_face_says_what_it_is_and_what_it_was_named():
     text = told(render_page(report()))
-    assert "✓ SAD: sad 90%" in text and "✗ SAD: fear 87%" in text
+    assert "✓ SAD: sad 90 %" in text and "✗ SAD: fear 87 %" in text
     assert "names 670 of 1,234 test pictures wrong" in text
 
 
