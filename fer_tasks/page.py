@@ -66,7 +66,6 @@ class Report:
     wrong: int  # test pictures that the best cell names wrong
     mistakes: Sequence[Face]  # the surest first
     at_random: Sequence[Face]
-    looked_into: str  # the best cell that has a model of its own
     looks: Sequence[Face]  # each beside its heat map
     stages: pd.DataFrame  # stage, came_in, kept, rejected
     made: Mapping[str, str]

@@ -28,19 +28,18 @@ def leaderboard(
     wanted: Report,
 ) -> pd.DataFrame:
     """`board`, of `cells.leaderboard`, the best first, with more columns: the scores on the test split
-    (test_…), the gain over the best (gain…, p, differs), others' figures (published_…, difference…), bytes
-    and ms_a_face. What a cell lacks is NaN."""
+    (test_…), the gain over the best that is a model of its own (gain…, p, differs), others' figures
+    (published_…, difference…), bytes and ms_a_face. What a cell lacks is NaN."""
     board = board.merge(_test_scores(answers, wanted), on="cell", how="left")
-    best = board["cell"].iloc[0]
+    files = {cell: file for cell in answers if (file := cells.model_file(models / cell))}
     right = {cell: found.right for cell, found in answers.items()}
-    gains = significance.against(right, best, wanted.bootstrap, wanted.seed)
+    gains = significance.against(right, next(iter(files)), wanted.bootstrap, wanted.seed)
     board = board.merge(gains, on="cell", how="left")
     if published:
         board = board.merge(published.figures.rename(columns=_as_published), on="cell", how="left")
         for name, column in (("", "test_accuracy"), ("_low", "test_low"), ("_high", "test_high")):
             board[f"difference{name}"] = board[column] - board["published_accuracy"]
-    files = {cell: cells.model_file(models / cell) for cell in answers}
-    board["bytes"] = board["cell"].map({cell: file.stat().st_size for cell, file in files.items() if file})
+    board["bytes"] = board["cell"].map({cell: file.stat().st_size for cell, file in files.items()})
     return board.assign(ms_a_face=board["cell"].map(milliseconds_a_face(models, list(answers))))
 
 

@@ -19,7 +19,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
 from fer_tasks.settings import Settings, load_grid
 from flows import shown_faces
-from flows.answers import Answers, looking, read_answers
+from flows.answers import Answers, Look, looking, read_answers
 from flows.leaderboard import leaderboard, read_published, recalls
 from flows.stage import report_url, run_stage
 
@@ -35,8 +35,8 @@ class _Found(NamedTuple):
     stages: dict[str, Dataset]
 
     @property
-    def best(self) -> Answers:
-        return next(iter(self.answers.values()))
+    def best(self) -> str:
+        return next(iter(self.histories))
 
 
 @flow(name="report")
@@ -48,10 +48,7 @@ def report(
 ) -> None:
     found = _find(settings, data, models)
     best = _best(found)
-    seen = next(iter(found.histories))
-    look = looking(seen, models, data / "features")
-    looks = shown_faces.looks(found.answers[seen], look, found.stages["clean"], settings.report.grad_cam)
-    whole = _page(found, best, settings, looked_into=seen, looks=looks)
+    whole = _page(found, best, settings, looking(best.cell, models, data / "features"))
     write_bytes(target / "index.html", page.render_page(whole).encode())
     write_table(target / "leaderboard.csv", found.board)
     _write_plots(target / "plots", found)
@@ -71,8 +68,9 @@ def _find(settings: Settings, data: Path, models: Path) -> _Found:
     return _Found(board, answers, histories, published, {name: read_dataset(data / name) for name in STAGES})
 
 
-def _page(found: _Found, best: page.Best, settings: Settings, **looks: Any) -> page.Report:
+def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> page.Report:
     wanted, clean = settings.report, found.stages["clean"]
+    answers = found.answers[best.cell]
     drawn = dict(list(found.histories.items())[: wanted.curves])
     return page.Report(
         source=settings.download.source,
@@ -80,31 +78,32 @@ def _page(found: _Found, best: page.Best, settings: Settings, **looks: Any) -> p
         best=best,
         leaderboard=found.board,
         published=found.published.about if found.published else "",
-        per_class=evaluation.per_class(found.best.y_true, found.best.probabilities),
+        per_class=evaluation.per_class(answers.y_true, answers.probabilities),
         recalls=recalls(found.answers),
-        figures=_figures(found.best, found.board, drawn),
+        figures=_figures(answers, found.board, drawn),
         curves=len(drawn),
-        wrong=int((~found.best.right).sum()),
-        mistakes=shown_faces.mistakes(found.best, clean, wanted.mistakes),
-        at_random=shown_faces.at_random(found.best, clean, wanted.contact_sheet, wanted.seed),
+        wrong=int((~answers.right).sum()),
+        mistakes=shown_faces.mistakes(answers, clean, wanted.mistakes),
+        at_random=shown_faces.at_random(answers, clean, wanted.contact_sheet, wanted.seed),
+        looks=shown_faces.looks(answers, look, clean, wanted.grad_cam),
         stages=stage_counts(stage.info for stage in found.stages.values()),
         made=_made(settings, found.stages),
-        **looks,
     )
 
 
 def _best(found: _Found) -> page.Best:
-    row, clean = found.board.iloc[0], found.stages["clean"].manifest
+    row, clean = found.board.set_index("cell").loc[found.best], found.stages["clean"].manifest
+    y_true = found.answers[found.best].y_true
     usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
     return page.Best(
-        cell=row["cell"],
+        cell=found.best,
         accuracy=row["test_accuracy"],
         low=row["test_low"],
         high=row["test_high"],
         macro_f1=row["test_macro_f1"],
         ece=row["test_ece"],
-        n=len(found.best.y_true),
-        majority=float((found.best.y_true == usual).mean()),
+        n=len(y_true),
+        majority=float((y_true == usual).mean()),
     )
 
 
@@ -137,9 +136,10 @@ def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
 def _write_plots(folder: Path, found: _Found) -> None:
     curves = pd.concat([history.assign(cell=cell) for cell, history in found.histories.items()])
     write_table(folder / "learning_curves.csv", curves)
+    answers = found.answers[found.best]
     names = np.array(EXPRESSIONS)
-    predicted = names[found.best.probabilities.argmax(axis=1)]
-    actual = names[found.best.y_true]
+    predicted = names[answers.probabilities.argmax(axis=1)]
+    actual = names[answers.y_true]
     write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 

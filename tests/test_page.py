@@ -46,7 +46,6 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
         "wrong": 670,
         "mistakes": [WRONG],
         "at_random": [RIGHT, WRONG],
-        "looked_into": "cell-1",
         "looks": [RIGHT],
         "stages": pd.DataFrame({"stage": ["download"], "came_in": [3], "kept": [2], "rejected": [1]}),
         "made": {"packages": "keras 3"},
@@ -132,7 +131,7 @@ def test_published_figures_stand_beside_ours_with_the_interval_and_a_warning():
 
 def test_a_row_that_is_no_model_of_its_own_is_a_row_like_any_other():
     text = told(render_page(report(columns=ENSEMBLE, looks=[])))
-    assert "cell-1" in text and "nan" not in text and "cell-1 has no feature maps" in text
+    assert "cell-1" in text and "nan" not in text and "cell-0 has no feature maps" in text
 
 
 def test_a_model_without_mistakes_is_told_so():
