@@ -6,22 +6,26 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help run test check server review ablation stop schedule clean
+.PHONY: help run test check server review ablation fer2013 stop schedule clean
 
 help:            ## what there is
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
 
 run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` with a Prefect server beside it
 	python -m flows.run
 
 test: $(VENV)/ready    ## set up, then all tests, the slow ones too
-	python -m pytest -m "" $(ARGS)
+	python -m pytest -m "" -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/ready   ## the fast tests and the linter
 	ruff check . && ruff format --check . && python -m pytest $(ARGS)
 
 ablation: $(VENV)/ready  ## what did each rule of cleaning earn? trains one small model a step and seed; it takes a while
 	python -m flows.ablation
+
+fer2013: $(VENV)/ready  ## the line on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
+	dvc exp run -S 'download.source=$(SOURCE)' -S crop_faces.mode=whole -S crop_faces.size=48 -S drop_text.engine=none \
+		-S 'clean.reject=[]' -S train.grid=fer2013 -S train.workers=1 -S train.threads=2
 
 server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server

@@ -69,7 +69,7 @@ class OcrSpace(Section):
 
 
 class DropText(Section):
-    engine: Literal["local", "ocr_space"]
+    engine: Literal["local", "ocr_space", "none"]
     rule: WritingRule
     local: LocalText
     ocr_space: OcrSpace
@@ -119,8 +119,10 @@ class MakeFeatures(Section):
 
 class Train(Section):
     grid: str = Field(min_length=1)
+    size: Literal["full", "reduced"]
     workers: int = Field(ge=1)
     threads: int = Field(ge=1)
+    memory: float = Field(gt=0, le=1)
 
 
 class Report(Section):
@@ -157,6 +159,7 @@ class Training(Section):
     augmentation: Literal["none", "light", "strong"] = "none"
     fine_tune: FineTune | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    pictures: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _smooth_labels_are_of_the_crossentropy(self) -> "Training":
@@ -201,12 +204,21 @@ class Cell(Training):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     seed: int = Field(2021, ge=0)
+    memory: float = Field(2, gt=0)
+
+
+class Reduced(Section):
+    """What `train.size: reduced` leaves of each cell, at most."""
+
+    pictures: int = Field(ge=1)
+    epochs: int = Field(ge=1)
 
 
 class Grid(Section):
     """grids/<name>.yaml: a named set of cells."""
 
     cells: list[Cell] = Field(min_length=1)
+    reduced: Reduced | None = None
 
     @model_validator(mode="after")
     def _ids_differ(self) -> "Grid":
@@ -240,6 +252,27 @@ SOURCES: dict[str, type[Section]] = {
     "sample": Sample,
     "kaggle": Kaggle,
 }  # sources/<name>.yaml, by their `kind`
+
+
+def cells_of_size(grid: Grid, size: str) -> list[Cell]:
+    """The cells as they are, or, of size `reduced`, with fewer train pictures and epochs. Raises
+    SettingsError where the grid does not say how few."""
+    if size == "full":
+        return grid.cells
+    if not grid.reduced:
+        raise SettingsError(
+            "params.yaml: train.size: this grid has no smaller size; set it to full, or add "
+            "`reduced: {pictures: …, epochs: …}` to the grid"
+        )
+    return [_reduce(cell, grid.reduced) for cell in grid.cells]
+
+
+def _reduce(cell: Cell, to: Reduced) -> Cell:
+    tuned = cell.fine_tune
+    fewer = tuned and tuned.model_copy(update={"epochs": min(tuned.epochs, to.epochs)})
+    pictures = min(cell.pictures or to.pictures, to.pictures)
+    epochs = min(cell.epochs, to.epochs)
+    return cell.model_copy(update={"epochs": epochs, "fine_tune": fewer, "pictures": pictures})
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:

@@ -19,7 +19,7 @@ from fer_tasks.settings import Cell, Training
 from fer_tasks.training import fit
 from fer_tasks.training.checkpoint import Checkpoint
 from fer_tasks.training.epochs import TrainingFailed
-from fer_tasks.training.feeding import Rows
+from fer_tasks.training.feeding import Rows, choose_rows
 from fer_tasks.training.plan import FineTune, Plan
 
 Outcome = tuple[cells.Trained | None, dict[str, Any]]
@@ -54,7 +54,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
     try:
-        fitted = fit.fit(build, _arrays(data.manifest, x), plan, cell.seed, send, start, save)
+        fitted = fit.fit(build, _arrays(data.manifest, x, cell), plan, cell.seed, send, start, save)
     except TrainingFailed as error:
         return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
     best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
@@ -106,9 +106,11 @@ def plan_of(wanted: Training, batch_size: int) -> Plan:
     return Plan(**{**same, "batch_size": batch_size, "fine_tune": tuned})
 
 
-def _arrays(manifest: Any, x: np.ndarray) -> fit.Arrays:
+def _arrays(manifest: Any, x: np.ndarray, cell: Cell) -> fit.Arrays:
     y = manifest["label"].map(EXPRESSIONS.index).to_numpy()
     train, val = (np.flatnonzero(manifest["split"] == split) for split in ("train", "val"))
+    if cell.pictures:
+        train = train[choose_rows(y[train], cell.pictures, cell.seed)]
     return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val])
 
 

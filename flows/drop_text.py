@@ -50,12 +50,14 @@ def drop_text(
 def _what_decided(wanted: DropText) -> dict[str, Any]:
     """The settings that the result depends on: how fast one asks is none of them."""
     asked = wanted.ocr_space.model_dump(include={"ocr_engine", "language", "sheet"})
-    engine = wanted.local.model_dump() if wanted.engine == "local" else asked
-    return {"engine": wanted.engine, **wanted.rule.model_dump(), **engine}
+    engines = {"local": wanted.local.model_dump(), "ocr_space": asked, "none": {}}
+    return {"engine": wanted.engine, **wanted.rule.model_dump(), **engines[wanted.engine]}
 
 
 def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:
     """The lines on each face that an engine read, and why it did not read the others."""
+    if wanted.engine == "none":
+        return {face: [] for face in files}, {}
     if wanted.engine == "local":
         return dict(map_items(read, files, [local, images], **wanted.local.model_dump())), {}
     return lines_by_ocr_space(files, wanted.ocr_space)

@@ -19,20 +19,21 @@ from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
 from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
-from fer_tasks.settings import Cell, Settings, load_grid
+from fer_tasks.settings import Cell, Settings, Train, cells_of_size, load_grid
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
 from flows.cell_process import Job, Outcome, check_cells, fit_cell
 from flows.fan_out import Progress
 from flows.live import LiveGrid
+from flows.memory import machine_memory, reserve
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, threads: int, folder: Path, live: LiveGrid) -> Outcome:
-    cell, log = job.cell, get_run_logger().getChild("cells")
+def train_cell(job: Job, target: Path, wanted: Train, live: LiveGrid) -> Outcome:
+    cell, folder, log = job.cell, target / job.cell.id, get_run_logger().getChild("cells")
     log.setLevel("INFO")  # a line an epoch is wanted here
     cells.begin_log(folder, job.fingerprint)
 
@@ -44,9 +45,10 @@ def train_cell(job: Job, threads: int, folder: Path, live: LiveGrid) -> Outcome:
         show = _watch(cell, progress, say, live)
 
         def train(batch_size: int) -> Outcome:
-            return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
+            return call_in_own_process(fit_cell, job, batch_size, threads=wanted.threads, on_message=show)
 
-        (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
+        with reserve(cell.memory, wanted.memory * machine_memory(), say):
+            (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
     note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
     return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
 
@@ -84,7 +86,8 @@ def train(
     checkpoints: Path = Path(".cache/checkpoints"),
     watched: Path = Path("reports/live"),
 ) -> None:
-    grid = {cell.id: cell for cell in load_grid(settings.train.grid).cells}
+    chosen = cells_of_size(load_grid(settings.train.grid), settings.train.size)
+    grid = {cell.id: cell for cell in chosen}
     prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
     if dropped := cells.drop_other_cells(target, grid):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
@@ -100,8 +103,7 @@ def train(
     live = LiveGrid(watched)
     for cell in done:
         live.begin(cell, cells.read_history(target / cell).to_dict("records"))
-    threads = settings.train.threads
-    futures = {train_cell.submit(job, threads, target / job.cell.id, live): job for job in jobs}
+    futures = {train_cell.submit(job, target, settings.train, live): job for job in jobs}
     for future in as_completed(list(futures)):
         future.wait()  # a future of as_completed may not know its final state yet
         _keep(future.result(raise_on_failure=False), futures[future], target)
@@ -119,7 +121,8 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
             raise UserError(
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
-    parts = [cell.model_dump(), data.fingerprint, threads, weights_digest(cell.options), CODE]
+    settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
+    parts = [settings, data.fingerprint, threads, weights, CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -20,6 +20,7 @@ FLOW_HELPERS = {
     "leaderboard",
     "live",
     "measure",
+    "memory",
     "ocr_space",
     "people",
     "retries",

@@ -105,3 +105,13 @@ def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, oc
     assert len(set(ocr.pictures)) == len(ocr.pictures) == ocr.calls
     assert len(read_dataset(project / "data" / "textfree").rejected) >= 3
     assert "has not changed" in night(50)
+
+
+def test_without_an_engine_every_face_is_kept_and_nobody_is_asked(tmp_path, ocr):
+    project = project_with_faces(tmp_path, ocr)
+    change_params(project, drop_text={"engine": "none"})
+    done = run(project, "flows.drop_text")
+    assert done.returncode == 0, done.stderr[-3000:]
+    textfree = read_dataset(project / "data" / "textfree")
+    assert len(textfree.manifest) == N and textfree.rejected.empty and ocr.calls == 0
+    assert textfree.info["settings"]["engine"] == "none"

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fer_tasks.dataset import read_array, write_array
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
+from fer_tasks.training.feeding import Pictures, Rows, choose_rows, training_batches, validation_batches
 
 X = np.arange(10 * 4 * 4, dtype=np.uint8).reshape(10, 4, 4, 1)
 Y = np.eye(10, dtype=np.float32)
@@ -46,3 +48,13 @@ def test_rows_of_a_file_are_read_when_they_are_asked_for(tmp_path):
     rows = Rows(array, np.array([7, 2, 5]))
     assert (rows.shape, rows.dtype, len(rows)) == ((3, 4, 4, 1), np.uint8, 3)
     assert rows.array is array and np.array_equal(rows[np.array([2, 0])], X[[5, 7]])
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=200), st.integers(1, 250), st.integers(0, 9))
+def test_fewer_pictures_keep_the_share_of_each_class(labels, n, seed):
+    y = np.array(labels)
+    rows = choose_rows(y, n, seed)
+    assert len(set(rows)) == len(rows) == min(n, len(y)) and rows.tolist() == sorted(rows)
+    expected = np.bincount(y) * len(rows) / len(y)
+    assert np.abs(np.bincount(y[rows], minlength=len(expected)) - expected).max() <= 1.5
+    assert np.array_equal(rows, choose_rows(y, n, seed))

@@ -15,6 +15,7 @@ MODELS = {
     "deep with HOG": ("alizadeh_fazel", {"hog": True, "norm_momentum": 0.8}, (32, 32, 3), (17, 30, 1)),
     "shallow": ("alizadeh_fazel", {"depth": "shallow"}, (16, 16, 1), (20, 24, 3)),
     "baseline": ("baseline", {}, (46, 46, 3), (64, 50, 1)),
+    "khaireddin_chen": ("khaireddin_chen", {"width": 0.25}, (16, 16, 1), (20, 34, 3)),
     "mlcnn": ("mlcnn", {}, (32, 32, 1), (34, 40, 3)),
     "mlcnn of the paper": ("mlcnn", {"batch_norm": False}, (32, 32, 1), (33, 32, 1)),
     "yu_zhang": ("yu_zhang", {}, (16, 16, 1), (17, 20, 3)),

@@ -51,6 +51,16 @@ def test_dropout_and_norm_are_options():
     assert _rates(build_model("alizadeh_fazel", (16, 16, 1), 7)) == [0.2] * 4 + [0.5] * 2
 
 
+def test_khaireddin_chen():
+    for width, parameters in ((1, 7_322_055), (0.5, 1_835_239)):
+        f = [round(width * filters) for filters in (64, 128, 256, 512)]
+        seen = convolutions((1, f[0], 3), *((a, b, 3) for a, b in zip(f[:-1], f[1:], strict=True)), norm=True)
+        seen += convolutions(*((a, a, 3) for a in f), norm=True)
+        expected = seen + dense((3 * 3 * f[3], f[3]), (f[3], f[3]), norm=True) + dense((f[3], 7))
+        model = build_model("khaireddin_chen", (48, 48, 1), 7, width=width, dropout=0.3)
+        assert model.count_params() == expected == parameters and _rates(model) == [0.3] * 2
+
+
 def test_yu_zhang():
     seen = convolutions((1, 64, 5), (64, 64, 3), (64, 128, 3), (128, 128, 3), (128, 128, 3))
     expected = seen + dense((6 * 6 * 128, 1024), (1024, 1024), (1024, 7))  # 48 -> 24 -> 12 -> 6

@@ -7,7 +7,7 @@ import yaml
 
 from fer_tasks.features import make_transform
 from fer_tasks.models import check_model
-from fer_tasks.settings import SettingsError, load_grid, load_settings, load_source
+from fer_tasks.settings import SettingsError, cells_of_size, load_grid, load_settings, load_source
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -158,3 +158,20 @@ def test_a_cell_that_asks_for_what_there_is_not_is_refused(tmp_path, values, sai
     with pytest.raises(SettingsError) as caught:
         load_grid("wrong", tmp_path)
     assert said in str(caught.value) and "cells.0" in str(caught.value)
+
+
+def test_a_reduced_grid_has_the_same_cells_on_fewer_pictures_and_epochs():
+    grid = load_grid("report-2021", ROOT / "grids")
+    full, reduced = (cells_of_size(grid, size) for size in ("full", "reduced"))
+    assert full == grid.cells and [cell.id for cell in reduced] == [cell.id for cell in full]
+    assert {cell.pictures for cell in reduced} == {grid.reduced.pictures}
+    for cell, whole in zip(reduced, full, strict=True):
+        assert cell.epochs == min(whole.epochs, grid.reduced.epochs)
+        assert bool(cell.fine_tune) == bool(whole.fine_tune)
+        assert not cell.fine_tune or cell.fine_tune.epochs <= grid.reduced.epochs
+        assert cell.all_epochs < whole.all_epochs
+
+
+def test_a_grid_that_has_no_smaller_size_says_how_it_gets_one():
+    with pytest.raises(SettingsError, match="train.size: this grid has no smaller size.*reduced: {pictures"):
+        cells_of_size(load_grid("sample", ROOT / "grids").model_copy(update={"reduced": None}), "reduced")

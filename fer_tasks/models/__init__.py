@@ -10,6 +10,7 @@ import keras
 from fer_tasks.models.alizadeh_fazel import alizadeh_fazel
 from fer_tasks.models.baseline import baseline
 from fer_tasks.models.errors import BadModel
+from fer_tasks.models.khaireddin_chen import khaireddin_chen
 from fer_tasks.models.mlcnn import mlcnn
 from fer_tasks.models.teacher import teacher
 from fer_tasks.models.transfer import transfer
@@ -18,6 +19,7 @@ from fer_tasks.models.yu_zhang import yu_zhang
 BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "alizadeh_fazel": alizadeh_fazel,
     "baseline": baseline,
+    "khaireddin_chen": khaireddin_chen,
     "mlcnn": mlcnn,
     "teacher": teacher,
     "transfer": transfer,

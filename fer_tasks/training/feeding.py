@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from fer_tasks.training.augmentation import Augmentation, augment
@@ -25,6 +26,14 @@ class Rows:
 
     def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
         return self.array[self.rows[chosen]]
+
+
+def choose_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Rows of at most `n` pictures in order, of each class the share that it has; `y`: (rows,) int."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    of_class = pd.Series(order).groupby(y[order])
+    place = (of_class.cumcount() + 0.5) / of_class.transform("size")
+    return np.sort(order[np.argsort(place.to_numpy(), kind="stable")[:n]])
 
 
 class Pictures(NamedTuple):

@@ -1,0 +1,44 @@
+"""Cells side by side in the memory that there is: each waits until what it states to need is free."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+GB = 1e9
+_changed = threading.Condition()
+_waiting: deque[object] = deque()  # who asked first gets it first, so that the largest is not passed over
+_taken: list[float] = []  # GB, of the cells of this process
+
+
+def machine_memory() -> float:
+    """This machine's memory, GB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GB
+
+
+@contextmanager
+def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold `wanted` GB of the `budget` that all threads share while the block runs.
+
+    Says so where that has to be waited for. Who states more than there is runs alone.
+    """
+    needs, me = min(wanted, budget), object()
+
+    def is_next() -> bool:
+        return _waiting[0] is me and sum(_taken) + needs <= budget
+
+    with _changed:
+        _waiting.append(me)
+        if not is_next():
+            say(f"waits until {wanted:g} GB of memory are free")
+        _changed.wait_for(is_next)
+        _waiting.popleft()
+        _taken.append(needs)
+        _changed.notify_all()
+    try:
+        yield
+    finally:
+        with _changed:
+            _taken.remove(needs)
+            _changed.notify_all()
