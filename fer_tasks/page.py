@@ -56,6 +56,7 @@ class Report:
 
     source: str
     generated: bool  # the source is the generated sample
+    reduced: str  # how much less each cell saw than the grid says; empty where it saw all
     best: Best
     leaderboard: pd.DataFrame  # columns of `flows.leaderboard`, failed cells last
     published: str  # whose figures stand beside ours; empty where there are none

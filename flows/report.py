@@ -17,7 +17,7 @@ from fer_tasks.data_card import stage_counts
 from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
-from fer_tasks.settings import Settings, load_grid
+from fer_tasks.settings import Settings, Train, load_grid
 from flows import shown_faces
 from flows.answers import Answers, Look, looking, read_answers
 from flows.leaderboard import leaderboard, read_published, recalls
@@ -75,6 +75,7 @@ def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> pag
     return page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
+        reduced=_reduced(settings.train),
         best=best,
         leaderboard=found.board,
         published=found.published.about if found.published else "",
@@ -89,6 +90,11 @@ def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> pag
         stages=stage_counts(stage.info for stage in found.stages.values()),
         made=_made(settings, found.stages),
     )
+
+
+def _reduced(wanted: Train) -> str:
+    less = load_grid(wanted.grid).reduced if wanted.size == "reduced" else None
+    return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
 
 
 def _best(found: _Found) -> page.Best:

@@ -36,6 +36,7 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
     parts = {
         "source": "photos",
         "generated": False,
+        "reduced": "",
         "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 0.123, 1234, 0.15),
         "leaderboard": pd.DataFrame(board),
         "published": "",
@@ -98,6 +99,12 @@ def test_only_a_generated_sample_carries_the_warning():
     warning = "Its figures say nothing about photos of real people"
     assert warning in " ".join(render_page(report(generated=True)).split())
     assert warning not in " ".join(render_page(report()).split())
+
+
+def test_a_reduced_run_says_that_it_compares_with_nothing():
+    reduced = told(render_page(report(reduced="at most 4,000 train pictures and 5 epochs")))
+    assert "reduced run : each cell had at most 4,000 train pictures" in reduced
+    assert "reduced" not in told(render_page(report()))
 
 
 def test_a_failed_cell_is_a_row_with_its_reason():
