@@ -11,7 +11,8 @@ from fer_tasks.dataset import read_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published, parse_published
 from fer_tasks.settings import Report
-from flows.answers import Answers, milliseconds_a_face
+from flows.answers import Answers
+from flows.inspection import milliseconds_a_face
 
 
 def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:

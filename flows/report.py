@@ -19,7 +19,8 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
 from fer_tasks.settings import Settings, Train, load_grid
 from flows import shown_faces
-from flows.answers import Answers, Look, looking, read_answers
+from flows.answers import Answers, read_answers
+from flows.inspection import Look, looking
 from flows.leaderboard import leaderboard, read_published, recalls
 from flows.stage import report_url, run_stage
 

@@ -17,6 +17,7 @@ FLOW_HELPERS = {
     "caching",
     "cell_process",
     "fan_out",
+    "inspection",
     "leaderboard",
     "live",
     "measure",
