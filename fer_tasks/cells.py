@@ -1,4 +1,5 @@
-"""Read and write trained cells: `models/<cell>/{model.keras, history.csv, cell.json}`, cell.json last."""
+"""Read and write trained cells: `models/<cell>/{model.keras, history.csv, cell.json}`, cell.json last; an
+ensemble has nothing else."""
 
 import json
 import shutil
@@ -12,6 +13,7 @@ from fer_tasks.dataset import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
+ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 
 
@@ -26,6 +28,11 @@ def read_cell(folder: Path) -> dict[str, Any] | None:
     """What cell.json says of a cell, or None where the cell is not finished."""
     file = folder / "cell.json"
     return json.loads(file.read_text()) if file.exists() else None
+
+
+def is_ensemble(about: dict[str, Any]) -> bool:
+    """Is that which cell.json describes no network but an ensemble of some?"""
+    return "members" in about["settings"]
 
 
 def is_trained(folder: Path, fingerprint: str) -> bool:
@@ -45,9 +52,16 @@ def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
 def _row(about: dict[str, Any]) -> dict[str, Any]:
     settings = about["settings"]
     same = {name: about.get(name) for name in LEADERBOARD}
+    if is_ensemble(about):
+        return {**same, "model": ENSEMBLE, "recipe": ""}
     tuned = settings.get("fine_tune")
     epochs = settings["epochs"] + (tuned["epochs"] if tuned else 0)
     return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
+
+
+def networks(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a leaderboard that are single networks."""
+    return board[board["model"] != ENSEMBLE].reset_index(drop=True)
 
 
 def read_history(folder: Path) -> pd.DataFrame:

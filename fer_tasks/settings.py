@@ -278,7 +278,9 @@ class Grid(Section):
                 raise ValueError(f"ensembles.{k}.members: a cell is there twice")
         for k, cell in enumerate(self.cells):
             if cell.distil:
-                _known(f"cells.{k}.distil.teacher", "cell or ensemble", cell.distil.teacher, cells + ensembles)
+                _known(
+                    f"cells.{k}.distil.teacher", "cell or ensemble", cell.distil.teacher, cells + ensembles
+                )
         try:
             TopologicalSorter(self.needs).prepare()
         except CycleError as error:

@@ -5,43 +5,24 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from fer_tasks import cells, evaluation, page, plots, training
+from fer_tasks import cells, evaluation, page, plots
 from fer_tasks.data_card import stage_counts
-from fer_tasks.dataset import Dataset, read_array, read_dataset, write_bytes, write_table, write_text
-from fer_tasks.errors import UserError
+from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.images import read_image
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import load_model
 from fer_tasks.settings import Settings, load_grid
-from fer_tasks.training.fit import predict
-from flows.caching import same_inputs_and_code
+from flows.predictions import Answers, Split, answers
 from flows.stage import report_url, run_stage
 
 STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
-
-
-class Tested(NamedTuple):
-    """The test pictures of one recipe, and what a cell says of them."""
-
-    faces: pd.DataFrame  # rows of the features' manifest
-    y_true: np.ndarray  # (n,) int
-    probabilities: np.ndarray  # (n, 7)
-
-
-@task(task_run_name="test {cell}", cache_policy=same_inputs_and_code(training))
-def probabilities_of(cell: str, fingerprint: str, models: Path, features: Path) -> np.ndarray:
-    """`fingerprint`, the cell's, says the content of the model and of the features."""
-    x = read_array(features / "X.npy")
-    test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
-    return predict(load_model(models / cell / "model.keras"), x[test])
 
 
 @flow(name="report")
@@ -51,15 +32,13 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
-    grid = [cell.id for cell in load_grid(settings.train.grid).cells]
-    board = cells.leaderboard(models, grid)
-    tested = {
-        cell: _test(cell, models, data / "features") for cell in board[board["status"] == "trained"]["cell"]
-    }
+    board = cells.leaderboard(models, load_grid(settings.train.grid).ids)
+    trained = board[board["status"] == "trained"]
+    tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
     board = _with_test_scores(board, tested, settings)
-    best = board.iloc[0]
+    best = cells.networks(board).iloc[0]
     stages = {name: read_dataset(data / name) for name in STAGES}
-    histories = {cell: cells.read_history(models / cell) for cell in tested}
+    histories = {cell: cells.read_history(models / cell) for cell in cells.networks(trained)["cell"]}
     whole = page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
@@ -76,18 +55,7 @@ def report(
     _tell(whole.best, board, target)
 
 
-def _test(cell: str, models: Path, features: Path) -> Tested:
-    about = cells.read_cell(models / cell)
-    folder = features / about["settings"]["recipe"]
-    manifest = read_dataset(folder).manifest
-    faces = manifest[manifest["split"] == "test"]
-    if faces.empty:
-        raise UserError("there is no picture in the test split; add pictures or raise clean.test_share")
-    y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    return Tested(faces, y_true, probabilities_of.submit(cell, about["fingerprint"], models, folder).result())
-
-
-def _with_test_scores(board: pd.DataFrame, tested: Mapping[str, Tested], settings: Settings) -> pd.DataFrame:
+def _with_test_scores(board: pd.DataFrame, tested: Mapping[str, Answers], settings: Settings) -> pd.DataFrame:
     rows = []
     for cell, (_, y_true, probabilities) in tested.items():
         right = probabilities.argmax(axis=1) == y_true
@@ -97,7 +65,7 @@ def _with_test_scores(board: pd.DataFrame, tested: Mapping[str, Tested], setting
     return board.merge(pd.DataFrame(rows), on="cell", how="left")
 
 
-def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
+def _best(row: pd.Series, tested: Answers, clean: Dataset) -> page.Best:
     labels = clean.manifest[clean.manifest["split"] == "train"]["label"]
     usual = EXPRESSIONS.index(labels.mode()[0])
     return page.Best(
@@ -112,7 +80,7 @@ def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
 
 
 def _figures(
-    tested: Tested, histories: Mapping[str, pd.DataFrame], clean: Dataset, settings: Settings
+    tested: Answers, histories: Mapping[str, pd.DataFrame], clean: Dataset, settings: Settings
 ) -> dict[str, page.Picture]:
     counts = evaluation.confusion(tested.y_true, tested.probabilities)
     shown = np.random.default_rng(settings.report.seed).permutation(len(tested.y_true))
@@ -146,7 +114,7 @@ def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
     }
 
 
-def _write_plots(folder: Path, tested: Tested, histories: Mapping[str, pd.DataFrame]) -> None:
+def _write_plots(folder: Path, tested: Answers, histories: Mapping[str, pd.DataFrame]) -> None:
     curves = pd.concat([history.assign(cell=cell) for cell, history in histories.items()])
     write_table(folder / "learning_curves.csv", curves)
     names = np.array(EXPRESSIONS)

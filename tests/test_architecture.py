@@ -15,11 +15,13 @@ OUTER = {"prefect", "dvc", "flows"}
 FLOW_HELPERS = {
     "caching",
     "cell_process",
+    "ensembles",
     "fan_out",
     "measure",
     "memory",
     "ocr_space",
     "people",
+    "predictions",
     "retries",
     "stage",
     "server",

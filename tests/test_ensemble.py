@@ -37,10 +37,10 @@ OBJECTIVES = {"log_likelihood": log_likelihood, "hinge": hinge}
 
 
 @st.composite
-def problems(draw, members=st.integers(1, 4)) -> tuple[np.ndarray, np.ndarray, float, float]:
+def problems(draw, members: tuple[int, int] = (1, 4)) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Probabilities of networks of unlike skill and sureness, the truth, a ridge and a margin."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    k, n = draw(members), draw(st.integers(1, 25))
+    k, n = draw(st.integers(*members)), draw(st.integers(1, 25))
     y = rng.integers(0, CLASSES, n)
     logits = rng.normal(0, rng.uniform(0.1, 8), (k, n, CLASSES))
     logits[:, np.arange(n), y] += rng.uniform(-1, 3, (k, 1))
@@ -62,7 +62,7 @@ def test_weights_lie_on_the_simplex_and_are_never_worse_than_the_mean(way, probl
 
 @pytest.mark.parametrize("way", FITS)
 @settings(max_examples=25, deadline=None)
-@given(problem=problems(st.integers(2, 3)))
+@given(problem=problems((2, 3)))
 def test_no_point_of_a_grid_on_the_simplex_is_better(way, problem):
     members, steps, cost = len(problem[0]), 20, OBJECTIVES[way]
     points = itertools.product(range(steps + 1), repeat=members - 1)
@@ -73,7 +73,7 @@ def test_no_point_of_a_grid_on_the_simplex_is_better(way, problem):
 
 @pytest.mark.parametrize("way", FITS)
 @settings(max_examples=25, deadline=None)
-@given(problem=problems(st.integers(2, 4)), seed=st.integers(0, 99))
+@given(problem=problems((2, 4)), seed=st.integers(0, 99))
 def test_the_order_of_the_members_does_not_matter(way, problem, seed):
     p, y, _, margin = problem
     order = np.random.default_rng(seed).permutation(len(p))
@@ -84,7 +84,7 @@ def test_the_order_of_the_members_does_not_matter(way, problem, seed):
 
 @pytest.mark.parametrize("way", FITS)
 @settings(max_examples=20, deadline=None)
-@given(problem=problems(st.just(1)), copies=st.integers(1, 5))
+@given(problem=problems((1, 1)), copies=st.integers(1, 5))
 def test_equal_members_get_equal_weights(way, problem, copies):
     p, *rest = problem
     weights = FITS[way](np.repeat(p, copies, axis=0), *rest)
