@@ -18,7 +18,7 @@ from flows.predictions import Answers, Asked, Split, ask, mean_answer
 Weighed = dict[str, dict[str, Any]]  # what there is to say of an ensemble, by way to weight its members
 
 CODE = code_digest(ensemble, evaluation)
-FITTED = "its weights were fitted on the validation pictures that it is measured on here"
+FITTED = "fitted on the validation pictures that it is measured on here"
 WEIGHTS: dict[str, Callable[[np.ndarray, np.ndarray, Ensemble], np.ndarray]] = {
     "mean": lambda said, y, wanted: ensemble.equal_weights(len(said)),
     "log_likelihood": lambda said, y, wanted: ensemble.log_likelihood_weights(said, y, wanted.ridge),
@@ -56,5 +56,13 @@ def _weigh(way: str, wanted: Ensemble, members: list[Answers]) -> dict[str, Any]
         "weights": dict(zip(wanted.members, weights.tolist(), strict=True)),
         "val_accuracy": round(scores["accuracy"], 4),
         "val_loss": round(scores["loss"], 4),
-        "note": "" if way == "mean" else FITTED,
+        "note": _note(way, wanted, weights),
     }
+
+
+def _note(way: str, wanted: Ensemble, weights: np.ndarray) -> str:
+    shares = " + ".join(f"{w:.2f} {member}" for w, member in zip(weights, wanted.members, strict=True))
+    parts = [f"mean of {', '.join(wanted.members)}" if way == "mean" else f"{shares}, {FITTED}"]
+    if wanted.test_time_augmentation != "none":
+        parts.append(f"test-time augmentation: {wanted.test_time_augmentation}")
+    return "; ".join(parts)
