@@ -1,5 +1,5 @@
 """Read and write trained cells: `models/<cell>/{train.log, model.keras, history.csv, cell.json}`, cell.json
-last."""
+last; an ensemble has nothing else."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from fer_tasks.dataset import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
+ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 LOG = "train.log"
 
@@ -37,6 +38,11 @@ def model_file(folder: Path) -> Path | None:
     return file if file.exists() else None
 
 
+def is_ensemble(about: dict[str, Any]) -> bool:
+    """Is that which cell.json describes no network but an ensemble of some?"""
+    return "members" in about["settings"]
+
+
 def is_trained(folder: Path, fingerprint: str) -> bool:
     """Is this very cell, by its fingerprint, trained already?"""
     about = read_cell(folder)
@@ -54,9 +60,16 @@ def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
 def _row(about: dict[str, Any]) -> dict[str, Any]:
     settings = about["settings"]
     same = {name: about.get(name) for name in LEADERBOARD}
+    if is_ensemble(about):
+        return {**same, "model": ENSEMBLE, "recipe": ""}
     tuned = settings.get("fine_tune")
     epochs = settings["epochs"] + (tuned["epochs"] if tuned else 0)
     return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
+
+
+def networks(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a leaderboard that are single networks."""
+    return board[board["model"] != ENSEMBLE].reset_index(drop=True)
 
 
 def read_history(folder: Path) -> pd.DataFrame:

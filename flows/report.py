@@ -19,9 +19,9 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
 from fer_tasks.settings import Settings, Train, load_grid
 from flows import shown_faces
-from flows.answers import Answers, read_answers
 from flows.inspection import Look, looking
 from flows.leaderboard import leaderboard, read_published, recalls
+from flows.predictions import Answers, Split, answers
 from flows.stage import report_url, run_stage
 
 STAGES = ("raw", "faces", "textfree", "clean")
@@ -58,20 +58,20 @@ def report(
 
 
 def _find(settings: Settings, data: Path, models: Path) -> _Found:
-    ids = [cell.id for cell in load_grid(settings.train.grid).cells]
+    ids = load_grid(settings.train.grid).ids
     published = read_published(settings.train.grid, ids)
     board = cells.leaderboard(models, ids)
-    trained = board[board["status"] == "trained"]["cell"]
-    answers = {cell: read_answers(cell, models, data / "features") for cell in trained}
-    board = leaderboard(board, answers, published, models, settings.report)
-    own = [cell for cell in answers if cells.model_file(models / cell)]
+    trained = board[board["status"] == "trained"]
+    tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
+    board = leaderboard(board, tested, published, models, settings.report)
+    own = cells.networks(trained)["cell"]
     histories = {cell: cells.read_history(models / cell) for cell in own}
-    return _Found(board, answers, histories, published, {name: read_dataset(data / name) for name in STAGES})
+    return _Found(board, tested, histories, published, {name: read_dataset(data / name) for name in STAGES})
 
 
 def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> page.Report:
     wanted, clean = settings.report, found.stages["clean"]
-    answers = found.answers[best.cell]
+    of_best = found.answers[best.cell]
     drawn = dict(list(found.histories.items())[: wanted.curves])
     return page.Report(
         source=settings.download.source,
@@ -80,14 +80,14 @@ def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> pag
         best=best,
         leaderboard=found.board,
         published=found.published.about if found.published else "",
-        per_class=evaluation.per_class(answers.y_true, answers.probabilities),
+        per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),
         recalls=recalls(found.answers),
-        figures=_figures(answers, found.board, drawn),
+        figures=_figures(of_best, found.board, drawn),
         curves=len(drawn),
-        wrong=int((~answers.right).sum()),
-        mistakes=shown_faces.mistakes(answers, clean, wanted.mistakes),
-        at_random=shown_faces.at_random(answers, clean, wanted.contact_sheet, wanted.seed),
-        looks=shown_faces.looks(answers, look, clean, wanted.grad_cam),
+        wrong=int((~of_best.right).sum()),
+        mistakes=shown_faces.mistakes(of_best, clean, wanted.mistakes),
+        at_random=shown_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
+        looks=shown_faces.looks(of_best, look, clean, wanted.grad_cam),
         stages=stage_counts(stage.info for stage in found.stages.values()),
         made=_made(settings, found.stages),
     )

@@ -1,31 +1,34 @@
 """data/features -> models/<cell>, reports/live: the grid, each cell a task that trains in a process of its
-own."""
+own, and the ensembles of cells. What is made of others waits for them."""
 
 import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture
 
 from fer_tasks import cells, models, plots, training
 from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
 from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
-from fer_tasks.settings import Cell, Settings, Train, cells_of_size, load_grid
+from fer_tasks.settings import Cell, Ensemble, Grid, Settings, Train, cells_of_size, load_grid
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.caching import code_digest, weights_digest
 from flows.cell_process import Job, Outcome, check_cells, fit_cell
-from flows.fan_out import Progress
+from flows.ensembles import Weighed, fingerprint, fit_ensemble
+from flows.fan_out import Progress, in_order
 from flows.live import LiveGrid
 from flows.memory import machine_memory, reserve
+from flows.predictions import Split, answers
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
@@ -48,9 +51,15 @@ def train_cell(job: Job, target: Path, wanted: Train, live: LiveGrid) -> Outcome
             return call_in_own_process(fit_cell, job, batch_size, threads=wanted.threads, on_message=show)
 
         with reserve(cell.memory, wanted.memory * machine_memory(), say):
+            if cell.distil:
+                split = Split("train", target, job.features, wanted.threads)
+                taught = answers([cell.distil.teacher], split)[cell.distil.teacher]
+                job = job._replace(teacher=taught.probabilities)
             (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
-    note = "" if batch_size == cell.batch_size else f"out of memory at batch size {cell.batch_size}"
-    return trained, {**about, "note": note and f"{note}: trained at {batch_size}"}
+    notes = [f"taught by {cell.distil.teacher}"] if cell.distil else []
+    if batch_size != cell.batch_size:
+        notes.append(f"out of memory at batch size {cell.batch_size}: trained at {batch_size}")
+    return trained, {**about, "note": "; ".join(notes)}
 
 
 def _watch(
@@ -86,33 +95,56 @@ def train(
     checkpoints: Path = Path(".cache/checkpoints"),
     watched: Path = Path("reports/live"),
 ) -> None:
-    chosen = cells_of_size(load_grid(settings.train.grid), settings.train.size)
-    grid = {cell.id: cell for cell in chosen}
-    prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
-    if dropped := cells.drop_other_cells(target, grid):
+    wanted, grid = settings.train, load_grid(settings.train.grid)
+    chosen = {cell.id: cell for cell in cells_of_size(grid, wanted.size)}
+    ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
+    prints = _fingerprints(grid, chosen, source, wanted.threads)
+    if dropped := cells.drop_other_cells(target, grid.ids):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
-    drop_other_checkpoints(checkpoints, grid)
-    done = [i for i in grid if cells.is_trained(target / i, prints[i])]
-    get_run_logger().info(
-        f"grid {settings.train.grid}: {len(grid)} cells, {len(done)} of them trained already"
-    )
-    jobs = [
-        Job(cell, prints[i], source, checkpoints / f"{i}.npz") for i, cell in grid.items() if i not in done
-    ]
-    _check([job.cell for job in jobs], source)
+    drop_other_checkpoints(checkpoints, chosen)
+    done = {i for i in chosen if cells.is_trained(target / i, prints[i])}
+    get_run_logger().info(f"grid {wanted.grid}: {len(chosen)} cells, {len(done)} of them trained already")
+    jobs = {i: Job(chosen[i], prints[i], source, checkpoints / f"{i}.npz") for i in chosen if i not in done}
+    _check([job.cell for job in jobs.values()], source)
     live = LiveGrid(watched)
     for cell in done:
         live.begin(cell, cells.read_history(target / cell).to_dict("records"))
-    futures = {train_cell.submit(job, target, settings.train, live): job for job in jobs}
-    for future in as_completed(list(futures)):
-        future.wait()  # a future of as_completed may not know its final state yet
-        _keep(future.result(raise_on_failure=False), futures[future], target)
+
+    def begin(name: str) -> PrefectFuture | None:
+        if name in jobs:
+            return train_cell.submit(jobs[name], target, wanted, live)
+        if name in done or all(
+            cells.is_trained(target / i, prints[name]) for i in ensembles[name].ids.values()
+        ):
+            return None
+        memory = max(chosen[member].memory for member in ensembles[name].members)
+        split = Split("val", target, source, wanted.threads)
+        return fit_ensemble.submit(ensembles[name], split, memory, wanted.memory)
+
+    for name, future in in_order(grid.needs, begin):
+        outcome = future.result(raise_on_failure=False)
+        if name in jobs:
+            _keep(outcome, jobs[name], target)
+        else:
+            _keep_ensemble(outcome, ensembles[name], prints[name], target)
         _show_leaderboard(grid, target)
     live.end()
     _choose_best(grid, target)
 
 
-def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
+def _fingerprints(grid: Grid, chosen: Mapping[str, Cell], source: Path, threads: int) -> dict[str, str]:
+    """Of each cell and ensemble; that of what it is made of is part of it."""
+    ensembles, prints = {ensemble.id: ensemble for ensemble in grid.ensembles}, {}
+    for name in TopologicalSorter(grid.needs).static_order():
+        needed = [prints[i] for i in sorted(grid.needs[name])]
+        if name in ensembles:
+            prints[name] = fingerprint(ensembles[name], needed)
+        else:
+            prints[name] = _fingerprint(chosen[name], source, threads, needed)
+    return prints
+
+
+def _fingerprint(cell: Cell, source: Path, threads: int, teacher: list[str]) -> str:
     """Changes with whatever could change the cell's weights."""
     check_model(cell.model, cell.options)
     data = read_dataset(source / cell.recipe)
@@ -122,7 +154,7 @@ def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    parts = [settings, data.fingerprint, threads, weights, CODE]
+    parts = [settings, data.fingerprint, threads, weights, CODE, teacher]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -156,13 +188,23 @@ def _keep(outcome: Outcome | Exception, job: Job, target: Path) -> None:
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")
 
 
-def _show_leaderboard(grid: dict[str, Cell], target: Path) -> None:
-    board = cells.leaderboard(target, list(grid))
+def _keep_ensemble(outcome: Weighed | Exception, wanted: Ensemble, fingerprint: str, target: Path) -> None:
+    if isinstance(outcome, Exception):
+        get_run_logger().error(f"ensemble {wanted.id} failed: {outcome}")
+        outcome = {way: {"status": "failed", "reason": str(outcome)} for way in wanted.ids}
+    for way, name in wanted.ids.items():
+        about = {"cell": name, "settings": wanted.model_dump(), "fingerprint": fingerprint}
+        cells.write_cell(target / name, {**about, **outcome[way]}, None)
+
+
+def _show_leaderboard(grid: Grid, target: Path) -> None:
+    board = cells.leaderboard(target, grid.ids)
     create_table_artifact(board.astype(object).where(board.notna(), "").to_dict("records"), key="leaderboard")
 
 
-def _choose_best(grid: dict[str, Cell], target: Path) -> None:
-    board = cells.leaderboard(target, list(grid))
+def _choose_best(grid: Grid, target: Path) -> None:
+    """models/best is a single network: one file, and as quick as a cell."""
+    board = cells.networks(cells.leaderboard(target, grid.ids))
     trained = board[board["status"] == "trained"]
     failed = len(board) - len(trained)
     if trained.empty:

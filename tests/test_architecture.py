@@ -13,9 +13,9 @@ SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may i
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
-    "answers",
     "caching",
     "cell_process",
+    "ensembles",
     "fan_out",
     "inspection",
     "leaderboard",
@@ -24,6 +24,7 @@ FLOW_HELPERS = {
     "memory",
     "ocr_space",
     "people",
+    "predictions",
     "retries",
     "shown_faces",
     "stage",

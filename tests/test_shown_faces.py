@@ -9,7 +9,7 @@ import pytest
 from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
 from flows import shown_faces
-from flows.answers import Answers
+from flows.predictions import Answers
 
 
 @pytest.fixture

@@ -10,6 +10,14 @@ class FineTune(NamedTuple):
     epochs: int
 
 
+class Distillation(NamedTuple):
+    """How much a student learns from a teacher's softened answers, and how much from the labels."""
+
+    temperature: float
+    soft: float  # weight of the teacher's
+    hard: float  # weight of the labels'
+
+
 class Plan(NamedTuple):
     """How a cell is trained; what is left out is off."""
 
@@ -24,6 +32,7 @@ class Plan(NamedTuple):
     ema: float = 0.0  # momentum of the weights' moving average, which is then what is validated and kept
     augmentation: str = "none"  # of augmentation.SETS
     fine_tune: FineTune | None = None
+    distillation: Distillation | None = None
     precision: str = (
         "float32"  # or mixed_bfloat16: float32 weights, bfloat16 layers, float32 softmax and loss
     )
