@@ -1,8 +1,10 @@
-"""Read and write trained cells: `models/<cell>/{model.keras, history.csv, cell.json}`, cell.json last."""
+"""Read and write trained cells: `models/<cell>/{train.log, model.keras, history.csv, cell.json}`, cell.json
+last; an ensemble has nothing else."""
 
 import json
 import shutil
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,9 @@ from fer_tasks.dataset import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
+ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
+LOG = "train.log"
 
 
 class Trained(NamedTuple):
@@ -26,6 +30,17 @@ def read_cell(folder: Path) -> dict[str, Any] | None:
     """What cell.json says of a cell, or None where the cell is not finished."""
     file = folder / "cell.json"
     return json.loads(file.read_text()) if file.exists() else None
+
+
+def model_file(folder: Path) -> Path | None:
+    """The file of a cell's model, or None where it has none."""
+    file = folder / "model.keras"
+    return file if file.exists() else None
+
+
+def is_ensemble(about: dict[str, Any]) -> bool:
+    """Is that which cell.json describes no network but an ensemble of some?"""
+    return "members" in about["settings"]
 
 
 def is_trained(folder: Path, fingerprint: str) -> bool:
@@ -45,9 +60,16 @@ def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
 def _row(about: dict[str, Any]) -> dict[str, Any]:
     settings = about["settings"]
     same = {name: about.get(name) for name in LEADERBOARD}
+    if is_ensemble(about):
+        return {**same, "model": ENSEMBLE, "recipe": ""}
     tuned = settings.get("fine_tune")
     epochs = settings["epochs"] + (tuned["epochs"] if tuned else 0)
     return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
+
+
+def networks(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a leaderboard that are single networks."""
+    return board[board["model"] != ENSEMBLE].reset_index(drop=True)
 
 
 def read_history(folder: Path) -> pd.DataFrame:
@@ -56,8 +78,13 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
-    """Write a cell; of one that failed `about` says why, and `trained` is its last good epoch, if any."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Write a cell; of one that failed `about` says why, and `trained` is its last good epoch, if any.
+
+    Of what was there before only its log is left.
+    """
+    for file in folder.glob("*"):
+        if file.name != LOG:
+            file.unlink()
     if trained:
         write_bytes(folder / "model.keras", trained.model)
         write_table(folder / "history.csv", trained.history)
@@ -67,9 +94,21 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
 def write_best(models: Path, cell: str) -> None:
     """Make models/best a copy of a trained cell."""
     shutil.rmtree(models / BEST, ignore_errors=True)
-    (models / BEST).mkdir()
-    for name in ("model.keras", "history.csv", "cell.json"):
-        shutil.copyfile(models / cell / name, models / BEST / name)
+    shutil.copytree(models / cell, models / BEST)
+
+
+def begin_log(folder: Path, fingerprint: str) -> None:
+    """Begin the log of a cell, or go on with it where it is this very cell's."""
+    title = f"cell {folder.name}, fingerprint {fingerprint}\n"
+    file = folder / LOG
+    if not file.exists() or not file.read_text().startswith(title):
+        write_text(file, title)
+
+
+def log(folder: Path, text: str) -> None:
+    """Add a line to a cell's log, with the time: `tail -f models/<cell>/train.log` follows it."""
+    with (folder / LOG).open("a") as file:
+        file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
 def drop_other_cells(models: Path, wanted: Collection[str]) -> list[str]:

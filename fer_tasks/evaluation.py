@@ -1,4 +1,4 @@
-"""How good a model is on one split: accuracy with its interval, scores by class, confusion."""
+"""How good a model is on one split: accuracy with its interval, scores by class, confusion, calibration."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_reca
 from fer_tasks.labels import EXPRESSIONS
 
 CLASSES = np.arange(len(EXPRESSIONS))
+BINS = 15  # of confidence, as in Guo et al. 2017
 
 
 def scores(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -55,6 +56,33 @@ def accuracy_interval(right: np.ndarray, resamples: int, seed: int) -> tuple[flo
     drawn = np.random.default_rng(seed).binomial(len(right), right.mean(), resamples) / len(right)
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
+
+
+def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """How often a model is right when it is so sure: a row a bin of its highest probability, all equally
+    wide.
+
+    Columns: low, high (the bin's limits; it holds what lies above `low`), n, confidence (the mean highest
+    probability) and accuracy of its pictures, NaN in an empty bin.
+    """
+    _check(y_true, probabilities)
+    confidence = probabilities.max(axis=1).astype(float)
+    limits = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.searchsorted(limits, confidence, side="left") - 1, 0, bins - 1)
+    right = probabilities.argmax(axis=1) == y_true
+    n = np.bincount(place, minlength=bins)
+    sums = (np.bincount(place, weights=values, minlength=bins) for values in (confidence, right))
+    means = (np.divide(total, n, out=np.full(bins, np.nan), where=n > 0) for total in sums)
+    columns = ("low", "high", "n", "confidence", "accuracy")
+    return pd.DataFrame(dict(zip(columns, (limits[:-1], limits[1:], n, *means), strict=True)))
+
+
+def expected_calibration_error(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
+    """How far a model's confidence lies from its accuracy, the mean over pictures, 0..1 (ECE; Guo et al.,
+    "On Calibration of Modern Neural Networks", ICML 2017)."""
+    table = reliability(y_true, probabilities, bins)
+    gaps = (table["accuracy"] - table["confidence"]).abs() * table["n"]
+    return float(gaps.sum() / len(y_true))
 
 
 def _check(y_true: np.ndarray, probabilities: np.ndarray) -> None:

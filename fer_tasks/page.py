@@ -23,6 +23,20 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Face:
+    """A test picture and what a model says of it."""
+
+    picture: Picture
+    true: str
+    predicted: str
+    confidence: float  # 0..1
+
+    @property
+    def right(self) -> bool:
+        return self.true == self.predicted
+
+
+@dataclass(frozen=True)
 class Best:
     """The cell that validation chose, on the test split."""
 
@@ -31,6 +45,7 @@ class Best:
     low: float  # 95 % interval
     high: float
     macro_f1: float
+    ece: float
     n: int
     majority: float  # accuracy of always answering the class that is most frequent in train
 
@@ -41,12 +56,30 @@ class Report:
 
     source: str
     generated: bool  # the source is the generated sample
+    reduced: str  # how much less each cell saw than the grid says; empty where it saw all
     best: Best
-    leaderboard: pd.DataFrame
+    leaderboard: pd.DataFrame  # columns of `flows.leaderboard`, failed cells last
+    published: str  # whose figures stand beside ours; empty where there are none
     per_class: pd.DataFrame
-    figures: Mapping[str, Picture]  # confusion, curves, contact_sheet
+    recalls: pd.DataFrame  # cell, then a column an expression
+    figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves
+    curves: int  # cells whose curves are drawn
+    wrong: int  # test pictures that the best cell names wrong
+    mistakes: Sequence[Face]  # the surest first
+    at_random: Sequence[Face]
+    looks: Sequence[Face]  # each beside its heat map
     stages: pd.DataFrame  # stage, came_in, kept, rejected
     made: Mapping[str, str]
+
+    @property
+    def trained(self) -> pd.DataFrame:
+        """The rows of the cells that were trained."""
+        return self.leaderboard[self.leaderboard["status"] == "trained"]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of the cells that failed."""
+        return self.leaderboard[self.leaderboard["status"] != "trained"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +160,8 @@ def _render(template: str, **shown: Report | DataCard | Ablation) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "tenths": _tenths, "points": _points, "number": _number}
+    for how in (_percent, _tenths, _points, _number, _duration, _size, _decimals):
+        environment.filters[how.__name__.removeprefix("_")] = how
     return environment.get_template(template).render(**shown, rows=lambda table: table.to_dict("records"))
 
 
@@ -145,3 +179,20 @@ def _points(difference: float) -> str:
 
 def _number(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:,.0f}"
+
+
+def _decimals(value: float, digits: int) -> str:
+    return "–" if pd.isna(value) else f"{value:,.{digits}f}"
+
+
+def _duration(seconds: float) -> str:
+    if pd.isna(seconds):
+        return "–"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _size(n: float) -> str:
+    return "–" if pd.isna(n) else f"{n / 1e6:,.1f} MB"

@@ -7,30 +7,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREY = "#1b6ca8", "#c8501e", "#8a8f98"  # apart for all kinds of colour vision
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
-    """Accuracy and loss by epoch, a row a cell; `histories` has epoch, loss, accuracy, val_loss,
+    """Accuracy and loss by epoch, two cells a row; `histories` has epoch, loss, accuracy, val_loss,
     val_accuracy.
 
-    The epoch with the highest validation accuracy is marked.
+    The epoch with the highest validation accuracy is marked. Accuracy has the same axis for all cells.
     """
-    figure = Figure(figsize=(9, 2.2 * len(histories) + 0.6), layout="constrained")
-    rows = figure.subplots(len(histories), 2, squeeze=False)
-    for (cell, history), axes in zip(histories.items(), rows, strict=True):
+    beside = min(2, len(histories))
+    rows = -(-len(histories) // beside)
+    figure = Figure(figsize=(9 if beside == 1 else 12, 2.1 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, 2 * beside, squeeze=False).reshape(-1, 2)
+    for (cell, history), pair in zip(histories.items(), axes, strict=False):
         best = history["epoch"][history["val_accuracy"].idxmax()]
-        for ax, name in zip(axes, ("accuracy", "loss"), strict=True):
+        for ax, name in zip(pair, ("accuracy", "loss"), strict=True):
             ax.plot(history["epoch"], history[name], "--", color=GREY, label="train")
             ax.plot(history["epoch"], history[f"val_{name}"], "-o", ms=3, color=BLUE, label="validation")
-            ax.axvline(best, color=ORANGE, lw=1, label=f"best epoch, {best}")
+            ax.axvline(best, color=ORANGE, lw=1, label="best epoch")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             _tidy(ax, f"{cell}: {name}")
-        axes[0].set_ylim(0, 1)
-        axes[1].set_ylim(bottom=0)
-        axes[0].legend(fontsize=8, frameon=False)
-    for ax in rows[-1]:
-        ax.set_xlabel("epoch")
+        pair[0].set_ylim(0, 1)
+        pair[1].set_ylim(bottom=0)
+    for ax in axes[len(histories) :].ravel():
+        ax.set_axis_off()
+    handles = axes[0][0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return _png(figure)
 
 
@@ -52,22 +57,47 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def contact_sheet(
-    images: Sequence[np.ndarray], true: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]
-) -> bytes:
-    """Pictures titled `TRUE: predicted` and how sure the model was; images (M, N, 3) uint8.
+def accuracies(board: pd.DataFrame) -> bytes:
+    """Test accuracy of each cell with its interval, and what others published of it.
 
-    A wrong prediction is set in bold orange and marked ✗, a right one in blue and marked ✓.
+    `board`: a row a cell with cell, test_accuracy, test_low and test_high, NaN where it was not trained, and
+    published_accuracy where there is any.
     """
-    figure, axes = _grid(len(images), columns=7, height=1.75)
-    for ax, image, name, guess, sure in zip(axes, images, true, predicted, confidence, strict=False):
-        right = name == guess
-        style = {"color": BLUE} if right else {"color": ORANGE, "weight": "bold"}
-        ax.imshow(image)
-        ax.set_title(f"{name.upper()}: {guess}", fontsize=8, pad=3, **style)
-        ax.text(
-            0.5, -0.1, f"{'✓' if right else '✗'} {sure:.0%}", transform=ax.transAxes, ha="center", fontsize=7
-        )
+    board = board[board["test_accuracy"].notna()]
+    figure = Figure(figsize=(9, 0.22 * len(board) + 1.3), layout="constrained")
+    ax = figure.subplots()
+    y = np.arange(len(board))
+    ax.hlines(y, 100 * board["test_low"], 100 * board["test_high"], color=BLUE, lw=1.5)
+    ax.plot(100 * board["test_accuracy"], y, "o", color=BLUE, ms=4.5, label="here, with its 95 % interval")
+    if "published_accuracy" in board:
+        published = 100 * board["published_accuracy"]
+        ax.plot(published, y, "D", color=ORANGE, ms=4.5, label="published, on other pictures")
+    ax.set_yticks(y, board["cell"])
+    ax.set_ylim(len(board) - 0.5, -0.5)
+    _tidy(ax, "% of the test pictures named right")
+    ax.grid(axis="both", color=GREY, alpha=0.2)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def reliability(bins: pd.DataFrame) -> bytes:
+    """The reliability diagram (DeGroot & Fienberg 1983): accuracy by confidence, and how many pictures there
+    are of each; `bins` is a table of `evaluation.reliability`."""
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    left, width = 100 * bins["low"], 100 * (bins["high"] - bins["low"])
+    top.bar(left, 100 * bins["accuracy"], width, align="edge", color=BLUE, ec="white", label="named right")
+    gap = 100 * (bins["confidence"] - bins["accuracy"])
+    style = {"fc": "none", "ec": ORANGE, "hatch": "///", "lw": 0.8}
+    top.bar(left, gap, width, bottom=100 * bins["accuracy"], align="edge", label="gap to confidence", **style)
+    top.plot([0, 100], [0, 100], "--", color=GREY, lw=1, label="as sure as it is right")
+    top.set_ylim(0, 100)
+    top.legend(fontsize=8, frameon=False, loc="upper left")
+    bottom.bar(left, bins["n"], width, align="edge", color=GREY, ec="white")
+    bottom.set_xlabel("confidence, %")
+    bottom.set_xlim(0, 100)
+    _tidy(top, "named right, %")
+    _tidy(bottom, "pictures")
     return _png(figure)
 
 
@@ -126,15 +156,6 @@ def ablation(steps: pd.DataFrame, names: Sequence[str], bands: Mapping[str, tupl
         *scores.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )
     return _png(figure)
-
-
-def _grid(n: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    rows = max(1, -(-n // columns))
-    figure = Figure(figsize=(1.45 * columns, height * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for ax in axes:
-        ax.set_axis_off()
-    return figure, axes
 
 
 def _tidy(ax: Axes, title: str) -> None:

@@ -1,8 +1,9 @@
 """params.yaml, grids/ and sources/ -> frozen, typed settings. An unknown key or a bad value stops the run."""
 
 import difflib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -126,7 +127,10 @@ class Train(Section):
 
 
 class Report(Section):
+    curves: int = Field(ge=1)
     contact_sheet: int = Field(ge=1)
+    mistakes: int = Field(ge=1)
+    grad_cam: int = Field(ge=2)
     bootstrap: int = Field(ge=100)
     seed: int
 
@@ -199,12 +203,41 @@ class Settings(Section):
     ablation: Ablation
 
 
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+class Distil(Section):
+    """A cell or an ensemble of the grid whose answers a student learns beside the labels."""
+
+    teacher: str
+    temperature: float = Field(gt=0)
+    soft: float = Field(gt=0)
+    hard: float = Field(ge=0)
+
+
 class Cell(Training):
     """One training run of a grid."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    id: Id
     seed: int = Field(2021, ge=0)
     memory: float = Field(2, gt=0)
+    distil: Distil | None = None
+
+
+class Ensemble(Section):
+    """Cells of the grid that answer together. The id alone is their plain mean, the answer that counts."""
+
+    id: Id
+    members: list[str] = Field(min_length=1)
+    test_time_augmentation: Literal["none", "flip", "perturbations"] = "none"
+    margin: float = Field(1, gt=0)
+    ridge: float = Field(0, ge=0)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What it is called on the leaderboard by each way to weight its members."""
+        fitted = ("log_likelihood", "hinge") if len(self.members) > 1 else ()
+        return {"mean": self.id, **{way: f"{self.id}.{way}" for way in fitted}}
 
 
 class Reduced(Section):
@@ -218,15 +251,54 @@ class Grid(Section):
     """grids/<name>.yaml: a named set of cells."""
 
     cells: list[Cell] = Field(min_length=1)
+    ensembles: list[Ensemble] = []
     reduced: Reduced | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """The rows of the leaderboard: cells, and ensembles each way."""
+        return [cell.id for cell in self.cells] + [i for one in self.ensembles for i in one.ids.values()]
+
+    @property
+    def needs(self) -> dict[str, set[str]]:
+        """What must be there before a cell (its teacher) or an ensemble (its members)."""
+        taught = {cell.id: {cell.distil.teacher} if cell.distil else set() for cell in self.cells}
+        return taught | {ensemble.id: set(ensemble.members) for ensemble in self.ensembles}
 
     @model_validator(mode="after")
     def _ids_differ(self) -> "Grid":
-        ids = [cell.id for cell in self.cells]
+        ids = self.ids
         twice = sorted({i for i in ids if ids.count(i) > 1} | ({"best"} & set(ids)))
         if twice:
-            raise ValueError(f"cell ids must differ from each other and from 'best': {', '.join(twice)}")
+            names = "ids of cells and ensembles"
+            raise ValueError(f"{names} must differ from each other and from 'best': {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _others_are_there_and_end_before(self) -> "Grid":
+        cells, ensembles = ([one.id for one in part] for part in (self.cells, self.ensembles))
+        for k, ensemble in enumerate(self.ensembles):
+            for member in ensemble.members:
+                _known(f"ensembles.{k}.members", "cell", member, cells)
+            if len(set(ensemble.members)) < len(ensemble.members):
+                raise ValueError(f"ensembles.{k}.members: a cell is there twice")
+        for k, cell in enumerate(self.cells):
+            if cell.distil:
+                _known(
+                    f"cells.{k}.distil.teacher", "cell or ensemble", cell.distil.teacher, cells + ensembles
+                )
+        try:
+            TopologicalSorter(self.needs).prepare()
+        except CycleError as error:
+            raise ValueError(f"each of these waits for the next: {', '.join(error.args[1][::-1])}") from None
+        return self
+
+
+def _known(key: str, kind: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        mend = f"did you mean {close[0]!r}?" if close else f"choose one of {known}"
+        raise ValueError(f"{key}: no {kind} {name!r} in this grid; {mend}")
 
 
 class Sample(Section):

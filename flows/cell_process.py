@@ -20,7 +20,7 @@ from fer_tasks.training import fit, frozen
 from fer_tasks.training.checkpoint import Checkpoint
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
-from fer_tasks.training.plan import FineTune, Plan
+from fer_tasks.training.plan import Distillation, FineTune, Plan
 
 Outcome = tuple[cells.Trained | None, dict[str, Any]]
 
@@ -33,19 +33,22 @@ class Job(NamedTuple):
     features: Path
     checkpoint: Path
     shared: Path  # the folder of what its frozen backbone makes of pictures, if it has one
+    teacher: np.ndarray | None = None  # (n, 7): what its teacher says of the train split
 
 
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     """Train a cell, from its checkpoint where there is one; what is left of it where its loss is no number.
 
-    Sends {"after": epoch} when it begins, {"features": pictures, "of": pictures} while a frozen backbone's
-    features are computed, then each row of the history.
+    Sends {"rows": its epochs so far} when it begins, {"features": pictures, "of": pictures} while a frozen
+    backbone's features are computed, then each row of the history.
     """
     cell = job.cell
     data = read_dataset(job.features / cell.recipe)
     x = read_array(data.root / "X.npy")
     build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
     plan = plan_of(cell, batch_size)
+    if cell.distil:
+        plan = plan._replace(distillation=Distillation(**cell.distil.model_dump(exclude={"teacher"})))
     about = {
         "recipe": data.info["settings"]["steps"],
         "input_shape": list(x.shape[1:]),
@@ -53,13 +56,13 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "batch_size": batch_size,
     }
     start = _read(job, batch_size)
-    send({"after": start.epoch if start else 0})
+    send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
     share = partial(
         shared_features.share, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
     )
     try:
-        fitted = fit.fit(build, _arrays(data.manifest, x, cell), plan, cell.seed, send, start, save, share)
+        fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, share)
     except TrainingFailed as error:
         return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
     best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
@@ -108,17 +111,19 @@ def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
 
 def plan_of(wanted: Training, batch_size: int) -> Plan:
     """How the settings say that a model is trained, at this batch size."""
-    same = {name: getattr(wanted, name) for name in Plan._fields}
+    same = {name: getattr(wanted, name) for name in Plan._fields if name != "distillation"}
     tuned = FineTune(**wanted.fine_tune.model_dump()) if wanted.fine_tune else None
     return Plan(**{**same, "batch_size": batch_size, "fine_tune": tuned})
 
 
-def _arrays(manifest: Any, x: np.ndarray, cell: Cell) -> fit.Arrays:
+def _arrays(manifest: Any, x: np.ndarray, job: Job) -> fit.Arrays:
+    cell, teacher = job.cell, job.teacher
     y = manifest["label"].map(EXPRESSIONS.index).to_numpy()
     train, val = (np.flatnonzero(manifest["split"] == split) for split in ("train", "val"))
     if cell.pictures:
-        train = train[choose_rows(y[train], cell.pictures, cell.seed)]
-    return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val])
+        chosen = choose_rows(y[train], cell.pictures, cell.seed)
+        train, teacher = train[chosen], None if teacher is None else teacher[chosen]
+    return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val], teacher)
 
 
 def _read(job: Job, batch_size: int) -> Checkpoint | None:

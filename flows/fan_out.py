@@ -7,8 +7,9 @@ import io
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture, as_completed
 from tqdm import tqdm
 
 from flows.caching import code_digest
@@ -68,6 +70,30 @@ def _results(task: Task, items: Mapping[str, Any], same: Mapping[str, Any]) -> I
             yield flying.popleft().result()
     while flying:
         yield flying.popleft().result()
+
+
+def in_order(
+    needs: Mapping[str, Collection[str]], begin: Callable[[str], PrefectFuture | None]
+) -> Iterator[tuple[str, PrefectFuture]]:
+    """Begin every task as soon as those that it needs have ended; yields each name with its ended future.
+
+    `needs`: names by name, without a cycle. What `begin` gives None for has ended already.
+    """
+    order, running = TopologicalSorter(needs), {}
+    order.prepare()
+    while order.is_active():
+        while ready := order.get_ready():
+            for name in ready:
+                if future := begin(name):
+                    running[future] = name
+                else:
+                    order.done(name)
+        if running:
+            future = next(as_completed(list(running)))
+            future.wait()  # a future of as_completed may not know its final state yet
+            name = running.pop(future)
+            yield name, future
+            order.done(name)
 
 
 def in_process(function: Callable, *arguments: Any) -> Any:

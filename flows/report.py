@@ -1,4 +1,4 @@
-"""models, data, test split -> reports/: the page, the metrics and the plots."""
+"""models, data, test split -> reports/: the page, the leaderboard, the metrics and the plots."""
 
 import json
 import platform
@@ -9,39 +9,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from fer_tasks import cells, evaluation, page, plots, training
+from fer_tasks import cells, evaluation, page, plots
 from fer_tasks.data_card import stage_counts
-from fer_tasks.dataset import Dataset, read_array, read_dataset, write_bytes, write_table, write_text
-from fer_tasks.errors import UserError
-from fer_tasks.images import read_image
+from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import load_model
-from fer_tasks.settings import Settings, load_grid
-from fer_tasks.training.fit import predict
-from flows.caching import same_inputs_and_code
+from fer_tasks.published import Published
+from fer_tasks.settings import Settings, Train, load_grid
+from flows import shown_faces
+from flows.inspection import Look, looking
+from flows.leaderboard import leaderboard, read_published, recalls
+from flows.predictions import Answers, Split, answers
 from flows.stage import report_url, run_stage
 
 STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
 
 
-class Tested(NamedTuple):
-    """The test pictures of one recipe, and what a cell says of them."""
+class _Found(NamedTuple):
+    board: pd.DataFrame
+    answers: dict[str, Answers]  # of the trained cells, the best first
+    histories: dict[str, pd.DataFrame]  # of those that have a model of their own: an ensemble has none
+    published: Published | None
+    stages: dict[str, Dataset]
 
-    faces: pd.DataFrame  # rows of the features' manifest
-    y_true: np.ndarray  # (n,) int
-    probabilities: np.ndarray  # (n, 7)
-
-
-@task(task_run_name="test {cell}", cache_policy=same_inputs_and_code(training))
-def probabilities_of(cell: str, fingerprint: str, models: Path, features: Path) -> np.ndarray:
-    """`fingerprint`, the cell's, says the content of the model and of the features."""
-    x = read_array(features / "X.npy")
-    test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
-    return predict(load_model(models / cell / "model.keras"), x[test])
+    @property
+    def best(self) -> str:
+        return next(iter(self.histories))
 
 
 @flow(name="report")
@@ -51,87 +47,85 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
-    grid = [cell.id for cell in load_grid(settings.train.grid).cells]
-    board = cells.leaderboard(models, grid)
-    tested = {
-        cell: _test(cell, models, data / "features") for cell in board[board["status"] == "trained"]["cell"]
-    }
-    board = _with_test_scores(board, tested, settings)
-    best = board.iloc[0]
-    stages = {name: read_dataset(data / name) for name in STAGES}
-    histories = {cell: cells.read_history(models / cell) for cell in tested}
-    whole = page.Report(
+    found = _find(settings, data, models)
+    best = _best(found)
+    whole = _page(found, best, settings, looking(best.cell, models, data / "features"))
+    write_bytes(target / "index.html", page.render_page(whole).encode())
+    write_table(target / "leaderboard.csv", found.board)
+    _write_plots(target / "plots", found)
+    write_text(target / "metrics.json", json.dumps(_metrics(best, found.board), indent=2) + "\n")
+    _tell(best, found.board, target)
+
+
+def _find(settings: Settings, data: Path, models: Path) -> _Found:
+    ids = load_grid(settings.train.grid).ids
+    published = read_published(settings.train.grid, ids)
+    board = cells.leaderboard(models, ids)
+    trained = board[board["status"] == "trained"]
+    tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
+    board = leaderboard(board, tested, published, models, settings.report)
+    own = cells.networks(trained)["cell"]
+    histories = {cell: cells.read_history(models / cell) for cell in own}
+    return _Found(board, tested, histories, published, {name: read_dataset(data / name) for name in STAGES})
+
+
+def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> page.Report:
+    wanted, clean = settings.report, found.stages["clean"]
+    of_best = found.answers[best.cell]
+    drawn = dict(list(found.histories.items())[: wanted.curves])
+    return page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
-        best=_best(best, tested[best["cell"]], stages["clean"]),
-        leaderboard=board,
-        per_class=evaluation.per_class(*tested[best["cell"]][1:]),
-        figures=_figures(tested[best["cell"]], histories, stages["clean"], settings),
-        stages=stage_counts(stage.info for stage in stages.values()),
-        made=_made(settings, stages),
+        reduced=_reduced(settings.train),
+        best=best,
+        leaderboard=found.board,
+        published=found.published.about if found.published else "",
+        per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),
+        recalls=recalls(found.answers),
+        figures=_figures(of_best, found.board, drawn),
+        curves=len(drawn),
+        wrong=int((~of_best.right).sum()),
+        mistakes=shown_faces.mistakes(of_best, clean, wanted.mistakes),
+        at_random=shown_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
+        looks=shown_faces.looks(of_best, look, clean, wanted.grad_cam),
+        stages=stage_counts(stage.info for stage in found.stages.values()),
+        made=_made(settings, found.stages),
     )
-    write_bytes(target / "index.html", page.render_page(whole).encode())
-    _write_plots(target / "plots", tested[best["cell"]], histories)
-    write_text(target / "metrics.json", json.dumps(_metrics(whole.best, board), indent=2) + "\n")
-    _tell(whole.best, board, target)
 
 
-def _test(cell: str, models: Path, features: Path) -> Tested:
-    about = cells.read_cell(models / cell)
-    folder = features / about["settings"]["recipe"]
-    manifest = read_dataset(folder).manifest
-    faces = manifest[manifest["split"] == "test"]
-    if faces.empty:
-        raise UserError("there is no picture in the test split; add pictures or raise clean.test_share")
-    y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    return Tested(faces, y_true, probabilities_of.submit(cell, about["fingerprint"], models, folder).result())
+def _reduced(wanted: Train) -> str:
+    less = load_grid(wanted.grid).reduced if wanted.size == "reduced" else None
+    return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
 
 
-def _with_test_scores(board: pd.DataFrame, tested: Mapping[str, Tested], settings: Settings) -> pd.DataFrame:
-    rows = []
-    for cell, (_, y_true, probabilities) in tested.items():
-        right = probabilities.argmax(axis=1) == y_true
-        low, high = evaluation.accuracy_interval(right, settings.report.bootstrap, settings.report.seed)
-        scores = {f"test_{name}": value for name, value in evaluation.scores(y_true, probabilities).items()}
-        rows.append({"cell": cell, **scores, "test_low": low, "test_high": high})
-    return board.merge(pd.DataFrame(rows), on="cell", how="left")
-
-
-def _best(row: pd.Series, tested: Tested, clean: Dataset) -> page.Best:
-    labels = clean.manifest[clean.manifest["split"] == "train"]["label"]
-    usual = EXPRESSIONS.index(labels.mode()[0])
+def _best(found: _Found) -> page.Best:
+    row, clean = found.board.set_index("cell").loc[found.best], found.stages["clean"].manifest
+    y_true = found.answers[found.best].y_true
+    usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
     return page.Best(
-        cell=row["cell"],
+        cell=found.best,
         accuracy=row["test_accuracy"],
         low=row["test_low"],
         high=row["test_high"],
         macro_f1=row["test_macro_f1"],
-        n=len(tested.y_true),
-        majority=float((tested.y_true == usual).mean()),
+        ece=row["test_ece"],
+        n=len(y_true),
+        majority=float((y_true == usual).mean()),
     )
 
 
 def _figures(
-    tested: Tested, histories: Mapping[str, pd.DataFrame], clean: Dataset, settings: Settings
+    answers: Answers, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
 ) -> dict[str, page.Picture]:
-    counts = evaluation.confusion(tested.y_true, tested.probabilities)
-    shown = np.random.default_rng(settings.report.seed).permutation(len(tested.y_true))
-    shown = shown[: settings.report.contact_sheet]
-    files = clean.manifest.set_index("image_id")["file"]
-    sheet = plots.contact_sheet(
-        [read_image(clean.root / files[i]) for i in tested.faces["image_id"].iloc[shown]],
-        tested.faces["label"].iloc[shown].tolist(),
-        [EXPRESSIONS[k] for k in tested.probabilities[shown].argmax(axis=1)],
-        tested.probabilities[shown].max(axis=1).tolist(),
-    )
-    curves = plots.learning_curves(histories)
-    return {
-        "confusion": page.Picture(
-            plots.confusion_matrix(counts, EXPRESSIONS), "Confusion matrix: true by predicted expression"
-        ),
-        "curves": page.Picture(curves, "Accuracy and loss by epoch of each cell"),
-        "contact_sheet": page.Picture(sheet, "Test pictures with their true and predicted expression"),
+    counts = evaluation.confusion(answers.y_true, answers.probabilities)
+    bins = evaluation.reliability(answers.y_true, answers.probabilities)
+    drawn = {
+        "accuracies": (plots.accuracies(board), "Test accuracy of each cell with its 95 % interval"),
+        "confusion": (plots.confusion_matrix(counts, EXPRESSIONS), "Confusion: true by named expression"),
+        "reliability": (plots.reliability(bins), "Accuracy by confidence, and how many pictures have each"),
+        "curves": (plots.learning_curves(histories), "Accuracy and loss by epoch of each cell"),
     }
+    return {name: page.Picture(png, alt) for name, (png, alt) in drawn.items()}
 
 
 def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
@@ -146,23 +140,22 @@ def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
     }
 
 
-def _write_plots(folder: Path, tested: Tested, histories: Mapping[str, pd.DataFrame]) -> None:
-    curves = pd.concat([history.assign(cell=cell) for cell, history in histories.items()])
+def _write_plots(folder: Path, found: _Found) -> None:
+    curves = pd.concat([history.assign(cell=cell) for cell, history in found.histories.items()])
     write_table(folder / "learning_curves.csv", curves)
+    answers = found.answers[found.best]
     names = np.array(EXPRESSIONS)
-    guesses = names[tested.probabilities.argmax(axis=1)]
-    write_table(
-        folder / "confusion.csv", pd.DataFrame({"actual": names[tested.y_true], "predicted": guesses})
-    )
+    predicted = names[answers.probabilities.argmax(axis=1)]
+    actual = names[answers.y_true]
+    write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 
 def _metrics(best: page.Best, board: pd.DataFrame) -> dict[str, Any]:
+    """A function of models and data: what a stopwatch says is not among them."""
     figures = ["val_accuracy", "val_loss", *(name for name in board.columns if name.startswith("test_"))]
     trained = board[board["status"] == "trained"].set_index("cell")[figures].round(4)
-    return {
-        "best": {"cell": best.cell, **trained.loc[best.cell].to_dict()},
-        "cells": trained.to_dict("index"),
-    }
+    rows = {cell: row.dropna().to_dict() for cell, row in trained.iterrows()}
+    return {"best": {"cell": best.cell, **rows[best.cell]}, "cells": rows}
 
 
 def _tell(best: page.Best, board: pd.DataFrame, target: Path) -> None:

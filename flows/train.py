@@ -1,91 +1,27 @@
-"""data/features -> models/<cell>: the grid, each cell a task that trains in a process of its own."""
+"""data/features -> models/<cell>, reports/live: the grid, each cell a task that trains in a process of its
+own, and the ensembles of cells. What is made of others waits for them."""
 
 import base64
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_image_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture
 
-from fer_tasks import cells, models, plots, training
+from fer_tasks import cells, plots
 from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
-from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
-from fer_tasks.models import check_model
-from fer_tasks.settings import Cell, Settings, cells_of_size, load_grid
+from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
 from fer_tasks.shared_features import drop_other_features
-from fer_tasks.training.isolation import call_in_own_process, sparing_memory
-from flows.caching import code_digest, weights_digest
-from flows.cell_process import Job, Outcome, check_cells, fit_cell
-from flows.fan_out import Progress
-from flows.memory import machine_memory, reserve
+from fer_tasks.training.isolation import call_in_own_process
+from flows.cell_process import Job, Outcome, check_cells
+from flows.cell_task import artifact_key, train_cell
+from flows.ensembles import Weighed, fit_ensemble
+from flows.fan_out import in_order
+from flows.fingerprints import features_group, fingerprints
+from flows.live import LiveGrid
+from flows.predictions import Split
 from flows.stage import run_stage
-
-CODE = code_digest(models, training)
-SAYS_EVERY = 30  # s, of the features that are computed
-
-
-@task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, threads: int, memory: float) -> Outcome:
-    """`memory`: the share of its machine's that cells may use side by side."""
-    cell, log = job.cell, get_run_logger().getChild("cells")
-    log.setLevel("INFO")  # a line an epoch is wanted here
-
-    def say(text: str) -> None:
-        log.info(f"{cell.id}: {text}")
-
-    with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell, progress, say)
-
-        def train(batch_size: int) -> Outcome:
-            return call_in_own_process(fit_cell, job, batch_size, threads=threads, on_message=show)
-
-        with reserve(cell.memory, memory * machine_memory(), say):
-            (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
-    return trained, {**about, "note": "; ".join(_notes(cell, batch_size))}
-
-
-def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
-    """What a cell was trained by that its settings alone do not tell, or that one must know to compare it."""
-    if batch_size != cell.batch_size:
-        yield f"out of memory at batch size {cell.batch_size}: trained at {batch_size}"
-    if 0 < cell.views < cell.epochs:
-        yield f"{cell.views} views of the augmented pictures for {cell.epochs} epochs"
-
-
-def _watch(cell: Cell, progress: Progress, say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
-    """Shows and says what `fit_cell` sends."""
-    epochs, backbone = cell.all_epochs, cell.options.get("backbone", cell.model)
-    after, began, said = 0.0, time.monotonic(), 0.0
-
-    def show(message: dict[str, float]) -> None:
-        nonlocal after, began, said
-        if "features" in message:
-            began = time.monotonic()
-            text = "features of {}: {features:,} of {of:,}".format(backbone, **message)
-            if message["features"] == message["of"] or began - said > SAYS_EVERY:
-                said = began
-                say(text)
-            progress.set_postfix_str(text)
-            return progress.reach(int(after), epochs)
-        if "after" in message:
-            after, began = message["after"], time.monotonic()
-            say(f"goes on after epoch {after}" if after else "begins")
-            return progress.reach(int(after), epochs)
-        epoch = message["epoch"]
-        left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
-        text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)
-        say(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
-        progress.set_postfix_str(f"{text}, {left:.0f} s left", refresh=False)
-        progress.reach(int(epoch), epochs)
-
-    return show
 
 
 @flow(name="train")
@@ -95,61 +31,57 @@ def train(
     target: Path = Path("models"),
     checkpoints: Path = Path(".cache/checkpoints"),
     shared: Path = Path(".cache/features"),
+    watched: Path = Path("reports/live"),
 ) -> None:
-    chosen = cells_of_size(load_grid(settings.train.grid), settings.train.size)
-    grid = {cell.id: cell for cell in chosen}
-    prints = {cell.id: _fingerprint(cell, source, settings.train.threads) for cell in grid.values()}
-    if dropped := cells.drop_other_cells(target, grid):
+    wanted, grid = settings.train, load_grid(settings.train.grid)
+    chosen = {cell.id: cell for cell in cells_of_size(grid, wanted.size)}
+    ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
+    prints = fingerprints(grid, chosen, source, wanted.threads)
+    if dropped := cells.drop_other_cells(target, grid.ids):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
-    drop_other_checkpoints(checkpoints, grid)
-    done = [i for i in grid if cells.is_trained(target / i, prints[i])]
-    get_run_logger().info(
-        f"grid {settings.train.grid}: {len(grid)} cells, {len(done)} of them trained already"
-    )
-    jobs = [
-        Job(
+    drop_other_checkpoints(checkpoints, chosen)
+    done = {i for i in chosen if cells.is_trained(target / i, prints[i])}
+    get_run_logger().info(f"grid {wanted.grid}: {len(chosen)} cells, {len(done)} of them trained already")
+    jobs = {
+        i: Job(
             cell,
             prints[i],
             source,
             checkpoints / f"{i}.npz",
-            shared / _group(cell, source, settings.train.threads),
+            shared / features_group(cell, source, wanted.threads),
         )
-        for i, cell in grid.items()
+        for i, cell in chosen.items()
         if i not in done
-    ]
-    _check([job.cell for job in jobs], source)
-    drop_other_features(shared, {job.shared.name for job in jobs})
-    wanted = settings.train
-    futures = {train_cell.submit(job, wanted.threads, wanted.memory): job for job in jobs}
-    for future in as_completed(list(futures)):
-        future.wait()  # a future of as_completed may not know its final state yet
-        _keep(future.result(raise_on_failure=False), futures.pop(future), target)
-        drop_other_features(shared, {job.shared.name for job in futures.values()})
+    }
+    _check([job.cell for job in jobs.values()], source)
+    groups = {i: job.shared.name for i, job in jobs.items()}
+    drop_other_features(shared, groups.values())
+    live = LiveGrid(watched)
+    for cell in done:
+        live.begin(cell, cells.read_history(target / cell).to_dict("records"))
+
+    def begin(name: str) -> PrefectFuture | None:
+        if name in jobs:
+            return train_cell.submit(jobs[name], target, wanted, live)
+        if name in done or all(
+            cells.is_trained(target / i, prints[name]) for i in ensembles[name].ids.values()
+        ):
+            return None
+        memory = max(chosen[member].memory for member in ensembles[name].members)
+        split = Split("val", target, source, wanted.threads)
+        return fit_ensemble.submit(ensembles[name], split, memory, wanted.memory)
+
+    for name, future in in_order(grid.needs, begin):
+        outcome = future.result(raise_on_failure=False)
+        if name in jobs:
+            _keep(outcome, jobs[name], target)
+            del groups[name]
+            drop_other_features(shared, groups.values())
+        else:
+            _keep_ensemble(outcome, ensembles[name], prints[name], target)
         _show_leaderboard(grid, target)
+    live.end()
     _choose_best(grid, target)
-
-
-def _fingerprint(cell: Cell, source: Path, threads: int) -> str:
-    """Changes with whatever could change the cell's weights."""
-    check_model(cell.model, cell.options)
-    data = read_dataset(source / cell.recipe)
-    for split in ("train", "val"):
-        if split not in set(data.manifest["split"]):
-            raise UserError(
-                f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
-            )
-    settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    parts = [settings, data.fingerprint, threads, weights, CODE]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _group(cell: Cell, source: Path, threads: int) -> str:
-    """The folder of the features that this cell shares with others: kept as long as one of them waits."""
-    tools = [version(name) for name in ("keras", "tensorflow", "openvino")]
-    parts = [read_dataset(source / cell.recipe).fingerprint, threads, tools, CODE]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
-    backbone = cell.options.get("backbone", cell.model)
-    return f"{cell.recipe}-{backbone}-{cell.augmentation}-{digest}"
 
 
 def _check(chosen: list[Cell], source: Path) -> None:
@@ -170,22 +102,35 @@ def _keep(outcome: Outcome | Exception, job: Job, target: Path) -> None:
     cells.write_cell(folder, {**about, **said}, trained)
     if said["status"] == "failed":
         get_run_logger().error(f"cell {cell.id} failed: {said['reason']}")
+        cells.log(folder, f"failed: {said['reason']}")
         return
     drop_checkpoint(job.checkpoint)
     figures = f"validation accuracy {said['val_accuracy']:.4f} (epoch {said['best_epoch']})"
-    get_run_logger().info(f"cell {cell.id}: {figures}, {said['train_seconds']:.0f} s")
+    ended = f"{figures}, {said['train_seconds']:.0f} s"
+    get_run_logger().info(f"cell {cell.id}: {ended}")
+    cells.log(folder, f"trained: {ended}")
     picture = base64.b64encode(plots.learning_curves({cell.id: trained.history})).decode()
     url = f"data:image/png;base64,{picture}"
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")
 
 
-def _show_leaderboard(grid: dict[str, Cell], target: Path) -> None:
-    board = cells.leaderboard(target, list(grid))
+def _keep_ensemble(outcome: Weighed | Exception, wanted: Ensemble, fingerprint: str, target: Path) -> None:
+    if isinstance(outcome, Exception):
+        get_run_logger().error(f"ensemble {wanted.id} failed: {outcome}")
+        outcome = {way: {"status": "failed", "reason": str(outcome)} for way in wanted.ids}
+    for way, name in wanted.ids.items():
+        about = {"cell": name, "settings": wanted.model_dump(), "fingerprint": fingerprint}
+        cells.write_cell(target / name, {**about, **outcome[way]}, None)
+
+
+def _show_leaderboard(grid: Grid, target: Path) -> None:
+    board = cells.leaderboard(target, grid.ids)
     create_table_artifact(board.astype(object).where(board.notna(), "").to_dict("records"), key="leaderboard")
 
 
-def _choose_best(grid: dict[str, Cell], target: Path) -> None:
-    board = cells.leaderboard(target, list(grid))
+def _choose_best(grid: Grid, target: Path) -> None:
+    """models/best is a single network: one file, and as quick as a cell."""
+    board = cells.networks(cells.leaderboard(target, grid.ids))
     trained = board[board["status"] == "trained"]
     failed = len(board) - len(trained)
     if trained.empty:
@@ -196,11 +141,6 @@ def _choose_best(grid: dict[str, Cell], target: Path) -> None:
     best = trained["cell"].iloc[0]
     cells.write_best(target, best)
     get_run_logger().info(f"best on validation: {best}, {trained['val_accuracy'].iloc[0]:.4f}")
-
-
-def artifact_key(name: str) -> str:
-    """Prefect's keys hold lower-case letters, digits and dashes."""
-    return "".join(c if c.isalnum() else "-" for c in name.lower())
 
 
 if __name__ == "__main__":

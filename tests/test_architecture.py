@@ -11,16 +11,22 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
-OUTER = {"prefect", "dvc", "flows"}
+OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
     "cell_process",
+    "ensembles",
     "fan_out",
+    "inspection",
+    "leaderboard",
+    "live",
     "measure",
     "memory",
     "ocr_space",
     "people",
+    "predictions",
     "retries",
+    "shown_faces",
     "stage",
     "server",
     "source",
@@ -103,7 +109,8 @@ def test_a_stage_depends_on_all_the_code_it_runs(stage):
 
 
 def _all_capabilities(stage: str) -> set[str]:
-    found, new = set(), imported_capabilities(ROOT / "flows" / f"{stage}.py")
+    flows = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith("flows/")]
+    found, new = set(), set().union(*map(imported_capabilities, flows))
     while new:
         found |= new
         files = [path for path in MODULES if capability(path) in new]

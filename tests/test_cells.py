@@ -29,6 +29,8 @@ def test_a_cell_comes_back_as_it_was(tmp_path):
     cells.write_cell(tmp_path / "a", about("a"), TRAINED)
     assert cells.read_cell(tmp_path / "a") == about("a")
     assert cells.read_history(tmp_path / "a").equals(HISTORY)
+    assert cells.model_file(tmp_path / "a").read_bytes() == b"model"
+    assert cells.model_file(tmp_path / "b") is None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,19 @@ def test_a_cell_that_fails_now_leaves_no_model_of_before(tmp_path):
     cells.write_cell(tmp_path / "a", about("a"), TRAINED)
     cells.write_cell(tmp_path / "a", about("a", "failed"), None)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["cell.json"]
+
+
+def test_a_log_goes_on_with_the_cell_and_outlives_its_other_files(tmp_path):
+    folder = tmp_path / "a"
+    for said in ("begins", "goes on"):
+        cells.begin_log(folder, "f")
+        cells.log(folder, said)
+    cells.write_cell(folder, about("a"), TRAINED)
+    first, *lines = (folder / cells.LOG).read_text().splitlines()
+    assert first == "cell a, fingerprint f"
+    assert [line.split(" ", 2)[2] for line in lines] == ["begins", "goes on"]
+    cells.begin_log(folder, "other")
+    assert (folder / cells.LOG).read_text() == "cell a, fingerprint other\n"
 
 
 def test_the_leaderboard_is_by_validation_and_the_failed_come_last(tmp_path):

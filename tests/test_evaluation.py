@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_tasks.evaluation import accuracy_interval, confusion, per_class, scores
+from fer_tasks.evaluation import (
+    accuracy_interval,
+    confusion,
+    expected_calibration_error,
+    per_class,
+    reliability,
+    scores,
+)
 
 Y = np.array([0, 0, 1, 3])
 P = np.full((4, 7), 0.05)
@@ -38,7 +45,7 @@ def test_confusion_has_the_truth_in_its_rows():
 
 @pytest.mark.parametrize(("y", "p"), [(Y[:0], P[:0]), (Y, P[:3]), (Y, P[:, :5])])
 def test_other_shapes_are_refused(y, p):
-    for function in (scores, per_class, confusion):
+    for function in (scores, per_class, confusion, reliability, expected_calibration_error):
         with pytest.raises(ValueError, match="probabilities"):
             function(y, p)
 
@@ -60,3 +67,39 @@ def test_the_interval_holds_the_accuracy(right):
 def test_no_picture_no_interval():
     with pytest.raises(ValueError, match="at least one"):
         accuracy_interval(np.array([], bool), 100, 0)
+
+
+def sure(confidence: np.ndarray) -> np.ndarray:
+    """Probabilities with this much for the first class and the rest shared by the others."""
+    rest = np.repeat((1 - confidence)[:, None] / 6, 6, axis=1)
+    return np.hstack([confidence[:, None], rest])
+
+
+def test_calibration_by_hand():
+    y = np.array([0, 0, 1, 0])  # 0.9 three times, right in two of them; 0.6 once, right
+    p = sure(np.array([0.9, 0.9, 0.9, 0.6]))
+    table = reliability(y, p, bins=10)
+    assert table["n"].tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 3, 0]
+    assert table.loc[8, ["low", "high", "confidence"]].tolist() == pytest.approx([0.8, 0.9, 0.9])
+    assert table.loc[8, "accuracy"] == pytest.approx(2 / 3) and np.isnan(table.loc[0, "accuracy"])
+    by_hand = 3 / 4 * (0.9 - 2 / 3) + 1 / 4 * (1 - 0.6)
+    assert expected_calibration_error(y, p, bins=10) == pytest.approx(by_hand)
+
+
+def test_a_model_that_is_right_as_often_as_it_says_is_calibrated_and_a_boaster_is_not():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 20000)
+    y = np.where(rng.random(20000) < confidence, 0, 1)
+    assert expected_calibration_error(y, sure(confidence)) < 0.015
+    boast = sure(np.full(20000, 0.999))
+    assert expected_calibration_error(y, boast) == pytest.approx(0.999 - (y == 0).mean(), abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.floats(1 / 7, 1)), min_size=1, max_size=50))
+def test_every_picture_is_in_one_bin_and_the_error_is_a_share(pictures):
+    y, confidence = (np.array(values) for values in zip(*pictures, strict=True))
+    table = reliability(y, sure(confidence))
+    filled = table[table["n"] > 0]
+    assert table["n"].sum() == len(y)
+    assert (filled["confidence"].between(filled["low"] - 1e-9, filled["high"] + 1e-9)).all()
+    assert 0 <= expected_calibration_error(y, sure(confidence)) <= 1

@@ -8,6 +8,7 @@ import pytest
 from fer_tasks.features import make_transform
 from fer_tasks.settings import load_grid, load_settings
 from flows.cell_process import check_cells
+from flows.leaderboard import read_published
 from flows.make_features import recipes_of
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,14 @@ def test_every_cell_builds_on_what_its_recipe_gives(grid, tmp_path, monkeypatch)
         (tmp_path / recipe).mkdir()
         np.save(tmp_path / recipe / "X.npy", make_transform(steps)(face)[None])
     assert check_cells(cells, tmp_path, lambda message: None) == []
+
+
+def test_published_figures_are_of_cells_that_the_grid_has():
+    files = sorted((ROOT / "grids" / "published").glob("*.csv"))
+    for file in files:
+        ids = [cell.id for cell in load_grid(file.stem, ROOT / "grids").cells]
+        assert len(read_published(file.stem, ids, file.parent).figures) > 0
+    assert [file.stem for file in files] == ["report-2021"]
 
 
 def test_the_grid_of_2021_has_its_53_runs(monkeypatch):

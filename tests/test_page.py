@@ -9,36 +9,53 @@ import pytest
 
 from fer_tasks.comparison import compare
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.page import Ablation, Best, Picture, Report, render_ablation, render_page
+from fer_tasks.page import Ablation, Best, Face, Picture, Report, render_ablation, render_page
 
 PICTURE = Picture(b"png", "what it shows")
+RIGHT, WRONG = Face(PICTURE, "sad", "sad", 0.9), Face(PICTURE, "sad", "fear", 0.87)
 TRAINED = {"model": "m", "recipe": "r", "status": "trained", "reason": "", "epochs": 3, "best_epoch": 2}
-TRAINED |= {"parameters": 1234567, "train_seconds": 61.2, "val_accuracy": 0.5, "val_loss": 1.0}
-TRAINED |= {
-    "test_accuracy": 0.4567,
-    "test_low": 0.4,
-    "test_high": 0.5,
-    "test_loss": 1.2,
-    "test_macro_f1": 0.4,
-}
+TRAINED |= {"parameters": 1234567, "train_seconds": 61.2, "val_accuracy": 0.5, "val_loss": 1.0, "note": ""}
+TRAINED |= {"test_accuracy": 0.4567, "test_low": 0.4, "test_high": 0.5, "test_loss": 1.2}
+TRAINED |= {"test_macro_f1": 0.4, "test_ece": 0.123, "bytes": 2.3e6, "ms_a_face": 1.25}
+GAIN = {"gain": -0.031, "gain_low": -0.05, "gain_high": -0.01, "p": 0.01, "differs": True}
+PUBLISHED = {"published_accuracy": 0.4123, "published_loss": 1.5}
+PUBLISHED |= {"difference": 0.0444, "difference_low": -0.0123, "difference_high": 0.0877}
+FIGURES = ("accuracies", "confusion", "reliability", "curves")
+# What an ensemble lacks: it is no model of its own.
+ENSEMBLE = dict.fromkeys(("best_epoch", "parameters", "train_seconds", "bytes", "ms_a_face"), np.nan)
 
 
-def report(cells: int = 2, failed: str = "", **changes: object) -> Report:
-    board = [{"cell": f"cell-{i}", **TRAINED} for i in range(cells)]
+def report(cells: int = 2, failed: str = "", columns: dict | None = None, **changes: object) -> Report:
+    board = [{"cell": f"cell-{i}", **TRAINED, **(GAIN if i else {}), **(columns or {})} for i in range(cells)]
     if failed:
         board.append({"cell": "lost", "model": "m", "recipe": "r", "status": "failed", "reason": failed})
     classes = pd.DataFrame({"expression": EXPRESSIONS, "n": 1, "precision": np.nan, "recall": 1.0, "f1": 0.5})
+    recalls = [
+        {"cell": row["cell"], **dict.fromkeys(EXPRESSIONS, 0.5), "fear": np.nan} for row in board[:cells]
+    ]
     parts = {
         "source": "photos",
         "generated": False,
-        "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 1234, 0.15),
+        "reduced": "",
+        "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 0.123, 1234, 0.15),
         "leaderboard": pd.DataFrame(board),
+        "published": "",
         "per_class": classes,
-        "figures": dict.fromkeys(("confusion", "curves", "contact_sheet"), PICTURE),
+        "recalls": pd.DataFrame(recalls),
+        "figures": dict.fromkeys(FIGURES, PICTURE),
+        "curves": min(cells, 12),
+        "wrong": 670,
+        "mistakes": [WRONG],
+        "at_random": [RIGHT, WRONG],
+        "looks": [RIGHT],
         "stages": pd.DataFrame({"stage": ["download"], "came_in": [3], "kept": [2], "rejected": [1]}),
         "made": {"packages": "keras 3"},
     }
     return Report(**{**parts, **changes})
+
+
+def told(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page))
 
 
 class Outline(HTMLParser):
@@ -68,11 +85,11 @@ def test_a_page_of_any_size_is_whole_and_needs_nothing_but_the_data_card_beside_
     page = outline(render_page(report(cells=cells)))
     elsewhere = [s for s in page.sources if not s.startswith(("data:image/png;base64,", "#"))]
     assert elsewhere == ["data.html"]
-    assert "script" not in page.tags and page.tags.count("img") == 3
+    assert page.tags.count("img") == len(FIGURES) + 4 and page.tags.count("script") == 1
 
 
 def test_the_headline_names_its_data_its_interval_and_what_guessing_gives():
-    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", render_page(report())))
+    text = told(render_page(report()))
     assert "45.7 % of 1,234 test pictures named right by cell-0" in text
     assert "95 % interval 40.0 % to 50.0 %" in text and "most frequent expression: 15.0 %" in text
     assert "Data: photos" in text and "–" in text
@@ -84,14 +101,65 @@ def test_only_a_generated_sample_carries_the_warning():
     assert warning not in " ".join(render_page(report()).split())
 
 
+def test_a_reduced_run_says_that_it_compares_with_nothing():
+    reduced = told(render_page(report(reduced="at most 4,000 train pictures and 5 epochs")))
+    assert "reduced run : each cell had at most 4,000 train pictures" in reduced
+    assert "reduced" not in told(render_page(report()))
+
+
 def test_a_failed_cell_is_a_row_with_its_reason():
-    assert "failed: out of memory" in render_page(report(failed="out of memory"))
+    html = render_page(report(failed="out of memory"))
+    assert "failed: out of memory" in html and "among 3 by" in told(html)
+    assert "nan" not in told(html), "what a failed cell lacks is not told"
+
+
+def test_a_leaderboard_of_one_cell_says_all_that_is_known_of_it():
+    text = told(render_page(report(cells=1)))
+    for figure in ("45.7 40.0 to 50.0", "12.3", "epoch 2/3", "1,234,567", "2.3 MB", "61 s", "1.2"):
+        assert figure in text
+    assert "published" not in text.lower() and "differs" not in text.split("Test : the share")[0]
+
+
+def test_a_cell_that_differs_from_the_best_is_told_from_one_that_may_not():
+    text = told(render_page(report()))
+    assert "differs −3.1 −5.0 to −1.0" in text
+    chance = told(render_page(report(columns={"differs": False})))
+    assert "−3.1 −5.0 to −1.0" in chance and "differs −3.1" not in chance
+
+
+def test_published_figures_stand_beside_ours_with_the_interval_and_a_warning():
+    whose = "As somebody published them."
+    text = told(render_page(report(columns=PUBLISHED, published=whose)))
+    assert "41.2 +4.4 −1.2 to +8.8" in text and f"Published : {whose}" in text
+    assert "it does not measure the models alone" in text
+    gap = dict.fromkeys(PUBLISHED, np.nan)
+    assert "– to –" not in told(render_page(report(columns=gap, published=whose)))
+
+
+def test_a_row_that_is_no_model_of_its_own_is_a_row_like_any_other():
+    text = told(render_page(report(columns=ENSEMBLE, looks=[])))
+    assert "cell-1" in text and "nan" not in text and "cell-0 has no feature maps" in text
+
+
+def test_a_model_without_mistakes_is_told_so():
+    assert "names every test picture right" in told(render_page(report(mistakes=[], wrong=0)))
+
+
+def test_a_face_says_what_it_is_and_what_it_was_named():
+    text = told(render_page(report()))
+    assert "✓ SAD: sad 90 %" in text and "✗ SAD: fear 87 %" in text
+    assert "names 670 of 1,234 test pictures wrong" in text
+
+
+def test_curves_of_many_cells_are_those_of_the_best():
+    assert "The best 12 of 53 cells" in told(render_page(report(cells=53)))
+    assert "The best" not in told(render_page(report(cells=12)))
 
 
 def test_texts_are_escaped():
     nasty = "<script>alert('x')</script> & co"
     html = render_page(report(failed=nasty, source=nasty, made={nasty: nasty}))
-    assert "<script>" not in html and html.count("&lt;script&gt;") == 4
+    assert html.count("<script>") == 1 and html.count("&lt;script&gt;") == 4
     outline(html)
 
 
@@ -110,7 +178,7 @@ def ablated(lost: str = "", **changes: object) -> Ablation:
 
 def test_the_ablation_says_first_what_all_of_cleaning_earned():
     html = render_ablation(ablated("out of memory"))
-    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", html))
+    text = told(html)
     assert "+42.0 points of accuracy" in text and "100 test faces, 3 seeds" in text
     assert text.count("not trained: out of memory") == 2 and "nan" not in text
     page = outline(html)

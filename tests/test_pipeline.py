@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import httpx
+import pandas as pd
 import pytest
 import yaml
 
@@ -63,10 +64,42 @@ def test_the_data_card_counts_what_the_datasets_hold(built):
 
 
 def test_metrics_and_plots_show(built):
-    assert "test_accuracy" in succeeds(built, "dvc", "metrics", "show")
+    shown = succeeds(built, "dvc", "metrics", "show")
+    assert "test_accuracy" in shown and "reports/live/metrics.json" in shown
     succeeds(built, "dvc", "plots", "show")
     page = (built / "dvc_plots" / "index.html").read_text()
-    assert '"cell"' in page and "predicted" in page
+    assert '"cell": "one"' in page and '"cell": "two"' in page and "predicted" in page
+    columns = succeeds(built, "dvc", "exp", "show", "--csv").splitlines()[0]
+    assert {"one.val_accuracy", "two.val_loss", "cells.one.test_ece"} <= set(columns.split(","))
+
+
+def test_git_gets_nothing_but_the_lock_and_the_metrics(built):
+    command = ["git", "diff", "--name-only", "HEAD~1", "HEAD"]
+    changed = subprocess.check_output(command, cwd=built, text=True).split()
+    by_hand = {"params.yaml", "sources/sample.yaml", "grids/sample.yaml"}
+    assert set(changed) - by_hand == {"dvc.lock", "reports/metrics.json"}
+
+
+def test_the_leaderboard_beside_the_page_has_a_row_a_cell(built):
+    board = pd.read_csv(built / "reports" / "leaderboard.csv").set_index("cell")
+    assert set(board.index) == {"one", "two", "broken"} and board.index[-1] == "broken"
+    trained = board.loc[["one", "two"]]
+    assert trained[["test_ece", "bytes", "ms_a_face"]].notna().all(axis=None)
+    assert board["gain"].notna().sum() == 1, "of the one that is not the best"
+    sizes = [(built / "models" / cell / "model.keras").stat().st_size for cell in trained.index]
+    assert trained["bytes"].tolist() == sizes
+
+
+def test_the_page_shows_faces_and_where_the_best_model_looks(built):
+    html = (built / "reports" / "index.html").read_text()
+    looks = html[html.index('<h2 id="looks">') : html.index('<h2 id="sheet">')]
+    assert looks.count("data:image/jpeg;base64,") >= 1 and "predicted" in html
+
+
+def test_each_cell_has_a_log(built):
+    log = (built / "models" / "one" / "train.log").read_text()
+    assert "begins" in log and "epoch 2 of 2: loss" in log and "trained: validation accuracy" in log
+    assert "failed: weights: there is no file none.h5" in (built / "models/broken/train.log").read_text()
 
 
 def test_what_one_watches_in_the_ui(built, server):

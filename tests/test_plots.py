@@ -19,11 +19,17 @@ HISTORY = pd.DataFrame(
         "val_accuracy": [0.3, 0.2],
     }
 )
-FACE = np.full((30, 30, 3), 90, np.uint8)
 
 
 def size(png: bytes) -> tuple[int, int]:
     return Image.open(io.BytesIO(png)).size
+
+
+def colours(png: bytes) -> set[tuple[int, ...]]:
+    return {colour for _, colour in Image.open(io.BytesIO(png)).convert("RGB").getcolors(1 << 20)}
+
+
+ORANGE = (0xC8, 0x50, 0x1E)
 
 
 def test_an_ablation_with_a_step_that_was_not_trained():
@@ -32,38 +38,38 @@ def test_an_ablation_with_a_step_that_was_not_trained():
     assert size(plots.ablation(steps, ["raw faces", "dark"], {"before": (0.487, 0.489)}))[0] > 900
 
 
-@pytest.mark.parametrize("cells", [1, 9])
+@pytest.mark.parametrize("cells", [1, 2, 9])
 def test_learning_curves_grow_with_the_cells(cells):
     width, height = size(plots.learning_curves({f"cell-{i}": HISTORY for i in range(cells)}))
-    assert width > 900 and height > 200 * cells
+    assert width > 900 and height > 100 * cells
+
+
+def board(cells: int, **columns: object) -> pd.DataFrame:
+    names = [f"cell-{i}" for i in range(cells)]
+    figures = {"test_accuracy": 0.5, "test_low": 0.4, "test_high": 0.6}
+    return pd.DataFrame({"cell": names, **figures, **columns})
+
+
+@pytest.mark.parametrize("cells", [1, 53])
+def test_accuracies_grow_with_the_cells(cells):
+    width, height = size(plots.accuracies(board(cells)))
+    assert width > 900 and height > 20 * cells
+
+
+def test_what_others_published_stands_out_and_a_failed_cell_has_no_line():
+    two = board(2, published_accuracy=[0.45, np.nan])
+    failed = pd.concat([two, pd.DataFrame({"cell": ["lost"]})])
+    assert ORANGE in colours(plots.accuracies(two)) and ORANGE not in colours(plots.accuracies(board(2)))
+    assert size(plots.accuracies(failed)) == size(plots.accuracies(two))
+
+
+def test_a_reliability_diagram_with_empty_bins():
+    bins = pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1.0], "n": [0, 9]})
+    assert size(plots.reliability(bins.assign(confidence=[np.nan, 0.9], accuracy=[np.nan, 0.7])))[0] > 500
 
 
 def test_a_confusion_with_an_empty_class():
     assert size(plots.confusion_matrix(np.diag([5, 0, 1, 2, 3, 4, 9]), EXPRESSIONS))[0] > 500
-
-
-@pytest.mark.parametrize("n", [0, 1, 8, 15])
-def test_sheets_of_any_number_of_pictures(n):
-    names = [EXPRESSIONS[i % 7] for i in range(n)]
-    assert size(plots.contact_sheet([FACE] * n, names, names[::-1], [0.5] * n))[0] > 900
-
-
-def test_a_right_and_a_wrong_title_differ_in_more_than_words():
-    one = np.asarray(
-        Image.open(io.BytesIO(plots.contact_sheet([FACE], ["sad"], ["sad"], [0.9]))).convert("RGB")
-    )
-    two = np.asarray(
-        Image.open(io.BytesIO(plots.contact_sheet([FACE], ["sad"], ["fear"], [0.9]))).convert("RGB")
-    )
-    blue = [(image[..., 2].astype(int) - image[..., 0]).max() for image in (one, two)]
-    assert blue[0] > 80 > blue[1]
-
-
-def colours(png: bytes) -> set[tuple[int, ...]]:
-    return {colour for _, colour in Image.open(io.BytesIO(png)).convert("RGB").getcolors(1 << 20)}
-
-
-ORANGE = (0xC8, 0x50, 0x1E)
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -33,6 +33,16 @@ def test_nothing_changed_nothing_runs(built, server):
     assert "Running stage" not in output and "up to date" in output
 
 
+def test_a_report_made_again_measures_no_model_again_and_changes_no_metric(built, server, tmp_path):
+    project = tmp_path / "again"
+    subprocess.run(["cp", "-r", str(built), str(project)], check=True)
+    board = (project / "reports" / "leaderboard.csv").read_text()
+    output = succeeds(project, "dvc", "repro", "--force", "--single-item", "report", **server)
+    assert "measure: 0 of 2 computed, 2 reused" in output
+    assert succeeds(project, "dvc", "metrics", "diff") == ""
+    assert (project / "reports" / "leaderboard.csv").read_text() == board
+
+
 def test_one_picture_more_is_one_detection_more(built, server, tmp_path):
     project = shrink(copy_project(tmp_path / "more"))
     photos = project / "photos"

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -13,17 +15,26 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from prefect import flow
 
-from fer_tasks import cells
-from fer_tasks.dataset import write_array, write_dataset
+from fer_tasks import cells, evaluation
+from fer_tasks.dataset import read_array, write_array, write_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
+from flows.predictions import Split, answers
 from flows.train import train
 
 pytestmark = pytest.mark.slow
 CELL = {"model": "alizadeh_fazel", "recipe": "gray16", "learning_rate": 0.001, "epochs": 3, "batch_size": 8}
 RICH = {"augmentation": "strong", "ema": 0.9, "schedule": "one_cycle", "label_smoothing": 0.1}
+DISTIL = {"teacher": "pair", "temperature": 2, "soft": 0.5, "hard": 0.5}
+PAIR = {"id": "pair", "members": ["a", "b"], "ridge": 0.1}
+OTHERS = (
+    {"id": "student", "epochs": 2, "distil": DISTIL},
+    {"id": "a"},
+    {"id": "b", "seed": 7},
+)
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35}
 
 
@@ -46,8 +57,8 @@ def project(in_project: Path) -> Path:
     return in_project
 
 
-def run(project: Path, *grid: dict) -> None:
-    content = {"cells": [{**CELL, **cell} for cell in grid]}
+def run(project: Path, *grid: dict, ensembles: Sequence[dict] = ()) -> None:
+    content = {"cells": [{**CELL, **cell} for cell in grid], "ensembles": list(ensembles)}
     (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
     train(load_settings())
 
@@ -102,6 +113,12 @@ def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(pr
     board = cells.leaderboard(project / "models", ["cut", "diverges"])
     assert board["status"].tolist() == ["trained", "failed"]
     assert "is no number" in board["reason"][1]
+    log = (project / "models" / "cut" / "train.log").read_text()
+    assert log.count("fingerprint") == 1 and "goes on after epoch" in log
+    epochs = [int(n) for n in re.findall(r"epoch (\d) of 5: ", log)]
+    assert epochs[:5] == [1, 2, 3, 4, 5] and epochs[-1] == 5, "of the whole run, then of the one that was cut"
+    live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
+    assert live["cut"]["epoch"] == live["step"] == 5
     assert not checkpoint.exists()
 
 
@@ -132,3 +149,69 @@ def test_cells_share_a_frozen_backbone_s_features_which_go_when_all_are_done(pre
 def test_views_are_of_a_frozen_backbone(prefect, project):
     with pytest.raises(UserError, match="cell whole: views: alizadeh_fazel.* has no frozen backbone"):
         run(project, {"id": "whole", "augmentation": "light", "views": 2})
+
+
+def about(project: Path, name: str) -> dict:
+    return json.loads((project / "models" / name / "cell.json").read_text())
+
+
+def said(project: Path, cell: str, split: slice) -> np.ndarray:
+    model = keras.saving.load_model(project / "models" / cell / "model.keras")
+    return model.predict(np.array(read_array(project / "data/features/gray16/X.npy")[split]), verbose=0)
+
+
+def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect, project):
+    run(project, *OTHERS, ensembles=[PAIR])
+    names = ["student", "a", "b", "pair", "pair.log_likelihood", "pair.hinge"]
+    board = cells.leaderboard(project / "models", names).set_index("cell")
+    assert len(board) == 6 and (board["status"] == "trained").all()
+    mean = (said(project, "a", slice(42, 56)) + said(project, "b", slice(42, 56))) / 2
+    scores = evaluation.scores(np.arange(42, 56) % 7, mean)
+    assert board.loc["pair", "val_accuracy"] == pytest.approx(scores["accuracy"], abs=1e-4)
+    assert board.loc["pair", "val_loss"] == pytest.approx(scores["loss"], abs=1e-3)
+    assert board.loc["pair.log_likelihood", "val_loss"] <= board.loc["pair", "val_loss"] + 0.01
+    assert board.loc["pair", "parameters"] == 2 * board.loc["a", "parameters"]
+    for name in ("pair.log_likelihood", "pair.hinge"):
+        weights = about(project, name)["weights"]
+        assert list(weights) == ["a", "b"] and sum(weights.values()) == pytest.approx(1)
+        assert "fitted on the validation pictures" in board.loc[name, "note"]
+    assert board.loc["student", "note"] == "taught by pair"
+    assert about(project, "best")["cell"] in ("student", "a", "b"), "a single network"
+
+    split = Split("train", project / "models", project / "data/features", 1)
+    taught = in_a_flow(answers, ["pair", "a"], split)
+    expected = (said(project, "a", slice(42)) + said(project, "b", slice(42))) / 2
+    assert taught["pair"].probabilities == pytest.approx(expected, abs=1e-5)
+    assert taught["a"].y_true.tolist() == [i % 7 for i in range(42)]
+    (project / "models" / "a" / "model.keras").unlink()
+    known = in_a_flow(answers, ["pair"], split)["pair"].probabilities
+    assert np.array_equal(known, taught["pair"].probabilities), "remembered: no model is asked again"
+    with pytest.raises(UserError, match="no picture in the test split"):
+        in_a_flow(answers, ["pair"], split._replace(name="test"))
+
+
+def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(prefect, project):
+    run(project, *OTHERS, ensembles=[PAIR])
+    files = {file: file.stat().st_mtime_ns for file in (project / "models").glob("*/cell.json")}
+    run(project, *OTHERS, ensembles=[PAIR])
+    again = {file.parent.name for file, at in files.items() if file.stat().st_mtime_ns != at}
+    assert again == {"best"}
+    before = about(project, "student")["fingerprint"]
+    run(project, *OTHERS[:2], {"id": "b", "seed": 8}, ensembles=[PAIR])
+    again = {file.parent.name for file, at in files.items() if file.stat().st_mtime_ns != at}
+    assert again == {"best", "b", "pair", "pair.log_likelihood", "pair.hinge", "student"}
+    assert about(project, "student")["fingerprint"] != before
+    run(project, {"id": "a"})
+    assert {folder.name for folder in (project / "models").iterdir()} == {"a", "best"}
+
+
+def test_without_its_teacher_a_student_fails_and_the_others_are_not_harmed(prefect, project):
+    diverges = {"id": "b", "learning_rate": 1e38, "epochs": 1}
+    run(project, *OTHERS[:2], diverges, ensembles=[PAIR, {"id": "alone", "members": ["a"]}])
+    assert about(project, "a")["status"] == about(project, "alone")["status"] == "trained"
+    assert about(project, "pair.hinge")["reason"].startswith("b is not trained: the loss of epoch 1")
+    assert about(project, "student")["reason"].startswith("pair is not trained: b is not trained")
+
+
+def in_a_flow(function, *arguments):
+    return flow(function, name="asking", validate_parameters=False)(*arguments)

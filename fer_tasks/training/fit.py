@@ -22,10 +22,12 @@ from fer_tasks.training.checkpoint import (
     restore_model,
     restore_optimizer,
 )
+from fer_tasks.training.distillation import targets
 from fer_tasks.training.epochs import COLUMNS, Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.plan import Phase, Plan, phases
+from fer_tasks.training.views import views
 
 
 class NoBackbone(UserError):
@@ -39,6 +41,7 @@ class Arrays(NamedTuple):
     y_train: np.ndarray  # (n,) int
     x_val: np.ndarray | Rows
     y_val: np.ndarray
+    teacher: np.ndarray | None = None  # (n, classes): what a teacher says of x_train, where there is one
 
 
 class Fitted(NamedTuple):
@@ -67,8 +70,9 @@ def fit(
     checkpoint: `save` gets one at the end of each epoch, `start` is the last. `on_epoch` gets each row of the
     history as it is made. A second phase begins with the best weights of the first. With `share` the head of
     a frozen backbone is trained on features computed once, and a checkpoint is of the head alone, as long as
-    the backbone is frozen. Raises TrainingFailed when a loss is NaN or infinite, NoBackbone where there is
-    none to fine-tune.
+    the backbone is frozen. A plan with a distillation wants a teacher in `arrays`; validation goes by the
+    labels alone. Raises TrainingFailed when a loss is NaN or infinite, NoBackbone where there is none to
+    fine-tune.
     """
     keras.utils.set_random_seed(seed)
     model = _built(build, plan.precision)
@@ -76,6 +80,8 @@ def fit(
         Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
         for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
     )
+    if plan.distillation:
+        train = train._replace(y=targets(train.y, arrays.teacher, plan.distillation.temperature))
     halves = frozen.split(model) if share else None
     learner = _learner(model, halves, _phase_of(plan, start.epoch if start else 0))
     if start:
@@ -177,9 +183,13 @@ def _compile(model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
     compile_model(model, plan, phase.learning_rate, steps * (phase.end - phase.first))
 
 
-def predict(model: keras.Model, x: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Class probabilities of inputs (n, M, N, C): (n, classes) float32."""
-    return model.predict(x, batch_size=batch_size, verbose=0)
+def predict(
+    model: keras.Model, x: np.ndarray, batch_size: int = 64, test_time_augmentation: str = "none"
+) -> np.ndarray:
+    """Class probabilities of inputs (n, M, N, C), their mean over a set of `views.VIEWS`: (n, classes)
+    float32."""
+    said = [model.predict(seen, batch_size, verbose=0) for seen in views(x, test_time_augmentation)]
+    return np.mean(said, axis=0)
 
 
 def model_bytes(model: keras.Model) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 from keras.optimizers.schedules import CosineDecay
 
+from fer_tasks.training.distillation import accuracy_on_labels, distillation_loss
 from fer_tasks.training.plan import Plan
 
 Rate = float | CosineDecay
@@ -42,4 +43,9 @@ def compile_model(model: keras.Model, plan: Plan, learning_rate: float, steps: i
     optimizer = OPTIMIZERS[plan.optimizer](rate, weight_decay=plan.weight_decay or None, **average)
     if plan.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer, LOSSES[plan.loss](plan.label_smoothing), metrics=["accuracy"])
+    loss, accuracy = LOSSES[plan.loss](plan.label_smoothing), "accuracy"
+    if plan.distillation:
+        classes = model.output_shape[-1]
+        loss = distillation_loss(loss, plan.distillation, classes)
+        accuracy = accuracy_on_labels(classes)
+    model.compile(optimizer, loss, metrics=[accuracy])

@@ -10,6 +10,14 @@ class FineTune(NamedTuple):
     epochs: int
 
 
+class Distillation(NamedTuple):
+    """How much a student learns from a teacher's softened answers, and how much from the labels."""
+
+    temperature: float
+    soft: float  # weight of the teacher's
+    hard: float  # weight of the labels'
+
+
 class Plan(NamedTuple):
     """How a cell is trained; what is left out is off."""
 
@@ -25,6 +33,7 @@ class Plan(NamedTuple):
     augmentation: str = "none"  # of augmentation.SETS
     views: int = 0  # of augmented pictures while the backbone is frozen, taken in turn; 0 is one an epoch
     fine_tune: FineTune | None = None
+    distillation: Distillation | None = None
     precision: str = (
         "float32"  # or mixed_bfloat16: float32 weights, bfloat16 layers, float32 softmax and loss
     )

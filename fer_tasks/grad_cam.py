@@ -1,0 +1,55 @@
+"""Where a model looks: gradient-weighted class activation maps (Grad-CAM; Selvaraju et al., ICCV 2017)."""
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+
+SHARE = 0.45  # of the heat map in an overlay
+
+
+class NoMaps(ValueError):
+    """A model without feature maps, or whose last layer is not dense: there is nowhere to look."""
+
+
+def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Where in each input lies what speaks for a class.
+
+    `x`: (n, M, N, C), as the model takes it. `classes`: (n,) int, the class asked about. Returns (n, m, n')
+    float32, as large as the model's last feature maps, in 0..1: 1 where most speaks for the class, 0 where
+    nothing does, all of it 0 where that is everywhere. Raises NoMaps.
+
+    A map is the ReLU of the feature maps' sum, each weighted by the mean gradient of the class's score before
+    the softmax.
+    """
+    maps, head = _last_maps(model), model.layers[-1]
+    if not isinstance(head, keras.layers.Dense):
+        raise NoMaps(f"the last layer of {model.name} is not dense: its scores are not to be had")
+    body = keras.Model(model.inputs[0], [maps, head.input])
+    with tf.GradientTape() as tape:
+        seen, features = body(x, training=False)
+        scores = tf.matmul(tf.cast(features, tf.float32), head.kernel) + head.bias
+        asked = tf.gather(scores, classes, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(asked, seen), axis=(1, 2), keepdims=True)
+    heat = tf.nn.relu(tf.reduce_sum(tf.cast(weights * seen, tf.float32), axis=-1)).numpy()
+    return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A map of `grad_cam`, (m, n) in 0..1, laid over its picture, (M, N, 3) uint8 RGB: from blue to red."""
+    size = image.shape[1::-1]
+    smooth = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap((255 * smooth).round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+    return cv2.addWeighted(np.ascontiguousarray(colours), SHARE, image, 1 - SHARE, 0)
+
+
+def _last_maps(model: keras.Model) -> keras.KerasTensor:
+    """The output of the last layer that has weights and gives maps, after its activation and before it is
+    pooled."""
+    # A nested model's own `output` lies in its own graph: the node is what this model calls it by.
+    outputs = [(layer, layer._inbound_nodes[-1].outputs[0]) for layer in model.layers]
+    maps = [(layer, tensor) for layer, tensor in outputs if len(tensor.shape) == 4]
+    weighted = [tensor for layer, tensor in maps if layer.weights]
+    if not weighted:
+        raise NoMaps(f"{model.name} has no layer that gives feature maps")
+    return [tensor for _, tensor in maps if tensor.shape == weighted[-1].shape][-1]

@@ -1,0 +1,42 @@
+"""How long a model takes for one face."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+WARM_UP, RUNS = 5, 50
+
+
+def milliseconds(model: keras.Model) -> float:
+    """The median time that a compiled call takes for one picture, in ms, on as many threads as TensorFlow has
+    here.
+
+    `predict()`, made for many pictures, would add some 50 ms of its own.
+    """
+    shape = (1, *model.input_shape[1:])
+    call = tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
+    picture = tf.constant(np.random.default_rng(0).random(shape, np.float32))
+    spent = []
+    for _ in range(WARM_UP + RUNS):
+        began = time.perf_counter()
+        call(picture).numpy()
+        spent.append(time.perf_counter() - began)
+    return 1000 * median(spent[WARM_UP:])
+
+
+def measure(
+    files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[Any], None]
+) -> dict[str, float]:
+    """`milliseconds` of the models in files, by their names; `send` gets each name when it is measured."""
+    found = {}
+    for name, file in files.items():
+        found[name] = milliseconds(load(file))
+        keras.utils.clear_session()
+        send(name)
+    return found

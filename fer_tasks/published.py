@@ -1,0 +1,70 @@
+"""Figures that others published of a grid's cells: `grids/published/<grid>.csv`."""
+
+import csv
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fer_tasks.errors import UserError
+
+
+class BadFigures(UserError):
+    """A table of published figures that cannot be read."""
+
+
+class Published(NamedTuple):
+    """Figures as they were published."""
+
+    about: str  # whose they are: the table's head, lines that begin with #
+    figures: pd.DataFrame  # cell, test_accuracy (0..1), test_loss (NaN where none was told)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    cell: str
+    test_accuracy: float = Field(ge=0, le=1)
+    test_loss: float | None = Field(None, ge=0)
+
+
+COLUMNS = list(_Row.model_fields)
+
+
+def parse_published(text: str, file: str, cells: Sequence[str]) -> Published:
+    """Read and check a table of COLUMNS; `file` is its name, `cells` the ids that the grid has.
+
+    Raises BadFigures, naming the line and what would be right: another column, a figure out of its range, a
+    cell that the grid does not have or that is there twice.
+    """
+    lines = text.splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    rows = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    table = csv.reader(line for _, line in rows)
+    if next(table, None) != COLUMNS:
+        raise BadFigures(f"{file}: the first line after the # lines must be {','.join(COLUMNS)}")
+    found: dict[str, _Row] = {}
+    for (n, _), values in zip(rows[1:], table, strict=True):
+        row = _row(values, f"{file}: line {n}")
+        if row.cell not in cells:
+            close = difflib.get_close_matches(row.cell, cells, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"its cells: {', '.join(cells)}"
+            raise BadFigures(f"{file}: line {n}: the grid has no cell {row.cell!r}; {hint}")
+        if row.cell in found:
+            raise BadFigures(f"{file}: line {n}: {row.cell} is there twice")
+        found[row.cell] = row
+    figures = pd.DataFrame([row.model_dump() for row in found.values()], columns=COLUMNS)
+    return Published(" ".join(line.lstrip("# ") for line in head), figures.astype({"test_loss": float}))
+
+
+def _row(values: list[str], where: str) -> _Row:
+    if len(values) != len(COLUMNS):
+        raise BadFigures(f"{where}: {','.join(COLUMNS)} are wanted; it has {len(values)} values")
+    try:
+        return _Row(**{name: value for name, value in zip(COLUMNS, values, strict=True) if value.strip()})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        given = values[COLUMNS.index(str(problem["loc"][0]))]
+        raise BadFigures(f"{where}: {problem['loc'][0]}: {problem['msg']} (it is {given!r})") from None

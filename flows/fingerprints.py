@@ -1,0 +1,58 @@
+"""What a cell, an ensemble and shared features depend on: equal prints, equal weights."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fer_tasks import models, training
+from fer_tasks.dataset import read_dataset
+from fer_tasks.errors import UserError
+from fer_tasks.models import check_model
+from fer_tasks.settings import Cell, Grid
+from flows import ensembles
+from flows.caching import code_digest, weights_digest
+
+CODE = code_digest(models, training)
+
+
+def fingerprints(grid: Grid, chosen: Mapping[str, Cell], source: Path, threads: int) -> dict[str, str]:
+    """Of each cell and ensemble; that of what it is made of is part of it.
+
+    Raises UserError for a model that there is not, and for splits without pictures.
+    """
+    weighed, prints = {ensemble.id: ensemble for ensemble in grid.ensembles}, {}
+    for name in TopologicalSorter(grid.needs).static_order():
+        needed = [prints[i] for i in sorted(grid.needs[name])]
+        if name in weighed:
+            prints[name] = ensembles.fingerprint(weighed[name], needed)
+        else:
+            prints[name] = _of_cell(chosen[name], source, threads, needed)
+    return prints
+
+
+def features_group(cell: Cell, source: Path, threads: int) -> str:
+    """The folder of the features that a cell shares with others: kept as long as one of them waits."""
+    tools = [version(name) for name in ("keras", "tensorflow", "openvino")]
+    digest = _digest([read_dataset(source / cell.recipe).fingerprint, threads, tools, CODE])
+    return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
+
+
+def _of_cell(cell: Cell, source: Path, threads: int, teacher: list[str]) -> str:
+    """Changes with whatever could change the cell's weights."""
+    check_model(cell.model, cell.options)
+    data = read_dataset(source / cell.recipe)
+    for split in ("train", "val"):
+        if split not in set(data.manifest["split"]):
+            raise UserError(
+                f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
+            )
+    settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
+    return _digest([settings, data.fingerprint, threads, weights, CODE, teacher])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,49 @@
+"""What is found out of models beside their answers: where they look, and how long they take."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+
+from fer_tasks import cells, grad_cam, latency, models
+from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.models import load_model
+from fer_tasks.training.isolation import call_in_own_process
+from flows.caching import same_inputs_and_code
+from flows.fan_out import map_items, shard_task
+
+Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
+
+
+def looking(cell: str, models: Path, features: Path) -> Look:
+    """Grad-CAM of a cell: a function of rows of the test pictures and a class for each."""
+    about = cells.read_cell(models / cell)
+    return partial(heat_maps, cell, about["fingerprint"], models, features / about["settings"]["recipe"])
+
+
+@task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code(grad_cam, models))
+def heat_maps(
+    cell: str, fingerprint: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
+) -> np.ndarray | None:
+    """(n, m, n') float32 in 0..1, or None where the model has nowhere to look."""
+    try:
+        test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
+        x = read_array(features / "X.npy")[test[list(rows)]].astype(np.float32)
+        return grad_cam.grad_cam(load_model(models / cell / "model.keras"), x, np.array(classes))
+    except grad_cam.NoMaps:
+        return None
+
+
+def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float]:
+    """How long each cell that has a model takes for one face on one thread; measured once for each model."""
+    prints = {cell: cells.read_cell(folder / cell)["fingerprint"] for cell in trained}
+    timed = {i: (prints[i], str(file)) for i in prints if (file := cells.model_file(folder / i))}
+    return dict(map_items(measure, timed, (latency, models)))
+
+
+@shard_task
+def measure(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+    files = {cell: Path(file) for cell, (_, file) in shard.items()}
+    return call_in_own_process(latency.measure, files, load_model, threads=1, on_message=lambda name: None)

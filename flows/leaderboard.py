@@ -1,0 +1,68 @@
+"""The leaderboard: a row a cell, with what validation, the test split, others and a stopwatch say of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from fer_tasks import cells, evaluation, significance
+from fer_tasks.dataset import read_text
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.published import Published, parse_published
+from fer_tasks.settings import Report
+from flows.inspection import milliseconds_a_face
+from flows.predictions import Answers
+
+
+def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:
+    """The figures that others published of a grid, where there are any."""
+    file = folder / f"{grid}.csv"
+    return parse_published(read_text(file), str(file), ids) if file.exists() else None
+
+
+def leaderboard(
+    board: pd.DataFrame,
+    answers: Mapping[str, Answers],
+    published: Published | None,
+    models: Path,
+    wanted: Report,
+) -> pd.DataFrame:
+    """`board`, of `cells.leaderboard`, the best first, with more columns: the scores on the test split
+    (test_…), the gain over the best that is a model of its own (gain…, p, differs), others' figures
+    (published_…, difference…), bytes and ms_a_face. What a cell lacks is NaN."""
+    board = board.merge(_test_scores(answers, wanted), on="cell", how="left")
+    files = {cell: file for cell in answers if (file := cells.model_file(models / cell))}
+    right = {cell: found.right for cell, found in answers.items()}
+    gains = significance.against(right, next(iter(files)), wanted.bootstrap, wanted.seed)
+    board = board.merge(gains, on="cell", how="left")
+    if published:
+        board = board.merge(published.figures.rename(columns=_as_published), on="cell", how="left")
+        for name, column in (("", "test_accuracy"), ("_low", "test_low"), ("_high", "test_high")):
+            board[f"difference{name}"] = board[column] - board["published_accuracy"]
+    board["bytes"] = board["cell"].map({cell: file.stat().st_size for cell, file in files.items()})
+    return board.assign(ms_a_face=board["cell"].map(milliseconds_a_face(models, list(answers))))
+
+
+def recalls(answers: Mapping[str, Answers]) -> pd.DataFrame:
+    """The recall of each expression, a column, by each cell, a row: column cell, then the expressions."""
+    rows = {
+        cell: evaluation.per_class(found.y_true, found.probabilities).set_index("expression")["recall"]
+        for cell, found in answers.items()
+    }
+    table = pd.DataFrame(rows).T.reindex(columns=list(EXPRESSIONS))
+    return table.rename_axis("cell").reset_index()
+
+
+def _test_scores(answers: Mapping[str, Answers], wanted: Report) -> pd.DataFrame:
+    rows = []
+    for cell, found in answers.items():
+        low, high = evaluation.accuracy_interval(found.right, wanted.bootstrap, wanted.seed)
+        scores = evaluation.scores(found.y_true, found.probabilities)
+        scores |= {"low": low, "high": high}
+        scores["ece"] = evaluation.expected_calibration_error(found.y_true, found.probabilities)
+        rows.append({"cell": cell, **{f"test_{name}": value for name, value in scores.items()}})
+    return pd.DataFrame(rows)
+
+
+def _as_published(column: str) -> str:
+    return column.replace("test_", "published_")

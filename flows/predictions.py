@@ -1,0 +1,147 @@
+"""What trained cells and ensembles say of a split: computed once, and remembered by content."""
+
+import hashlib
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+from diskcache import Cache
+from prefect import get_run_logger
+
+from fer_tasks import cells, training
+from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.ensemble import combine
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import load_model
+from fer_tasks.training.feeding import Rows
+from fer_tasks.training.fit import predict
+from fer_tasks.training.isolation import call_in_own_process
+from flows.caching import code_digest
+from flows.fan_out import RESULTS
+
+CODE = code_digest(training)
+BLOCK = 1024  # pictures in memory at once
+
+
+class Split(NamedTuple):
+    """Which pictures are asked about, and where they and the trained cells are."""
+
+    name: str  # train, val or test
+    models: Path
+    features: Path
+    threads: int  # of the process that computes: another number rounds otherwise
+
+
+class Asked(NamedTuple):
+    """A cell, and the views of a picture that its answer is the mean of (`training.views`)."""
+
+    cell: str
+    test_time_augmentation: str = "none"
+
+
+class Answers(NamedTuple):
+    """The pictures of a split, and what is said of them."""
+
+    faces: pd.DataFrame  # rows of the features' manifest
+    y_true: np.ndarray  # (n,) int, indices into EXPRESSIONS
+    probabilities: np.ndarray  # (n, 7) float32
+
+    @property
+    def right(self) -> np.ndarray:
+        """(n,) bool: which pictures are named right."""
+        return self.probabilities.argmax(axis=1) == self.y_true
+
+
+def answers(ids: Collection[str], split: Split) -> dict[str, Answers]:
+    """What each cell and each ensemble says. Raises UserError for one that is not trained, and as `ask`."""
+    weights = {i: _weights(i, split.models) for i in ids}
+    said = ask({one for members in weights.values() for one in members}, split)
+    return {i: mean_answer([said[one] for one in of], np.array([*of.values()])) for i, of in weights.items()}
+
+
+def mean_answer(members: list[Answers], weights: np.ndarray) -> Answers:
+    """The weighted mean of what is said of the same pictures."""
+    stacked = np.stack([member.probabilities for member in members])
+    return members[0]._replace(probabilities=combine(stacked, weights))
+
+
+def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
+    """What trained cells say; all that is not known yet is computed in one process.
+
+    Raises UserError for a split without pictures, and where two recipes hold other pictures.
+    """
+    abouts = {one: _read(one.cell, split.models) for one in asked}
+    faces = _faces({about["settings"]["recipe"] for about in abouts.values()}, split)
+    y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
+    keys = {one: _key(one, about["fingerprint"], split.name) for one, about in abouts.items()}
+    with Cache(str(RESULTS / "probabilities"), eviction_policy="none", disk_min_file_size=2**20) as known:
+        missing = sorted(one for one in asked if keys[one] not in known)
+        for one, said in _compute(missing, split).items():
+            known[keys[one]] = said
+        reused = len(asked) - len(missing)
+        get_run_logger().info(f"answers on {split.name}: {len(missing)} computed, {reused} reused")
+        return {one: Answers(faces, y_true, known[keys[one]]) for one in asked}
+
+
+def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
+    if not asked:
+        return {}
+    return call_in_own_process(
+        predict_split, asked, split, threads=split.threads, on_message=lambda message: None
+    )
+
+
+def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> dict[Asked, np.ndarray]:
+    """What the process does."""
+    return {one: _predict(one, split) for one in asked}
+
+
+def _predict(asked: Asked, split: Split) -> np.ndarray:
+    folder = split.features / _read(asked.cell, split.models)["settings"]["recipe"]
+    rows = np.flatnonzero(read_dataset(folder).manifest["split"] == split.name)
+    x = Rows(read_array(folder / "X.npy"), rows)
+    keras.utils.clear_session()
+    model = load_model(split.models / asked.cell / "model.keras")
+    blocks = np.split(np.arange(len(x)), range(BLOCK, len(x), BLOCK))
+    said = [predict(model, x[b], test_time_augmentation=asked.test_time_augmentation) for b in blocks]
+    return np.concatenate(said)
+
+
+def _read(name: str, models: Path) -> dict[str, Any]:
+    about = cells.read_cell(models / name)
+    if not about or about["status"] != "trained":
+        raise UserError(f"{name} is not trained{': ' + about['reason'] if about else ''}")
+    return about
+
+
+def _weights(name: str, models: Path) -> dict[Asked, float]:
+    about = _read(name, models)
+    if not cells.is_ensemble(about):
+        return {Asked(name): 1.0}
+    views = about["settings"]["test_time_augmentation"]
+    return {Asked(member, views): weight for member, weight in about["weights"].items()}
+
+
+def _faces(recipes: Collection[str], split: Split) -> pd.DataFrame:
+    manifests = {recipe: read_dataset(split.features / recipe).manifest for recipe in sorted(recipes)}
+    (first, manifest), *others = manifests.items()
+    for recipe, other in others:
+        if not other.equals(manifest):
+            raise UserError(
+                f"recipes {first} and {recipe} hold other pictures; `dvc repro make_features` mends it"
+            )
+    faces = manifest[manifest["split"] == split.name]
+    if faces.empty:
+        raise UserError(
+            f"there is no picture in the {split.name} split; add pictures or raise clean.{split.name}_share"
+        )
+    return faces
+
+
+def _key(asked: Asked, fingerprint: str, split: str) -> bytes:
+    """`fingerprint`, the cell's, says the content of the model and of the features."""
+    return hashlib.sha256(repr((CODE, fingerprint, asked.test_time_augmentation, split)).encode()).digest()
