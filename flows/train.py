@@ -26,7 +26,7 @@ from flows.cell_process import Job, Outcome, check_cells, fit_cell
 from flows.ensembles import Weighed, fingerprint, fit_ensemble
 from flows.fan_out import Progress, in_order
 from flows.memory import machine_memory, reserve
-from flows.predictions import Split, answers
+from flows.predictions import Split, answers, read_manifest
 from flows.stage import run_stage
 
 CODE = code_digest(models, training)
@@ -90,6 +90,7 @@ def train(
     chosen = {cell.id: cell for cell in cells_of_size(grid, wanted.size)}
     ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
     prints = _fingerprints(grid, chosen, source, wanted.threads)
+    read_manifest({cell.recipe for cell in chosen.values()}, source)  # who learns of another sees the same
     if dropped := cells.drop_other_cells(target, grid.ids):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
     drop_other_checkpoints(checkpoints, chosen)

@@ -40,7 +40,7 @@ class Pictures(NamedTuple):
     """What a model learns from, or is validated on."""
 
     x: np.ndarray | Rows  # (n, M, N, C)
-    y: np.ndarray  # (n, classes) float32, one-hot
+    y: np.ndarray  # (n, classes) float32, one-hot; or with a teacher's answers, `distillation.targets`
     batch_size: int
 
     @property
