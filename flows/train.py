@@ -180,6 +180,9 @@ def _keep_ensemble(outcome: Weighed | Exception, wanted: Ensemble, fingerprint: 
     for way, name in wanted.ids.items():
         about = {"cell": name, "settings": wanted.model_dump(), "fingerprint": fingerprint}
         cells.write_cell(target / name, {**about, **outcome[way]}, None)
+        if outcome[way]["status"] == "trained":
+            figures = "validation accuracy {val_accuracy:.4f}, {note}".format(**outcome[way])
+            get_run_logger().info(f"ensemble {name}: {figures}")
 
 
 def _show_leaderboard(grid: Grid, target: Path) -> None:
