@@ -1,6 +1,7 @@
 """What trained cells and ensembles say of a split: computed once, and remembered by content."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,6 +108,7 @@ def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
 
 def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> dict[Asked, np.ndarray]:
     """What the process does."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a trace a model, which must be
     return {one: _predict(one, split) for one in asked}
 
 
