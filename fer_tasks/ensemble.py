@@ -53,7 +53,8 @@ def hinge_weights(probabilities: np.ndarray, y_true: np.ndarray, margin: float, 
     """Weights w >= 0 of sum 1 that minimise Σᵢ Σ_{y≠yᵢ} [1 − Σₖ wₖ (Pₖ(yᵢ) − Pₖ(y)) / margin]₊ + ridge
     Σₖ wₖ²: (k,) float64.
 
-    Shapes and errors as in `log_likelihood_weights`; margin > 0. With a variable ξ >= 1 − …, ξ >= 0 for each
+    Shapes and errors as in `log_likelihood_weights`. margin > 0; from 1 on, the largest lead there is, the
+    sum is linear, and without a ridge one member gets all. With a variable ξ >= 1 − …, ξ >= 0 for each
     bracket this is a sparse quadratic programme, for Clarabel (Goulart & Chen 2024). An interior-point method
     ends amid the solutions where there are several: equal members get equal weights.
     """

@@ -230,7 +230,7 @@ class Ensemble(Section):
     id: Id
     members: list[str] = Field(min_length=1)
     test_time_augmentation: Literal["none", "flip", "perturbations"] = "none"
-    margin: float = Field(1, gt=0)
+    margin: float = Field(0.5, gt=0, lt=1)  # from 1 on no picture has enough, and one member gets all
     ridge: float = Field(0, ge=0)
 
     @property

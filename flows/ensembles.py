@@ -36,13 +36,10 @@ def fingerprint(wanted: Ensemble, members: Sequence[str]) -> str:
 def fit_ensemble(wanted: Ensemble, split: Split, needed: float, memory: float) -> Weighed:
     """`needed`: GB, of the largest member; `memory`: the share of its machine's that cells may use side by
     side. Raises UserError where a member is not trained."""
-    log = get_run_logger()
-    with reserve(needed, memory * machine_memory(), log.info):
+    with reserve(needed, memory * machine_memory(), get_run_logger().info):
         said = ask([Asked(member, wanted.test_time_augmentation) for member in wanted.members], split)
     weighed = {way: _weigh(way, wanted, [*said.values()]) for way in wanted.ids}
     parameters = sum(cells.read_cell(split.models / one.cell)["parameters"] for one in said)
-    for way, about in weighed.items():
-        log.info(f"ensemble {wanted.ids[way]}: validation accuracy {about['val_accuracy']:.4f}")
     return {way: {**about, "parameters": parameters} for way, about in weighed.items()}
 
 

@@ -1,6 +1,7 @@
 """What trained cells and ensembles say of a split: computed once, and remembered by content."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,10 +73,14 @@ def mean_answer(members: list[Answers], weights: np.ndarray) -> Answers:
 def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
     """What trained cells say; all that is not known yet is computed in one process.
 
-    Raises UserError for a split without pictures, and where two recipes hold other pictures.
+    Raises UserError for a split without pictures, and as `read_manifest`.
     """
     abouts = {one: _read(one.cell, split.models) for one in asked}
-    faces = _faces({about["settings"]["recipe"] for about in abouts.values()}, split)
+    manifest = read_manifest({about["settings"]["recipe"] for about in abouts.values()}, split.features)
+    faces = manifest[manifest["split"] == split.name]
+    if faces.empty:
+        share = f"clean.{split.name}_share"
+        raise UserError(f"there is no picture in the {split.name} split; add pictures or raise {share}")
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
     keys = {one: _key(one, about["fingerprint"], split.name) for one, about in abouts.items()}
     with Cache(str(RESULTS / "probabilities"), eviction_policy="none", disk_min_file_size=2**20) as known:
@@ -85,6 +90,17 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
         reused = len(asked) - len(missing)
         get_run_logger().info(f"answers on {split.name}: {len(missing)} computed, {reused} reused")
         return {one: Answers(faces, y_true, known[keys[one]]) for one in asked}
+
+
+def read_manifest(recipes: Collection[str], features: Path) -> pd.DataFrame:
+    """The manifest that the features of all these recipes share. Raises UserError where they do not."""
+    manifests = {recipe: read_dataset(features / recipe).manifest for recipe in sorted(recipes)}
+    (first, manifest), *others = manifests.items()
+    for recipe, other in others:
+        if not other.equals(manifest):
+            mend = "`dvc repro --force --single-item make_features` makes them anew"
+            raise UserError(f"{features / first} and {features / recipe} hold other pictures; {mend}")
+    return manifest
 
 
 def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
@@ -97,6 +113,7 @@ def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
 
 def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> dict[Asked, np.ndarray]:
     """What the process does."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a trace a model, which must be
     return {one: _predict(one, split) for one in asked}
 
 
@@ -124,22 +141,6 @@ def _weights(name: str, models: Path) -> dict[Asked, float]:
         return {Asked(name): 1.0}
     views = about["settings"]["test_time_augmentation"]
     return {Asked(member, views): weight for member, weight in about["weights"].items()}
-
-
-def _faces(recipes: Collection[str], split: Split) -> pd.DataFrame:
-    manifests = {recipe: read_dataset(split.features / recipe).manifest for recipe in sorted(recipes)}
-    (first, manifest), *others = manifests.items()
-    for recipe, other in others:
-        if not other.equals(manifest):
-            raise UserError(
-                f"recipes {first} and {recipe} hold other pictures; `dvc repro make_features` mends it"
-            )
-    faces = manifest[manifest["split"] == split.name]
-    if faces.empty:
-        raise UserError(
-            f"there is no picture in the {split.name} split; add pictures or raise clean.{split.name}_share"
-        )
-    return faces
 
 
 def _key(asked: Asked, fingerprint: str, split: str) -> bytes:

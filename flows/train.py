@@ -20,7 +20,7 @@ from flows.ensembles import Weighed, fit_ensemble
 from flows.fan_out import in_order
 from flows.fingerprints import features_group, fingerprints
 from flows.live import LiveGrid
-from flows.predictions import Split
+from flows.predictions import Split, read_manifest
 from flows.stage import run_stage
 
 
@@ -37,6 +37,7 @@ def train(
     chosen = {cell.id: cell for cell in cells_of_size(grid, wanted.size)}
     ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
     prints = fingerprints(grid, chosen, source, wanted.threads)
+    read_manifest({cell.recipe for cell in chosen.values()}, source)  # who learns of another sees the same
     if dropped := cells.drop_other_cells(target, grid.ids):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
     drop_other_checkpoints(checkpoints, chosen)
@@ -121,6 +122,9 @@ def _keep_ensemble(outcome: Weighed | Exception, wanted: Ensemble, fingerprint: 
     for way, name in wanted.ids.items():
         about = {"cell": name, "settings": wanted.model_dump(), "fingerprint": fingerprint}
         cells.write_cell(target / name, {**about, **outcome[way]}, None)
+        if outcome[way]["status"] == "trained":
+            figures = "validation accuracy {val_accuracy:.4f}, {note}".format(**outcome[way])
+            get_run_logger().info(f"ensemble {name}: {figures}")
 
 
 def _show_leaderboard(grid: Grid, target: Path) -> None:

@@ -1,8 +1,9 @@
-"""A result is reused for equal arguments and unchanged code, and for nothing else."""
+"""A result is reused for equal arguments and unchanged code, for nothing else; what needs others waits."""
 
 import importlib.util
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,7 @@ from prefect import flow, task
 
 from flows import fan_out
 from flows.caching import same_inputs_and_code
-from flows.fan_out import map_items
+from flows.fan_out import in_order, map_items
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
@@ -97,3 +98,27 @@ def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(tmp_path):
 
     assert [doubling(3), doubling(3), doubling(4)] == [6, 6, 8]
     assert module.CALLS == [3, 4]
+
+
+def test_what_needs_others_waits_for_them_and_for_nothing_else():
+    taught = threading.Event()
+    ended: list[str] = []
+
+    @task
+    def work(name: str) -> str:
+        if name == "student":
+            assert "teacher" in ended
+            taught.set()
+        if name == "long":
+            assert taught.wait(60), "the student must not wait for it"
+        return name
+
+    @flow(name="ordering")
+    def ordering() -> None:
+        needs = {"long": set(), "known": set(), "teacher": {"known"}, "student": {"teacher"}, "all": {"long"}}
+        for name, future in in_order(needs, lambda name: None if name == "known" else work.submit(name)):
+            assert future.result() == name
+            ended.append(name)
+
+    ordering()
+    assert ended.index("teacher") < ended.index("student") < ended.index("long") < ended.index("all")

@@ -93,6 +93,18 @@ def test_the_leaderboard_is_by_validation_and_the_failed_come_last(tmp_path):
     assert board["reason"].tolist() == ["", "", "", "no memory"]
 
 
+def test_an_ensemble_is_a_row_that_is_no_network(tmp_path):
+    cells.write_cell(tmp_path / "a", about("a"), TRAINED)
+    pair = about("pair", accuracy=0.9) | {"settings": {"id": "pair", "members": ["a", "b"]}, "parameters": 7}
+    cells.write_cell(tmp_path / "pair", pair, None)
+    cells.write_cell(tmp_path / "lost", about("lost", "failed") | {"settings": pair["settings"]}, None)
+    board = cells.leaderboard(tmp_path, ["a", "pair", "lost"])
+    assert board["cell"].tolist() == ["pair", "a", "lost"]
+    assert board.loc[0, ["model", "recipe", "parameters"]].tolist() == [cells.ENSEMBLE, "", 7]
+    assert cells.networks(board)["cell"].tolist() == ["a"]
+    assert cells.is_trained(tmp_path / "pair", "f")
+
+
 def test_best_is_a_copy_and_what_left_the_grid_is_removed(tmp_path):
     for name in ("a", "b"):
         cells.write_cell(tmp_path / name, about(name), TRAINED)

@@ -175,3 +175,58 @@ def test_a_reduced_grid_has_the_same_cells_on_fewer_pictures_and_epochs():
 def test_a_grid_that_has_no_smaller_size_says_how_it_gets_one():
     with pytest.raises(SettingsError, match="train.size: this grid has no smaller size.*reduced: {pictures"):
         cells_of_size(load_grid("sample", ROOT / "grids").model_copy(update={"reduced": None}), "reduced")
+
+
+def grid_of(tmp_path: Path, *cells: dict, ensembles: list[dict]) -> Path:
+    cell = {"model": "m", "recipe": "r", "learning_rate": 1, "epochs": 1, "batch_size": 1}
+    content = {"cells": [{**cell, **one} for one in cells], "ensembles": ensembles}
+    (tmp_path / "made.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path
+
+
+DISTIL = {"temperature": 4, "soft": 0.9, "hard": 0.1}
+STUDENT = {"id": "student", "distil": {**DISTIL, "teacher": "pair"}}
+
+
+def test_a_grid_knows_what_waits_for_what_and_what_its_leaderboard_shows(tmp_path):
+    ensembles = [{"id": "pair", "members": ["a", "b"]}, {"id": "seen-twice", "members": ["student"]}]
+    grid = load_grid("made", grid_of(tmp_path, STUDENT, {"id": "a"}, {"id": "b"}, ensembles=ensembles))
+    needs = {"student": {"pair"}, "a": set(), "b": set(), "pair": {"a", "b"}, "seen-twice": {"student"}}
+    assert grid.needs == needs
+    of_pair = ["pair", "pair.log_likelihood", "pair.hinge"]
+    assert grid.ids == ["student", "a", "b", *of_pair, "seen-twice"], "one member has one weight"
+
+
+@pytest.mark.parametrize(
+    ("student", "ensemble", "said"),
+    [
+        ({}, {"members": ["a", "bb"]}, "ensembles.0.members: no cell 'bb' in this grid; did you mean 'b'?"),
+        ({}, {"members": ["pair"]}, "ensembles.0.members: no cell 'pair' in this grid; choose one of ["),
+        ({}, {"members": ["a", "a"]}, "ensembles.0.members: a cell is there twice"),
+        ({}, {"members": ["a", "student"]}, "each of these waits for the next: "),
+        ({}, {"members": []}, "ensembles.0.members: "),
+        ({}, {"id": "a", "members": ["b"]}, "must differ from each other and from 'best': a"),
+        ({}, {"id": "best", "members": ["b"]}, "must differ from each other and from 'best': best"),
+        ({"id": "pair.hinge"}, {}, "must differ from each other and from 'best': pair.hinge"),
+        ({}, {"margin": 0}, "ensembles.0.margin: Input should be greater than 0"),
+        ({}, {"test_time_augmentation": "flips"}, "'none', 'flip' or 'perturbations' (it is 'flips')"),
+        (
+            {"teacher": "par"},
+            {},
+            "cells.0.distil.teacher: no cell or ensemble 'par' in this grid; did you",
+        ),
+        ({"teacher": "student"}, {}, "each of these waits for the next: student, student"),
+        ({"temperature": 0}, {}, "cells.0.distil.temperature: Input should be greater than 0"),
+        ({"soft": 0}, {}, "cells.0.distil.soft: Input should be greater than 0"),
+        ({"hrd": 1}, {}, "cells.0.distil.hrd: unknown key; did you mean 'hard'?"),
+    ],
+)
+def test_ensembles_and_students_of_what_there_is_not_are_refused(tmp_path, student, ensemble, said):
+    distil = {key: value for key, value in student.items() if key != "id"}
+    taught = {"id": student.get("id", "student"), "distil": {**STUDENT["distil"], **distil}}
+    made = {"id": "pair", "members": ["a", "b"], **ensemble}
+    folder = grid_of(tmp_path, taught, {"id": "a"}, {"id": "b"}, ensembles=[made])
+    with pytest.raises(SettingsError) as caught:
+        load_grid("made", folder)
+    assert "made.yaml: " in str(caught.value) and said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -18,7 +18,7 @@ import yaml
 from prefect import flow
 
 from fer_tasks import cells, evaluation
-from fer_tasks.dataset import read_array, write_array, write_dataset
+from fer_tasks.dataset import read_array, read_dataset, write_array, write_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
@@ -211,6 +211,14 @@ def test_without_its_teacher_a_student_fails_and_the_others_are_not_harmed(prefe
     assert about(project, "a")["status"] == about(project, "alone")["status"] == "trained"
     assert about(project, "pair.hinge")["reason"].startswith("b is not trained: the loss of epoch 1")
     assert about(project, "student")["reason"].startswith("pair is not trained: b is not trained")
+
+
+def test_recipes_of_other_pictures_are_refused(prefect, project):
+    root = project / "data" / "features" / "vector"
+    manifest = read_dataset(root).manifest.assign(label="happy")
+    write_dataset(root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, {"steps": []})
+    with pytest.raises(UserError, match="gray16 and .*vector hold other pictures; `dvc repro"):
+        run(project, {"id": "a"}, {"id": "b", "recipe": "vector"})
 
 
 def in_a_flow(function, *arguments):

@@ -60,7 +60,7 @@ class Pictures(NamedTuple):
     """What a model learns from, or is validated on: pictures, or the features that stand for them."""
 
     x: np.ndarray | Rows | Parts  # (n, M, N, C), of features (n, ...)
-    y: np.ndarray | Parts  # (n, classes) float32, one-hot or mixed
+    y: np.ndarray | Parts  # (n, classes) float32, one-hot, mixed, or with a teacher's answers
     batch_size: int
 
     @property
