@@ -15,8 +15,10 @@ OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
     "cell_process",
+    "cell_task",
     "ensembles",
     "fan_out",
+    "fingerprints",
     "inspection",
     "leaderboard",
     "live",
