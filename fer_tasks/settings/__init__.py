@@ -1,0 +1,45 @@
+"""params.yaml, grids/ and sources/ -> frozen, typed settings. An unknown key or a bad value stops the run."""
+
+from fer_tasks.settings.grid import Cell, Ensemble, Grid, cells_of_size, load_grid
+from fer_tasks.settings.params import (
+    Clean,
+    CropFaces,
+    DataCard,
+    Download,
+    DropText,
+    OcrSpace,
+    Report,
+    Rules,
+    Settings,
+    Train,
+    WritingRule,
+    load_settings,
+)
+from fer_tasks.settings.section import SettingsError
+from fer_tasks.settings.source import Kaggle, Sample, load_source
+from fer_tasks.settings.training import Training
+
+__all__ = [
+    "Cell",
+    "Clean",
+    "CropFaces",
+    "DataCard",
+    "Download",
+    "DropText",
+    "Ensemble",
+    "Grid",
+    "Kaggle",
+    "OcrSpace",
+    "Report",
+    "Rules",
+    "Sample",
+    "Settings",
+    "SettingsError",
+    "Train",
+    "Training",
+    "WritingRule",
+    "cells_of_size",
+    "load_grid",
+    "load_settings",
+    "load_source",
+]
