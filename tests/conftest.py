@@ -33,6 +33,7 @@ os.environ |= {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (`-n 2 --dist loadgroup`) a file stays together, and so do all tests that share a server
     or a built project, which take minutes to make."""
