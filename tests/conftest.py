@@ -33,15 +33,6 @@ os.environ |= {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`-n 2 --dist loadgroup`) a file stays together, and so do all tests that share a server
-    or a built project, which take minutes to make."""
-    for item in items:
-        shared = next((name for name in ("server", "prefect") if name in item.fixturenames), item.path.stem)
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """A temporary Prefect database and server: 10 to 20 seconds to enter, so once a session."""

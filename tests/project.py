@@ -1,5 +1,6 @@
 """A small project in a folder of its own, and commands run in it as a user runs them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import yaml
 
 from benchmarks.workspace import change_params, environment
 
-PORT = "4299"  # of the tests' own Prefect server
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+PORT = str(4300 + int(WORKER[2:]))  # of this process's own Prefect server
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none", "trainable": True}
 CELL = {"model": "transfer", "options": TINY, "recipe": "rgb32", "learning_rate": 0.001, "batch_size": 16}
 GRID = {"cells": [{**CELL, "id": "one", "epochs": 2}, {**CELL, "id": "two", "epochs": 2, "seed": 7}]}
