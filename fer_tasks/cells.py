@@ -94,7 +94,7 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
 def write_best(models: Path, cell: str) -> None:
     """Make models/best a copy of a trained cell."""
     shutil.rmtree(models / BEST, ignore_errors=True)
-    shutil.copytree(models / cell, models / BEST)
+    shutil.copytree(models / cell, models / BEST, copy_function=shutil.copyfile)
 
 
 def begin_log(folder: Path, fingerprint: str) -> None:
