@@ -23,8 +23,6 @@ from fer_tasks.models import load_model
 from fer_tasks.sources import fer2013, folder
 from fer_tasks.training.fit import predict
 
-MIRRORED = (slice(None), slice(None), slice(None, None, -1))
-
 
 def private_test(source: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
     """Its pictures, (n, 48, 48, 3) uint8, and classes, (n,) int."""
@@ -54,9 +52,8 @@ def main() -> None:
         transform = make_transform(read_cell(arguments.models / cell)["recipe"])
         model = load_model(arguments.models / cell / "model.keras")
         x = np.stack([transform(image) for image in images])
-        once = predict(model, x)
-        mirrored = predict(model, x[MIRRORED])
-        for how, probabilities in (("", once), (" and mirrored", (once + mirrored) / 2)):
+        for how, views in (("", "none"), (" and mirrored", "flip")):
+            probabilities = predict(model, x, test_time_augmentation=views)
             said = scores(y_true, probabilities)
             low, high = accuracy_interval(probabilities.argmax(axis=1) == y_true, 2000, 2021)
             interval = f"95 % interval {low:.4f} to {high:.4f}"

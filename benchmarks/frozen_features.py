@@ -38,9 +38,7 @@ from fer_tasks.training.plan import Plan
 from fer_tasks.training.runtime import fastest
 
 PLAN = Plan("adam", 1e-4, 3, 32)
-EPOCH = (
-    6.0  # s that an epoch of the plain way shall take at least, so that what an epoch costs does not count
-)
+EPOCH = 6.0  # s of an epoch of the plain way, or more: what an epoch costs by itself does not count
 HEAD_ROWS = 8192
 
 
@@ -163,9 +161,7 @@ def main() -> None:
         hours = f"{plain / 3600:.2f} > {shared / 3600:.2f}"
         print(f"{name:42}{each}{hours:>16}{plain / shared:8.1f}", flush=True)
     totals = {augmented: np.sum(figures, axis=0) for augmented, figures in spent.items()}
-    accuracy = call_in_own_process(
-        accuracies, arguments.folder, arguments.weights, threads=1, on_message=lambda row: None
-    )
+    accuracy = call_in_own_process(accuracies, arguments.folder, arguments.weights, threads=1)
     print(f"accuracy, plain and shared: {accuracy[0]:.2f} and {accuracy[1]:.2f} %")
     figures = {
         "ratio": totals[False][0] / totals[False][1],

@@ -1,14 +1,13 @@
 """Figures that others published of a grid's cells: `grids/published/<grid>.csv`."""
 
 import csv
-import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fer_tasks.errors import UserError
+from fer_tasks.errors import UserError, did_you_mean
 
 
 class BadFigures(UserError):
@@ -49,8 +48,7 @@ def parse_published(text: str, file: str, cells: Sequence[str]) -> Published:
     for (n, _), values in zip(rows[1:], table, strict=True):
         row = _row(values, f"{file}: line {n}")
         if row.cell not in cells:
-            close = difflib.get_close_matches(row.cell, cells, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"its cells: {', '.join(cells)}"
+            hint = did_you_mean(row.cell, cells, f"its cells: {', '.join(cells)}")
             raise BadFigures(f"{file}: line {n}: the grid has no cell {row.cell!r}; {hint}")
         if row.cell in found:
             raise BadFigures(f"{file}: line {n}: {row.cell} is there twice")

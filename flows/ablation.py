@@ -77,9 +77,7 @@ def predict(
     step: str, seed: int, content: str, wanted: Training, threads: int, parts: Parts, array: Path
 ) -> np.ndarray:
     """What a model says of the test split: (n, 7). `content` says what `parts` of `array` hold."""
-    return isolation.call_in_own_process(
-        fit_and_predict, wanted, seed, parts, array, threads=threads, on_message=lambda row: None
-    )
+    return isolation.call_in_own_process(fit_and_predict, wanted, seed, parts, array, threads=threads)
 
 
 def fit_and_predict(

@@ -5,11 +5,10 @@ import json
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fer_tasks import models, training
-from fer_tasks.dataset import read_dataset
+from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
 from fer_tasks.settings import Cell, Grid
@@ -19,8 +18,10 @@ from flows.caching import code_digest, weights_digest
 CODE = code_digest(models, training)
 
 
-def fingerprints(grid: Grid, chosen: Mapping[str, Cell], source: Path, threads: int) -> dict[str, str]:
-    """Of each cell and ensemble; that of what it is made of is part of it.
+def fingerprints(
+    grid: Grid, chosen: Mapping[str, Cell], features: Mapping[str, Dataset], threads: int
+) -> dict[str, str]:
+    """Of each cell and ensemble; that of what it is made of is part of it. `features`: by recipe.
 
     Raises UserError for a model that there is not, and for splits without pictures.
     """
@@ -30,21 +31,20 @@ def fingerprints(grid: Grid, chosen: Mapping[str, Cell], source: Path, threads: 
         if name in weighed:
             prints[name] = ensembles.fingerprint(weighed[name], needed)
         else:
-            prints[name] = _of_cell(chosen[name], source, threads, needed)
+            prints[name] = _of_cell(chosen[name], features[chosen[name].recipe], threads, needed)
     return prints
 
 
-def features_group(cell: Cell, source: Path, threads: int) -> str:
+def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of the features that a cell shares with others: kept as long as one of them waits."""
     tools = [version(name) for name in ("keras", "tensorflow", "openvino")]
-    digest = _digest([read_dataset(source / cell.recipe).fingerprint, threads, tools, CODE])
+    digest = _digest([data.fingerprint, threads, tools, CODE])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 
 
-def _of_cell(cell: Cell, source: Path, threads: int, teacher: list[str]) -> str:
+def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str:
     """Changes with whatever could change the cell's weights."""
     check_model(cell.model, cell.options)
-    data = read_dataset(source / cell.recipe)
     for split in ("train", "val"):
         if split not in set(data.manifest["split"]):
             raise UserError(

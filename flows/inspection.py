@@ -46,4 +46,4 @@ def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float
 @shard_task
 def measure(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
     files = {cell: Path(file) for cell, (_, file) in shard.items()}
-    return call_in_own_process(latency.measure, files, load_model, threads=1, on_message=lambda name: None)
+    return call_in_own_process(latency.measure, files, load_model, threads=1)

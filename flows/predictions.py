@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from diskcache import Cache
 from prefect import get_run_logger
 
 from fer_tasks import cells, training
-from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.dataset import Dataset, read_array, read_dataset
 from fer_tasks.ensemble import combine
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
@@ -73,10 +73,11 @@ def mean_answer(members: list[Answers], weights: np.ndarray) -> Answers:
 def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
     """What trained cells say; all that is not known yet is computed in one process.
 
-    Raises UserError for a split without pictures, and as `read_manifest`.
+    Raises UserError for a split without pictures, and as `shared_manifest`.
     """
     abouts = {one: _read(one.cell, split.models) for one in asked}
-    manifest = read_manifest({about["settings"]["recipe"] for about in abouts.values()}, split.features)
+    recipes = sorted({about["settings"]["recipe"] for about in abouts.values()})
+    manifest = shared_manifest([read_dataset(split.features / recipe) for recipe in recipes])
     faces = manifest[manifest["split"] == split.name]
     if faces.empty:
         share = f"clean.{split.name}_share"
@@ -92,23 +93,20 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
         return {one: Answers(faces, y_true, known[keys[one]]) for one in asked}
 
 
-def read_manifest(recipes: Collection[str], features: Path) -> pd.DataFrame:
-    """The manifest that the features of all these recipes share. Raises UserError where they do not."""
-    manifests = {recipe: read_dataset(features / recipe).manifest for recipe in sorted(recipes)}
-    (first, manifest), *others = manifests.items()
-    for recipe, other in others:
-        if not other.equals(manifest):
+def shared_manifest(features: Sequence[Dataset]) -> pd.DataFrame:
+    """The manifest that the features of several recipes share. Raises UserError where they do not."""
+    first, *others = features
+    for other in others:
+        if not other.manifest.equals(first.manifest):
             mend = "`dvc repro --force --single-item make_features` makes them anew"
-            raise UserError(f"{features / first} and {features / recipe} hold other pictures; {mend}")
-    return manifest
+            raise UserError(f"{first.root} and {other.root} hold other pictures; {mend}")
+    return first.manifest
 
 
 def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
     if not asked:
         return {}
-    return call_in_own_process(
-        predict_split, asked, split, threads=split.threads, on_message=lambda message: None
-    )
+    return call_in_own_process(predict_split, asked, split, threads=split.threads)
 
 
 def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> dict[Asked, np.ndarray]:

@@ -17,7 +17,7 @@ from fer_tasks.data_card import stage_counts
 from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
-from fer_tasks.settings import Settings, Train, load_grid
+from fer_tasks.settings import Grid, Settings, load_grid
 from flows import shown_faces
 from flows.inspection import Look, looking
 from flows.leaderboard import leaderboard, read_published, recalls
@@ -47,9 +47,11 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
-    found = _find(settings, data, models)
+    grid = load_grid(settings.train.grid)
+    found = _find(grid, settings, data, models)
     best = _best(found)
-    whole = _page(found, best, settings, looking(best.cell, models, data / "features"))
+    reduced = _reduced(grid, settings.train.size)
+    whole = _page(found, best, settings, reduced, looking(best.cell, models, data / "features"))
     write_bytes(target / "index.html", page.render_page(whole).encode())
     write_table(target / "leaderboard.csv", found.board)
     _write_plots(target / "plots", found)
@@ -57,10 +59,9 @@ def report(
     _tell(best, found.board, target)
 
 
-def _find(settings: Settings, data: Path, models: Path) -> _Found:
-    ids = load_grid(settings.train.grid).ids
-    published = read_published(settings.train.grid, ids)
-    board = cells.leaderboard(models, ids)
+def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
+    published = read_published(settings.train.grid, grid.ids)
+    board = cells.leaderboard(models, grid.ids)
     trained = board[board["status"] == "trained"]
     tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
     board = leaderboard(board, tested, published, models, settings.report)
@@ -69,14 +70,14 @@ def _find(settings: Settings, data: Path, models: Path) -> _Found:
     return _Found(board, tested, histories, published, {name: read_dataset(data / name) for name in STAGES})
 
 
-def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> page.Report:
+def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look: Look) -> page.Report:
     wanted, clean = settings.report, found.stages["clean"]
     of_best = found.answers[best.cell]
     drawn = dict(list(found.histories.items())[: wanted.curves])
     return page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
-        reduced=_reduced(settings.train),
+        reduced=reduced,
         best=best,
         leaderboard=found.board,
         published=found.published.about if found.published else "",
@@ -93,8 +94,8 @@ def _page(found: _Found, best: page.Best, settings: Settings, look: Look) -> pag
     )
 
 
-def _reduced(wanted: Train) -> str:
-    less = load_grid(wanted.grid).reduced if wanted.size == "reduced" else None
+def _reduced(grid: Grid, size: str) -> str:
+    less = grid.reduced if size == "reduced" else None
     return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
 
 

@@ -10,6 +10,7 @@ from prefect.futures import PrefectFuture
 
 from fer_tasks import cells, plots
 from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
+from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
 from fer_tasks.shared_features import drop_other_features
@@ -20,7 +21,7 @@ from flows.ensembles import Weighed, fit_ensemble
 from flows.fan_out import in_order
 from flows.fingerprints import features_group, fingerprints
 from flows.live import LiveGrid
-from flows.predictions import Split, read_manifest
+from flows.predictions import Split, shared_manifest
 from flows.stage import run_stage
 
 
@@ -36,8 +37,10 @@ def train(
     wanted, grid = settings.train, load_grid(settings.train.grid)
     chosen = {cell.id: cell for cell in cells_of_size(grid, wanted.size)}
     ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
-    prints = fingerprints(grid, chosen, source, wanted.threads)
-    read_manifest({cell.recipe for cell in chosen.values()}, source)  # who learns of another sees the same
+    recipes = sorted({cell.recipe for cell in chosen.values()})
+    data = {recipe: read_dataset(source / recipe) for recipe in recipes}
+    prints = fingerprints(grid, chosen, data, wanted.threads)
+    shared_manifest([*data.values()])  # who learns of another sees the same
     if dropped := cells.drop_other_cells(target, grid.ids):
         get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
     drop_other_checkpoints(checkpoints, chosen)
@@ -49,7 +52,7 @@ def train(
             prints[i],
             source,
             checkpoints / f"{i}.npz",
-            shared / features_group(cell, source, wanted.threads),
+            shared / features_group(cell, data[cell.recipe], wanted.threads),
         )
         for i, cell in chosen.items()
         if i not in done
@@ -89,7 +92,7 @@ def _check(chosen: list[Cell], source: Path) -> None:
     """Refuse what cannot be trained before anything is."""
     if not chosen:
         return
-    trouble = call_in_own_process(check_cells, chosen, source, threads=1, on_message=lambda message: None)
+    trouble = call_in_own_process(check_cells, chosen, source, threads=1)
     if trouble:
         raise UserError("\n".join(trouble))
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,8 +66,5 @@ def test_who_waits_says_so_and_a_small_one_does_not_pass_a_large_one():
 
 def test_a_cell_that_fails_gives_its_memory_back():
     for _ in range(2):
-        try:
-            with reserve(12, 12, lambda text: None):
-                raise ValueError
-        except ValueError:
-            pass
+        with pytest.raises(ValueError), reserve(12, 12, lambda text: None):
+            raise ValueError

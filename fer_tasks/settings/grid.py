@@ -1,12 +1,12 @@
 """grids/<name>.yaml: cells, what is made of several, and what a smaller size leaves of them."""
 
-import difflib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fer_tasks.errors import did_you_mean
 from fer_tasks.settings.section import Section, SettingsError, load
 from fer_tasks.settings.training import Training
 
@@ -103,8 +103,7 @@ class Grid(Section):
 
 def _known(key: str, kind: str, name: str, known: list[str]) -> None:
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        mend = f"did you mean {close[0]!r}?" if close else f"choose one of {known}"
+        mend = did_you_mean(name, known, f"choose one of {known}")
         raise ValueError(f"{key}: no {kind} {name!r} in this grid; {mend}")
 
 

@@ -1,13 +1,12 @@
 """A settings file as a frozen, typed section; a mistake is a line that names file, key and mend."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fer_tasks.errors import UserError
+from fer_tasks.errors import UserError, did_you_mean
 
 
 class SettingsError(UserError):
@@ -48,8 +47,7 @@ def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
     where = f"{path}: {place}" if place else str(path)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(model, problem["loc"][:-1])
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        hint = did_you_mean(str(problem["loc"][-1]), known, f"known keys: {', '.join(known)}")
         return f"{where}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"

@@ -12,9 +12,7 @@ class Checkpoint(NamedTuple):
 
     rows: list[dict[str, float]]  # the history so far
     seconds: float  # spent on it
-    arrays: dict[
-        str, np.ndarray
-    ]  # model.<i> with the states of its seeds, optimizer.<i>, best.<i>, statistics.<i>
+    arrays: dict[str, np.ndarray]  # those of `capture`; model.<i> has the states of its seeds, too
 
     @property
     def epoch(self) -> int:

@@ -31,7 +31,10 @@ class OutOfMemory(WorkerFailed):
 
 
 def call_in_own_process(
-    function: Callable[..., Any], *arguments: Any, threads: int, on_message: Callable[[Any], None]
+    function: Callable[..., Any],
+    *arguments: Any,
+    threads: int,
+    on_message: Callable[[Any], None] = lambda message: None,
 ) -> Any:
     """Call `function(*arguments, send)` in a new process whose TensorFlow and OpenCV have `threads` threads.
 
