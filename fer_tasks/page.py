@@ -58,7 +58,7 @@ class Report:
     generated: bool  # the source is the generated sample
     reduced: str  # how much less each cell saw than the grid says; empty where it saw all
     best: Best
-    leaderboard: pd.DataFrame  # columns of `flows.leaderboard`, failed cells last
+    leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures stand beside ours; empty where there are none
     per_class: pd.DataFrame
     recalls: pd.DataFrame  # cell, then a column an expression

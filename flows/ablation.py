@@ -40,8 +40,8 @@ from fer_tasks.settings import Settings, Training
 from fer_tasks.training import fit, isolation
 from fer_tasks.training.feeding import Rows
 from flows.caching import code_digest, same_inputs_and_code, weights_digest
-from flows.cell_process import plan_of
 from flows.fan_out import Progress
+from flows.grid.cell_process import plan_of
 from flows.stage import run_stage
 from flows.transform import transform_files
 

@@ -18,10 +18,10 @@ from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, w
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
 from fer_tasks.settings import Grid, Settings, load_grid
-from flows import shown_faces
-from flows.inspection import Look, looking
-from flows.leaderboard import leaderboard, read_published, recalls
-from flows.predictions import Answers, Split, answers
+from flows.grid import shown_faces
+from flows.grid.inspection import Look, looking
+from flows.grid.leaderboard import leaderboard, read_published, recalls
+from flows.grid.predictions import Answers, Split, answers
 from flows.stage import report_url, run_stage
 
 STAGES = ("raw", "faces", "textfree", "clean")

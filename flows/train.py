@@ -15,13 +15,13 @@ from fer_tasks.errors import UserError
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
 from fer_tasks.shared_features import drop_other_features
 from fer_tasks.training.isolation import call_in_own_process
-from flows.cell_process import Job, Outcome, check_cells
-from flows.cell_task import artifact_key, train_cell
-from flows.ensembles import Weighed, fit_ensemble
 from flows.fan_out import in_order
-from flows.fingerprints import features_group, fingerprints
-from flows.live import LiveGrid
-from flows.predictions import Split, shared_manifest
+from flows.grid.cell_process import Job, Outcome, check_cells
+from flows.grid.cell_task import artifact_key, train_cell
+from flows.grid.ensembles import Weighed, fit_ensemble
+from flows.grid.fingerprints import features_group, fingerprints
+from flows.grid.live import LiveGrid
+from flows.grid.predictions import Split, shared_manifest
 from flows.stage import run_stage
 
 

@@ -14,21 +14,12 @@ STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
-    "cell_process",
-    "cell_task",
-    "ensembles",
     "fan_out",
-    "fingerprints",
-    "inspection",
-    "leaderboard",
-    "live",
+    "grid",
     "measure",
-    "memory",
     "ocr_space",
     "people",
-    "predictions",
     "retries",
-    "shown_faces",
     "stage",
     "server",
     "source",
@@ -38,7 +29,7 @@ BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage o
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 APPS = sorted((ROOT / "apps").rglob("*.py"))
-FLOWS = sorted((ROOT / "flows").glob("*.py"))
+FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 DISK = {"dataset", "cells", "checkpoints", "images", "settings", "shared_features", "sources", "text"}
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from fer_tasks.features import make_transform
 from fer_tasks.settings import load_grid, load_settings
-from flows.cell_process import check_cells
-from flows.leaderboard import read_published
+from flows.grid.cell_process import check_cells
+from flows.grid.leaderboard import read_published
 from flows.make_features import recipes_of
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.live import CURVES, LiveGrid
+from flows.grid.live import CURVES, LiveGrid
 
 
 def row(epoch: int) -> dict[str, float]:

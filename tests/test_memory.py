@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.memory import machine_memory, reserve
+from flows.grid.memory import machine_memory, reserve
 
 TENTHS = st.integers(1, 120).map(lambda n: n / 10)
 

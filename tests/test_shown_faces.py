@@ -8,8 +8,8 @@ import pytest
 
 from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
-from flows import shown_faces
-from flows.predictions import Answers
+from flows.grid import shown_faces
+from flows.grid.predictions import Answers
 
 
 @pytest.fixture

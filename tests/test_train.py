@@ -22,7 +22,7 @@ from fer_tasks.dataset import read_array, read_dataset, write_array, write_datas
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
-from flows.predictions import Split, answers
+from flows.grid.predictions import Split, answers
 from flows.train import train
 
 pytestmark = pytest.mark.slow

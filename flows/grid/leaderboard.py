@@ -10,8 +10,8 @@ from fer_tasks.dataset import read_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published, parse_published
 from fer_tasks.settings import Report
-from flows.inspection import milliseconds_a_face
-from flows.predictions import Answers
+from flows.grid.inspection import milliseconds_a_face
+from flows.grid.predictions import Answers
 
 
 def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:

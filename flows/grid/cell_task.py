@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from fer_tasks import cells
 from fer_tasks.settings import Cell, Train
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
-from flows.cell_process import Job, Outcome, fit_cell
 from flows.fan_out import Progress
-from flows.live import LiveGrid
-from flows.memory import machine_memory, reserve
-from flows.predictions import Split, answers
+from flows.grid.cell_process import Job, Outcome, fit_cell
+from flows.grid.live import LiveGrid
+from flows.grid.memory import machine_memory, reserve
+from flows.grid.predictions import Split, answers
 
 SAYS_EVERY = 30  # s, of the features that are computed
 

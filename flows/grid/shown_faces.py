@@ -10,8 +10,8 @@ from fer_tasks.dataset import Dataset
 from fer_tasks.grad_cam import overlay
 from fer_tasks.images import encode_jpeg, read_image
 from fer_tasks.labels import EXPRESSIONS
-from flows.inspection import Look
-from flows.predictions import Answers
+from flows.grid.inspection import Look
+from flows.grid.predictions import Answers
 
 SIDE, QUALITY = 150, 80  # of the page's JPEGs, px and 1..95
 

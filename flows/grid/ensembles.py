@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from fer_tasks import cells, ensemble, evaluation
 from fer_tasks.settings import Ensemble
 from flows.caching import code_digest
-from flows.memory import machine_memory, reserve
-from flows.predictions import Answers, Asked, Split, ask, mean_answer
+from flows.grid.memory import machine_memory, reserve
+from flows.grid.predictions import Answers, Asked, Split, ask, mean_answer
 
 Weighed = dict[str, dict[str, Any]]  # what there is to say of an ensemble, by way to weight its members
 

@@ -12,8 +12,8 @@ from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
 from fer_tasks.settings import Cell, Grid
-from flows import ensembles
 from flows.caching import code_digest, weights_digest
+from flows.grid import ensembles
 
 CODE = code_digest(models, training)
 
