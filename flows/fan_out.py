@@ -7,7 +7,8 @@ import io
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from flows.caching import code_digest
 
 WORKERS = os.cpu_count() or 1
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
 AHEAD = 4 * WORKERS  # shards in flight: their results are the memory a stage needs, however many there are
 SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats what was in flight
 RESULTS = Path(".cache/results")
@@ -101,7 +103,16 @@ def in_process(function: Callable, *arguments: Any) -> Any:
 
     Loky's start without the main module: a worker holds what the function needs, and no Prefect.
     """
-    return get_reusable_executor(max_workers=WORKERS, timeout=60).submit(function, *arguments).result()
+    return _processes().submit(function, *arguments).result()
+
+
+def in_processes(function: Callable, *arguments: Iterable) -> list[Any]:
+    """`map` in this machine's worker processes."""
+    return list(_processes().map(function, *arguments))
+
+
+def _processes() -> Executor:
+    return get_reusable_executor(max_workers=WORKERS, timeout=60, env=ONE_THREAD)
 
 
 class Progress(tqdm):

@@ -17,7 +17,7 @@ from fer_tasks.faces.crop import in_crop
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Clean
 from flows.caching import same_inputs_and_code
-from flows.fan_out import in_process, map_items, shard_task
+from flows.fan_out import in_process, in_processes, map_items, shard_task
 
 # The faces' fingerprint says what the arrays hold.
 once = task(cache_policy=same_inputs_and_code(cleaning, but=["faces", "described"]))
@@ -104,7 +104,7 @@ def doubts_of_labels(
     fingerprint: str, groups: list[str], faces: pd.DataFrame, described: Description
 ) -> pd.DataFrame:
     labels = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    said = label_doubts.out_of_fold(described.hog, labels, np.array(groups))
+    said = label_doubts.out_of_fold(described.hog, labels, np.array(groups), in_processes)
     known = np.isfinite(said).all(axis=1)
     suggested = [EXPRESSIONS[k] if sure else "" for k, sure in zip(said.argmax(axis=1), known, strict=True)]
     return pd.DataFrame(

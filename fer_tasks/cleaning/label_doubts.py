@@ -2,10 +2,13 @@
 al. 2021)."""
 
 import warnings
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 from cleanlab.rank import get_label_quality_scores
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -17,11 +20,17 @@ FOLDS = 5
 COMPONENTS, LANDMARKS = 300, 1500  # of the HOGs; of the kernel
 
 
-def out_of_fold(hogs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def out_of_fold(
+    hogs: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    apply: Callable[..., Iterable[np.ndarray]] = map,
+) -> np.ndarray:
     """What models that saw neither a face nor its copies say of it: (n, 7) probabilities.
 
     `hogs`: (n, d) of `hog.hog_of`. `labels`: (n,) int, indices into EXPRESSIONS. `groups`: (n,), of copies.
-    NaN where there is too little to learn from: fewer than two classes, or than FOLDS groups.
+    NaN where there is too little to learn from: fewer than two classes, or than FOLDS groups. `apply`: like
+    `map`, over the folds; it may run them side by side.
     """
     probabilities = np.full((len(labels), len(EXPRESSIONS)), np.nan)
     if len(np.unique(groups)) < FOLDS or len(np.unique(labels)) < 2:
@@ -30,15 +39,23 @@ def out_of_fold(hogs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
         parts = list(folds.split(hogs, labels, groups))
-    for teach, ask in parts:
-        if len(np.unique(labels[teach])) < 2:
-            continue
-        model = _model(hogs[teach])
-        model.fit(hogs[teach].astype(np.float32), labels[teach])
-        said = np.zeros((len(ask), len(EXPRESSIONS)))
-        said[:, model.classes_] = model.predict_proba(hogs[ask].astype(np.float32))
+    told = apply(partial(_ask, hogs, labels), *zip(*parts, strict=True))
+    for (_, ask), said in zip(parts, told, strict=True):
         probabilities[ask] = said
     return probabilities
+
+
+def _ask(hogs: np.ndarray, labels: np.ndarray, teach: np.ndarray, ask: np.ndarray) -> np.ndarray:
+    """What a model that learned from the rows `teach` says of the rows `ask`: (n, 7), NaN where it had but
+    one class to learn."""
+    if len(np.unique(labels[teach])) < 2:
+        return np.full((len(ask), len(EXPRESSIONS)), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # by intent: it is to be quick
+        model = _model(hogs[teach]).fit(hogs[teach].astype(np.float32), labels[teach])
+    said = np.zeros((len(ask), len(EXPRESSIONS)))
+    said[:, model.classes_] = model.predict_proba(hogs[ask].astype(np.float32))
+    return said
 
 
 def _model(hogs: np.ndarray) -> Pipeline:
