@@ -18,6 +18,7 @@ MODELS = {
     "khaireddin_chen": ("khaireddin_chen", {"width": 0.25}, (16, 16, 1), (20, 34, 3)),
     "mlcnn": ("mlcnn", {}, (32, 32, 1), (34, 40, 3)),
     "mlcnn of the paper": ("mlcnn", {"batch_norm": False}, (32, 32, 1), (33, 32, 1)),
+    "resnet": ("resnet", {"filters": 8}, (16, 16, 1), (8, 21, 3)),
     "yu_zhang": ("yu_zhang", {}, (16, 16, 1), (17, 20, 3)),
     "yu_zhang of 2021": ("yu_zhang", {"pooling": "max"}, (16, 16, 3), (20, 17, 1)),
     "MobileNetV2": ("transfer", {**NONE, "alpha": 0.35, "trainable": True}, (32, 32, 3), (40, 48, 1)),

@@ -61,6 +61,14 @@ def test_khaireddin_chen():
         assert model.count_params() == expected == parameters and _rates(model) == [0.3] * 2
 
 
+def test_resnet():
+    for blocks, parameters in ((1, 1_944_327), (2, 3_497_095)):
+        seen = convolutions((1, 32, 3), (32, 64, 3), (64, 128, 3), (128, 256, 3), norm=True)
+        seen += convolutions(*((f, f, 3) for f in (64, 128, 256) for _ in range(2 * blocks)), norm=True)
+        model = build_model("resnet", (48, 48, 1), 7, blocks=blocks, dropout=0.1)
+        assert model.count_params() == seen + dense((256, 7)) == parameters and _rates(model) == [0.1]
+
+
 def test_yu_zhang():
     seen = convolutions((1, 64, 5), (64, 64, 3), (64, 128, 3), (128, 128, 3), (128, 128, 3))
     expected = seen + dense((6 * 6 * 128, 1024), (1024, 1024), (1024, 7))  # 48 -> 24 -> 12 -> 6

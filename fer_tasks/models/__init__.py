@@ -12,6 +12,7 @@ from fer_tasks.models.baseline import baseline
 from fer_tasks.models.errors import BadModel
 from fer_tasks.models.khaireddin_chen import khaireddin_chen
 from fer_tasks.models.mlcnn import mlcnn
+from fer_tasks.models.resnet import resnet
 from fer_tasks.models.teacher import teacher
 from fer_tasks.models.transfer import transfer
 from fer_tasks.models.yu_zhang import yu_zhang
@@ -21,6 +22,7 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "baseline": baseline,
     "khaireddin_chen": khaireddin_chen,
     "mlcnn": mlcnn,
+    "resnet": resnet,
     "teacher": teacher,
     "transfer": transfer,
     "yu_zhang": yu_zhang,
