@@ -59,10 +59,10 @@ def test_one_picture_more_is_one_detection_more(built, server, tmp_path):
 @pytest.mark.parametrize("stage", ["crop_faces", "train"])
 def test_a_killed_run_goes_on_and_ends_as_if_it_was_not(built, server, tmp_path, stage):
     project = shrink(copy_project(tmp_path / "killed"), BROKEN)
-    if stage == "train":
-        succeeds(project, "dvc", "repro", "make_features", **server)
+    before, last = {"crop_faces": ("download", stage), "train": ("make_features", "report")}[stage]
+    succeeds(project, "dvc", "repro", before, **server)
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"],
+        [sys.executable, "-m", "dvc", "repro", last],
         cwd=project,
         env=environment(project, **server),
         start_new_session=True,
@@ -74,10 +74,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_was_not(built, server, tmp_path,
     process.wait()
     lock = project / "dvc.lock"
     assert not lock.exists() or stage not in yaml.safe_load(lock.read_text())["stages"]
-    output = succeeds(project, "dvc", "repro", **server)
+    output = succeeds(project, "dvc", "repro", last, **server)
     assert ("1 of them trained already" if stage == "train" else " reused") in output
     assert content(project / "data" / "faces") == content(built / "data" / "faces")
-    assert figures(project) == figures(built)
+    if stage == "train":
+        assert figures(project) == figures(built)
 
 
 def wait_until_midway(project: Path, stage: str, process: subprocess.Popen) -> None:

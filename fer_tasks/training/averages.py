@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-BATCHES = 50  # behind the statistics of the averaged weights
+BATCHES = 25  # behind the statistics of the averaged weights
 
 
 def use_averages(model: keras.Model, batches: Iterable[tuple[Any, Any]]) -> None:
