@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
+from prefect.exceptions import TerminationSignal
 from prefect.states import State
 
 from fer_tasks.dataset import write_text
@@ -32,11 +34,16 @@ def dvc(*command: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     lines = []
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        get_run_logger().info(line.rstrip())
+    try:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            get_run_logger().info(line.rstrip())
+    except (KeyboardInterrupt, TerminationSignal):
+        os.killpg(process.pid, signal.SIGTERM)  # the stage that DVC has started, too
+        raise
     if process.wait():
         if told := [line for line in lines if IS_PAUSED in line]:
             raise StagePaused(told[0])

@@ -2,10 +2,13 @@
 own, and the ensembles of cells. What is made of others waits for them."""
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_image_artifact, create_table_artifact
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from fer_tasks import cells, plots
@@ -14,7 +17,7 @@ from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
 from fer_tasks.shared_features import drop_other_features
-from fer_tasks.training.isolation import call_in_own_process
+from fer_tasks.training.isolation import call_in_own_process, end_all
 from flows.fan_out import in_order
 from flows.grid.cell_process import Job, Outcome, check_cells
 from flows.grid.cell_task import artifact_key, train_cell
@@ -75,17 +78,29 @@ def train(
         split = Split("val", target, source, wanted.threads)
         return fit_ensemble.submit(ensembles[name], split, memory, wanted.memory)
 
-    for name, future in in_order(grid.needs, begin):
-        outcome = future.result(raise_on_failure=False)
-        if name in jobs:
-            _keep(outcome, jobs[name], target)
-            del groups[name]
-            drop_other_features(shared, groups.values())
-        else:
-            _keep_ensemble(outcome, ensembles[name], prints[name], target)
-        _show_leaderboard(grid, target)
+    with _cells_end_with_the_run():
+        for name, future in in_order(grid.needs, begin):
+            outcome = future.result(raise_on_failure=False)
+            if name in jobs:
+                _keep(outcome, jobs[name], target)
+                del groups[name]
+                drop_other_features(shared, groups.values())
+            else:
+                _keep_ensemble(outcome, ensembles[name], prints[name], target)
+            _show_leaderboard(grid, target)
     live.end()
     _choose_best(grid, target)
+
+
+@contextmanager
+def _cells_end_with_the_run() -> Iterator[None]:
+    """A run that is told to end, by Ctrl-C, SIGTERM or in the UI, waits for no cell: those that are being
+    trained go on from their last epoch in the next run."""
+    try:
+        yield
+    except (KeyboardInterrupt, TerminationSignal):
+        end_all()
+        raise
 
 
 def _check(chosen: list[Cell], source: Path) -> None:

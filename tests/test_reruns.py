@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from diskcache import Cache
 
 from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.dataset import read_dataset
-from tests.project import BROKEN, content, ended, shrink, succeeds
+from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +92,30 @@ def wait_until_midway(project: Path, stage: str, process: subprocess.Popen) -> N
         if stage == "crop_faces" and known.exists() and len(Cache(str(known))):
             return
     raise AssertionError(f"{stage} was not seen midway")
+
+
+def test_a_run_that_is_told_to_end_waits_for_no_cell(built, server, tmp_path):
+    cells = [{**CELL, "id": name, "epochs": 1000} for name in ("long", "longer")]
+    project = shrink(copy_project(tmp_path / "told"), *cells)
+    subprocess.run(["cp", "-r", str(built / "data"), str(project)], check=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.train"],
+        cwd=project,
+        env=environment(project, **server),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log = project / "models" / "long" / "train.log"
+    deadline = time.monotonic() + 240
+    while not (log.exists() and "epoch 1 of" in log.read_text()):
+        assert not ended(process) and time.monotonic() < deadline
+    trainers = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    assert process.wait(timeout=60)
+    assert psutil.wait_procs(trainers, timeout=60)[1] == []
+    assert not (project / "models" / "long" / "cell.json").exists()
+    assert (project / ".cache" / "checkpoints" / "long.npz").exists()
 
 
 def test_a_decision_is_applied_and_what_follows_is_rebuilt(built, server, tmp_path):

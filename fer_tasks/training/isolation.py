@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from fer_tasks.errors import UserError
 
 Result = TypeVar("Result")
+_starting = threading.Lock()
+_told_to_end = False
 
 
 class WorkerDied(UserError):
@@ -40,13 +42,16 @@ def call_in_own_process(
 
     `function` is found by its name, so it stands at the top of a module. What it passes to `send` reaches
     `on_message` here while it runs. Raises WorkerFailed with what it raised, OutOfMemory where that was for
-    want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word. The
-    process ends with its parent, also when that is killed.
+    want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word, or
+    after `end_all`. The process ends with its parent, also when that is killed.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(there, threads, function, arguments), daemon=True)
-    process.start()
+    with _starting:
+        if _told_to_end:
+            raise WorkerDied("the run was told to end")
+        process.start()
     there.close()
     try:
         while True:
@@ -64,6 +69,15 @@ def call_in_own_process(
     finally:
         process.terminate()
         process.join()
+
+
+def end_all() -> None:
+    """End all processes of `call_in_own_process`, and start no more: the run was told to end."""
+    global _told_to_end
+    with _starting:
+        _told_to_end = True
+    for process in multiprocessing.active_children():
+        process.terminate()
 
 
 def _serve(there: Connection, threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
