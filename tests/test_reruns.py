@@ -22,6 +22,17 @@ from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
 pytestmark = pytest.mark.slow
 
 
+def begin(project: Path, *command: str, **extra: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env=environment(project, **extra),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
 def figures(project: Path) -> dict:
     """What must not depend on how often a run was killed."""
     metrics = json.loads((project / "reports" / "metrics.json").read_text())
@@ -60,26 +71,18 @@ def test_one_picture_more_is_one_detection_more(built, server, tmp_path):
 @pytest.mark.parametrize("stage", ["crop_faces", "train"])
 def test_a_killed_run_goes_on_and_ends_as_if_it_was_not(built, server, tmp_path, stage):
     project = shrink(copy_project(tmp_path / "killed"), BROKEN)
-    before, last = {"crop_faces": ("download", stage), "train": ("make_features", "report")}[stage]
-    succeeds(project, "dvc", "repro", before, **server)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", last],
-        cwd=project,
-        env=environment(project, **server),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    if stage == "train":
+        succeeds(project, "dvc", "repro", "make_features", **server)
+    process = begin(project, "dvc", "repro", **server)
     wait_until_midway(project, stage, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     lock = project / "dvc.lock"
     assert not lock.exists() or stage not in yaml.safe_load(lock.read_text())["stages"]
-    output = succeeds(project, "dvc", "repro", last, **server)
+    output = succeeds(project, "dvc", "repro", **server)
     assert ("1 of them trained already" if stage == "train" else " reused") in output
     assert content(project / "data" / "faces") == content(built / "data" / "faces")
-    if stage == "train":
-        assert figures(project) == figures(built)
+    assert figures(project) == figures(built)
 
 
 def wait_until_midway(project: Path, stage: str, process: subprocess.Popen) -> None:
@@ -98,14 +101,7 @@ def test_a_run_that_is_told_to_end_waits_for_no_cell(built, server, tmp_path):
     cells = [{**CELL, "id": name, "epochs": 1000} for name in ("long", "longer")]
     project = shrink(copy_project(tmp_path / "told"), *cells)
     subprocess.run(["cp", "-r", str(built / "data"), str(project)], check=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.train"],
-        cwd=project,
-        env=environment(project, **server),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = begin(project, "flows.train", **server)
     log = project / "models" / "long" / "train.log"
     deadline = time.monotonic() + 240
     while not (log.exists() and "epoch 1 of" in log.read_text()):
