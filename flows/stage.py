@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from prefect import Flow, get_run_logger
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.states import Cancelled, State
@@ -27,8 +29,10 @@ NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that ha
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
     """Read params.yaml once and run the flow: against the server that answers, else against a temporary one.
 
-    A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75.
+    A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75. A
+    SIGTERM ends its processes, too.
     """
+    signal.signal(signal.SIGTERM, _end_with_children)
     logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
     logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
@@ -44,6 +48,14 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
                 sys.stderr.write(f"{flow.name}{IS_PAUSED}{why} `dvc repro` goes on.\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
+
+
+def _end_with_children(signum: int, frame: Any) -> None:
+    """Prefect hands a SIGTERM on when its flow has ended; its temporary server would go on listening."""
+    for child in psutil.Process().children(recursive=True):
+        child.terminate()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
 
 
 def paused(message: str) -> State:

@@ -97,19 +97,20 @@ def wait_until_midway(project: Path, stage: str, process: subprocess.Popen) -> N
     raise AssertionError(f"{stage} was not seen midway")
 
 
-def test_a_run_that_is_told_to_end_waits_for_no_cell(built, server, tmp_path):
+def test_a_run_that_is_told_to_end_waits_for_no_cell_and_leaves_no_process(built, tmp_path):
     cells = [{**CELL, "id": name, "epochs": 1000} for name in ("long", "longer")]
     project = shrink(copy_project(tmp_path / "told"), *cells)
     subprocess.run(["cp", "-r", str(built / "data"), str(project)], check=True)
-    process = begin(project, "flows.train", **server)
+    process = begin(project, "flows.train")
     log = project / "models" / "long" / "train.log"
     deadline = time.monotonic() + 240
     while not (log.exists() and "epoch 1 of" in log.read_text()):
         assert not ended(process) and time.monotonic() < deadline
-    trainers = psutil.Process(process.pid).children(recursive=True)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("uvicorn" in child.cmdline() for child in children), "a server of its own"
     process.terminate()
     assert process.wait(timeout=60)
-    assert psutil.wait_procs(trainers, timeout=60)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []
     assert not (project / "models" / "long" / "cell.json").exists()
     assert (project / ".cache" / "checkpoints" / "long.npz").exists()
 
