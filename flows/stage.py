@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
 def _end_with_children(signum: int, frame: Any) -> None:
     """Prefect hands a SIGTERM on when its flow has ended; its temporary server would go on listening."""
     for child in psutil.Process().children(recursive=True):
-        child.terminate()
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
     signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
 
