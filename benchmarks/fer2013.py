@@ -52,7 +52,7 @@ def main() -> None:
         transform = make_transform(read_cell(arguments.models / cell)["recipe"])
         model = load_model(arguments.models / cell / "model.keras")
         x = np.stack([transform(image) for image in images])
-        for how, views in (("", "none"), (" and mirrored", "flip")):
+        for how, views in (("", "none"), (" and mirrored", "flip"), (" perturbed", "perturbations")):
             probabilities = predict(model, x, test_time_augmentation=views)
             said = scores(y_true, probabilities)
             low, high = accuracy_interval(probabilities.argmax(axis=1) == y_true, 2000, 2021)

@@ -57,6 +57,18 @@ def test_weight_decay_is_of_the_kernels_alone(optimizer):
     assert kernel == pytest.approx(1 - 0.1 * 0.5) and bias == pytest.approx(1)
 
 
+def test_muon_steps_along_the_nearest_orthogonal_matrix_of_a_convolutions_gradient():
+    optimizer = OPTIMIZERS["muon"](0.01, weight_decay=None)
+    kernel, bias = keras.Variable(keras.ops.zeros((3, 3, 2, 8))), keras.Variable(keras.ops.zeros(8))
+    gradient = np.random.default_rng(1).normal(size=(3, 3, 2, 8))
+    optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32"), keras.ops.ones(8)], [kernel, bias])
+    left, _, right = np.linalg.svd(gradient.reshape(18, 8), full_matrices=False)
+    step = -np.asarray(kernel).reshape(18, 8) / (0.01 * 0.2 * 18**0.5)
+    assert np.linalg.svd(step, compute_uv=False) == pytest.approx(1, abs=0.35)
+    assert step == pytest.approx(left @ right, abs=0.15)
+    assert np.asarray(bias) == pytest.approx(-0.001, rel=1e-3)  # a tenth of the rate, by AdamW
+
+
 def test_losses():
     y, p = np.array([[1.0, 0.0]]), np.array([[0.8, 0.2]])
     plain, smooth, hinge = (

@@ -20,7 +20,7 @@ class Training(Section):
     model: str
     options: dict[str, Any] = {}
     recipe: str
-    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    optimizer: Literal["adam", "muon", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(gt=0)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)

@@ -6,6 +6,7 @@ import keras
 from keras.optimizers.schedules import CosineDecay
 
 from fer_tasks.training.distillation import accuracy_on_labels, distillation_loss
+from fer_tasks.training.muon import Muon
 from fer_tasks.training.plan import Plan
 
 Rate = float | CosineDecay
@@ -15,8 +16,12 @@ LOSSES: dict[str, Callable[[float], keras.Loss]] = {
     ),
     "categorical_hinge": lambda smoothing: keras.losses.CategoricalHinge(),
 }
+MUON = {"adam_lr_ratio": 0.1, "ns_steps": 3}
 OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
     "adam": keras.optimizers.Adam,
+    "muon": lambda rate, weight_decay, **options: Muon(
+        rate, weight_decay=weight_decay, adam_weight_decay=weight_decay, **MUON, **options
+    ),
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": lambda rate, **options: keras.optimizers.SGD(rate, momentum=0.9, **options),
 }
