@@ -1,6 +1,7 @@
 """Fitting a cell: the best epoch, and the same weights for the same seed, however often it was cut off."""
 
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -88,6 +89,14 @@ def test_the_moving_average_is_validated_and_does_not_touch_what_learns():
 def test_the_same_seed_gives_the_same_weights_to_the_bit():
     one, two, other = (fitted(seed).model for seed in (1, 1, 2))
     assert same(one, two) and not same(one, other)
+
+
+def test_they_are_the_same_when_another_thread_draws_from_the_random_generator_meanwhile():
+    def disturbed() -> keras.Model:
+        random.random()  # as websockets does for a ping of Prefect's connection
+        return tiny()
+
+    assert same(fit.fit(disturbed, ARRAYS, PLAN, 1, lambda row: None).model, fitted().model)
 
 
 def test_training_goes_on_from_every_checkpoint_to_the_same_weights_to_the_bit():

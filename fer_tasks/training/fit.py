@@ -27,6 +27,7 @@ from fer_tasks.training.epochs import COLUMNS, Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.plan import Phase, Plan, phases
+from fer_tasks.training.seeding import seeded
 from fer_tasks.training.views import views
 
 
@@ -74,8 +75,8 @@ def fit(
     labels alone. Raises TrainingFailed when a loss is NaN or infinite, NoBackbone where there is none to
     fine-tune.
     """
-    keras.utils.set_random_seed(seed)
-    model = _built(build, plan.precision)
+    with seeded(seed):
+        model = _built(build, plan.precision)
     train, val = (
         Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
         for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
