@@ -20,11 +20,12 @@ from fer_tasks.dataset import read_dataset
 from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
 
 pytestmark = pytest.mark.slow
+REBUILD = "import sys; from flows.rebuild import rebuild; sys.exit(10 + rebuild())"
 
 
 def begin(project: Path, *command: str, **extra: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", *command],
+        [sys.executable, *command],
         cwd=project,
         env=environment(project, **extra),
         start_new_session=True,
@@ -73,7 +74,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_was_not(built, server, tmp_path,
     project = shrink(copy_project(tmp_path / "killed"), BROKEN)
     if stage == "train":
         succeeds(project, "dvc", "repro", "make_features", **server)
-    process = begin(project, "dvc", "repro", **server)
+    process = begin(project, "-m", "dvc", "repro", **server)
     wait_until_midway(project, stage, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -101,7 +102,7 @@ def test_a_run_that_is_told_to_end_waits_for_no_cell_and_leaves_no_process(built
     cells = [{**CELL, "id": name, "epochs": 1000} for name in ("long", "longer")]
     project = shrink(copy_project(tmp_path / "told"), *cells)
     subprocess.run(["cp", "-r", str(built / "data"), str(project)], check=True)
-    process = begin(project, "flows.train")
+    process = begin(project, "-m", "flows.train")
     log = project / "models" / "long" / "train.log"
     deadline = time.monotonic() + 240
     while not (log.exists() and "epoch 1 of" in log.read_text()):
@@ -113,6 +114,19 @@ def test_a_run_that_is_told_to_end_waits_for_no_cell_and_leaves_no_process(built
     assert psutil.wait_procs(children, timeout=60)[1] == []
     assert not (project / "models" / "long" / "cell.json").exists()
     assert (project / ".cache" / "checkpoints" / "long.npz").exists()
+
+
+def test_a_rebuild_that_is_cancelled_ends_the_stage_that_it_is_at(server, tmp_path):
+    project = shrink(copy_project(tmp_path / "cancelled"))
+    process = begin(project, "-c", REBUILD, **server)
+    deadline = time.monotonic() + 240
+    while not (project / ".cache" / "sample").exists():
+        assert not ended(process) and time.monotonic() < deadline
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert any("flows.download" in child.cmdline() for child in started)
+    process.terminate()  # what a worker does with a run that is cancelled in the UI
+    assert process.wait(timeout=60) and psutil.wait_procs(started, timeout=60)[1] == []
+    assert not (project / "data" / "raw" / "dataset.json").exists()
 
 
 def test_a_decision_is_applied_and_what_follows_is_rebuilt(built, server, tmp_path):
@@ -135,8 +149,7 @@ def test_a_rebuild_happens_when_the_source_has_changed(built, server, tmp_path):
     photos = project / "photos"
     subprocess.run(["cp", "-r", str(built / ".cache" / "sample"), str(photos)], check=True)
     change_params(project, download={"source": "photos"})
-    rebuild = "import sys; from flows.rebuild import rebuild; sys.exit(10 + rebuild())"
-    command = [sys.executable, "-c", rebuild]
+    command = [sys.executable, "-c", REBUILD]
     env = environment(project, **server)
 
     def status() -> int:
