@@ -11,10 +11,11 @@ from benchmarks.workspace import change_params, environment
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 PORT = str(4300 + int(WORKER[2:]))  # of this process's own Prefect server
-TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none", "trainable": True}
-CELL = {"model": "transfer", "options": TINY, "recipe": "rgb32", "learning_rate": 0.001, "batch_size": 16}
+CELL = {"model": "resnet", "options": {"filters": 4}, "recipe": "rgb32"}
+CELL |= {"learning_rate": 0.001, "batch_size": 16}
 GRID = {"cells": [{**CELL, "id": "one", "epochs": 2}, {**CELL, "id": "two", "epochs": 2, "seed": 7}]}
-BROKEN = {**CELL, "id": "broken", "epochs": 1, "options": {**TINY, "weights": "none.h5"}}
+BROKEN = {**CELL, "id": "broken", "epochs": 1, "model": "transfer"}
+BROKEN |= {"options": {"backbone": "MobileNetV2", "weights": "none.h5"}}
 
 
 def shrink(project: Path, *cells: dict) -> Path:

@@ -67,28 +67,28 @@ def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, 
     assert kaggle.calls()[calls:] == ["GetDataset"], "the version is known already"
 
 
-def test_what_cannot_be_mended_by_waiting_is_one_line_and_leaves_nothing(project, kaggle):
-    done = run(project, "flows.download")
+def test_what_cannot_be_mended_by_waiting_is_one_line_and_leaves_nothing(project, kaggle, server):
+    done = run(project, "flows.download", **server)
     said = next(line for line in done.stderr.splitlines() if line.startswith("download: "))
     assert done.returncode == 1 and "refuses kreinisalex/telemoji" in said and "KAGGLE_API_TOKEN" in said
     assert "Traceback" not in done.stderr
     assert kaggle.calls() == ["GetDataset"] and not (project / "data" / "raw").exists()
 
     kaggle.fail("GetDataset", page())
-    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server)
     assert done.returncode == 1 and "a web page" in done.stderr and not (project / "data" / "raw").exists()
 
-    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server).returncode == 0
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(project, small_disk):
+def test_a_full_disk_is_one_line_and_leaves_nothing(project, small_disk, server):
     (project / "data").symlink_to(small_disk)
-    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server)
     assert done.returncode == 1 and "no room in data" in done.stderr and "Traceback" not in done.stderr
     assert not list(small_disk.iterdir())
 
     (project / "data").unlink()
-    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server).returncode == 0
 
 
 @pytest.mark.usefixtures("prefect")
@@ -101,7 +101,7 @@ def test_one_cheap_call_tells_whether_the_data_changed(project, kaggle, monkeypa
     assert fingerprint(Path("sources/kaggle.yaml")) != before
 
 
-def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path):
+def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server):
     project = copy_project(tmp_path / "project")
     source = project / "fer2013"
     source.mkdir()
@@ -115,7 +115,7 @@ def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path):
     (source / "fer2013new.csv").write_text(votes + "\n")
     change_params(project, download={"source": "fer2013"}, crop_faces={"mode": "whole", "size": 48})
     for module in ("flows.download", "flows.crop_faces"):
-        done = run(project, module)
+        done = run(project, module, **server)
         assert done.returncode == 0, done.stdout + done.stderr
     faces = read_dataset(project / "data" / "faces").manifest
     assert len(faces) == 14 and faces["votes_happy"].eq(0.7).all() and faces["votes_other"].eq(0.2).all()

@@ -48,14 +48,14 @@ def project_with_faces(root: Path, ocr: OcrSpace, **changes) -> Path:
     return project
 
 
-def test_kill_9_between_reply_and_record_loses_nothing_and_asks_once_more(tmp_path, ocr):
+def test_kill_9_between_reply_and_record_loses_nothing_and_asks_once_more(tmp_path, ocr, server):
     project = project_with_faces(tmp_path, ocr)
-    env = environment(project, OCR_SPACE_API_KEY=ocr.key)
+    env = environment(project, OCR_SPACE_API_KEY=ocr.key, **server)
     command = [sys.executable, "-c", KILLED, "4"]
     killed = subprocess.run(command, cwd=project, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
     assert killed.returncode == -signal.SIGKILL
     assert ocr.calls == 4 and len(list(project.rglob("reply.json"))) == 3
-    done = run(project, "flows.drop_text", OCR_SPACE_API_KEY=ocr.key)
+    done = run(project, "flows.drop_text", OCR_SPACE_API_KEY=ocr.key, **server)
     assert done.returncode == 0, done.stderr[-3000:]
     assert ocr.calls == N + 1 and len(set(ocr.pictures)) == N
     textfree = read_dataset(project / "data" / "textfree")
@@ -82,14 +82,13 @@ def test_a_stage_without_quota_is_paused_and_the_key_is_nowhere(tmp_path, ocr):
     assert all((reply.parent / "sheet.jpg").exists() for reply in project.rglob("reply.json"))
 
 
-def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, ocr):
+def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, ocr, server):
     project = shrink(copy_project(tmp_path / "project"))
     graph = yaml.safe_load((project / "dvc.yaml").read_text())
     stages = {name: graph["stages"][name] for name in ("download", "crop_faces", "drop_text")}
     (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    (project / ".cache").mkdir()
     scheduled = "from flows.rebuild import rebuild; print('ended', rebuild(return_state=True).name)"
-    env = environment(project, OCR_SPACE_API_KEY=ocr.key)
+    env = environment(project, OCR_SPACE_API_KEY=ocr.key, **server)
 
     def night(per_day: int) -> str:
         asked = wanted(ocr, max_bytes=100_000, per_day=per_day).model_dump()
@@ -107,10 +106,10 @@ def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, oc
     assert "has not changed" in night(50)
 
 
-def test_without_an_engine_every_face_is_kept_and_nobody_is_asked(tmp_path, ocr):
+def test_without_an_engine_every_face_is_kept_and_nobody_is_asked(tmp_path, ocr, server):
     project = project_with_faces(tmp_path, ocr)
     change_params(project, drop_text={"engine": "none"})
-    done = run(project, "flows.drop_text")
+    done = run(project, "flows.drop_text", **server)
     assert done.returncode == 0, done.stderr[-3000:]
     textfree = read_dataset(project / "data" / "textfree")
     assert len(textfree.manifest) == N and textfree.rejected.empty and ocr.calls == 0
