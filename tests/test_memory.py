@@ -11,8 +11,14 @@ from flows.grid.memory import machine_memory, reserve
 TENTHS = st.integers(1, 120).map(lambda n: n / 10)
 
 
-def test_this_machine_has_memory():
-    assert 0.1 < machine_memory() < 100_000
+def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
+    limit = tmp_path / "memory.max"
+    whole = machine_memory([limit])
+    assert 0.1 < machine_memory() <= whole < 100_000
+    limit.write_text("max\n")
+    assert machine_memory([limit]) == whole
+    limit.write_text("64000000\n")
+    assert machine_memory([limit]) == 0.064
 
 
 @settings(max_examples=25, deadline=None)

@@ -3,18 +3,23 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 GB = 1e9
+# A container's limit, by the second and the first version of Linux' control groups.
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _changed = threading.Condition()
 _waiting: deque[object] = deque()  # who asked first gets it first, so that the largest is not passed over
 _taken: list[float] = []  # GB, of the cells of this process
 
 
-def machine_memory() -> float:
-    """This machine's memory, GB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GB
+def machine_memory(limits: Sequence[Path] = LIMITS) -> float:
+    """The memory of this machine, or of the container that this is, GB."""
+    said = [file.read_text().strip() for file in limits if file.exists()]
+    own = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([own, *(int(limit) for limit in said if limit.isdecimal())]) / GB
 
 
 @contextmanager
