@@ -86,6 +86,8 @@ def _serve(there: Connection, threads: int, function: Callable[..., Any], argume
     import tensorflow as tf
 
     cv2.setNumThreads(threads)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)  # else the first process takes all of it
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     try:
