@@ -174,6 +174,15 @@ def test_without_a_network_imagenet_says_how_to_give_a_file(tmp_path, monkeypatc
         transfer(side=96, weights="imagenet")
 
 
+def test_of_half_a_download_imagenet_says_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    half = tmp_path / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
+    half.parent.mkdir()
+    half.write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(BadModel, match="could not be downloaded.*remove what there is of them in ~/.keras"):
+        transfer(side=96, weights="imagenet")
+
+
 def test_a_backbone_computes_as_keras_has_it_but_for_the_kernel_of_its_batch_norm():
     shape = {"input_shape": (32, 32, 3), "include_top": False, "weights": None}
     theirs, ours = (

@@ -3,11 +3,14 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import keras
+from filelock import FileLock
 from keras import layers
+from platformdirs import user_cache_path
 
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import check_choice
@@ -85,14 +88,18 @@ def _backbone(name: str, shape: tuple[int, ...], weights: str, options: dict[str
 
 
 def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
+    """Keras writes a download where it will look for it, so cells side by side take turns."""
     try:
-        return build(weights="imagenet")
-    except Exception as error:  # Keras wraps whatever its download meets in a bare Exception
-        if "URL fetch failure" not in str(error):
+        with FileLock(user_cache_path("monday-fer", ensure_exists=True) / f"{name}.lock"):
+            return build(weights="imagenet")
+    except Exception as error:  # Keras wraps what its download meets in a bare Exception
+        cut_off = isinstance(error, OSError | HTTPException) or "corrupted" in str(error)
+        if not cut_off and "URL fetch failure" not in str(error):
             raise
         raise BadModel(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); give `weights` a .weights.h5 "
-            f"file of keras.applications.{name}(include_top=False), or `none`"
+            f"the ImageNet weights of {name} could not be downloaded ({error}); remove what there is of them "
+            f"in ~/.keras/models and try again, give `weights` a .weights.h5 file of "
+            f"keras.applications.{name}(include_top=False), or `none`"
         ) from None
 
 
