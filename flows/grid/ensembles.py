@@ -38,9 +38,17 @@ def fit_ensemble(wanted: Ensemble, split: Split, needed: float, memory: float) -
     side. Raises UserError where a member is not trained."""
     with reserve(needed, memory * machine_memory(), get_run_logger().info):
         said = ask([Asked(member, wanted.test_time_augmentation) for member in wanted.members], split)
-    weighed = {way: _weigh(way, wanted, [*said.values()]) for way in wanted.ids}
+    weighed = {way: _weigh_or_say(way, wanted, [*said.values()]) for way in wanted.ids}
     parameters = sum(cells.read_cell(split.models / one.cell)["parameters"] for one in said)
     return {way: {**about, "parameters": parameters} for way, about in weighed.items()}
+
+
+def _weigh_or_say(way: str, wanted: Ensemble, members: list[Answers]) -> dict[str, Any]:
+    """Weights that a solver does not find are one row's failure; the plain mean stands beside it."""
+    try:
+        return _weigh(way, wanted, members)
+    except ArithmeticError as error:
+        return {"status": "failed", "reason": str(error)}
 
 
 def _weigh(way: str, wanted: Ensemble, members: list[Answers]) -> dict[str, Any]:
