@@ -14,6 +14,7 @@ from fer_tasks.dataset import image_id
 from fer_tasks.faces.choose import main_face
 from fer_tasks.faces.crop import cut_face, enough_for, in_crop, transform_of
 from fer_tasks.faces.detector import detect_files
+from fer_tasks.features import transform_all
 from fer_tasks.images import BadImage, decode_image, perceptual_hash, read_image
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import folder
@@ -44,6 +45,18 @@ def readable(photos: Iterable[Path]) -> dict[Path, tuple[int, int]]:
 def listed(photos: Path) -> pd.DataFrame:
     """The pictures of a folder of class folders: path, label, source_split."""
     return folder.list_pictures(photos).pictures
+
+
+def in_classes(
+    faces: Path, steps: Sequence[dict[str, Any]], most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many of the faces in a folder of class folders, in a random order: a recipe's arrays, and
+    their classes, (n,) int."""
+    names = sorted(path for path in faces.iterdir() if path.is_dir())
+    files = [(file, i) for i, name in enumerate(names) for file in sorted(name.iterdir())]
+    chosen = [files[i] for i in np.random.default_rng(0).permutation(len(files))[:most]]
+    x = transform_all([read_image(file) for file, _ in chosen], steps)
+    return x, np.array([i for _, i in chosen])
 
 
 def main_faces(shapes: dict[Path, tuple[int, int]]) -> dict[Path, dict[str, Any]]:

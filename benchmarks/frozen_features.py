@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from benchmarks.faces import in_classes
 from benchmarks.workspace import ROOT
-from fer_tasks.features import transform_all
-from fer_tasks.images import read_image
 from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, load_grid, load_settings
 from fer_tasks.training import fit, frozen
@@ -117,11 +116,8 @@ def seconds(
 
 def accuracies(folder: Path, weights: str, send: Callable[[Any], None]) -> tuple[float, float]:
     """Validation accuracy of the best epoch, in points, the plain way and shared."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    files = [(file, i) for i, name in enumerate(classes) for file in sorted(name.iterdir())]
-    files = [files[i] for i in np.random.default_rng(0).permutation(len(files))]
-    x = transform_all([read_image(file) for file, _ in files], [{"op": "resize", "size": 96}])
-    y, cut = np.array([label for _, label in files]), len(files) // 4
+    x, y = in_classes(folder, [{"op": "resize", "size": 96}])
+    cut = len(x) // 4
     arrays = fit.Arrays(x[cut:], y[cut:], x[:cut], y[:cut])
     build = partial(build_model, "transfer", x.shape[1:], 7, alpha=0.35, weights=weights, head="dnn")
     plan = PLAN._replace(learning_rate=1e-3, epochs=10, augmentation="light")
