@@ -15,7 +15,7 @@ run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` wi
 	python -m flows.run
 
 test: $(VENV)/ready    ## set up, then all tests, the slow ones too
-	python -m pytest -m "" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/ready   ## the fast tests and the linter
 	ruff check . && ruff format --check . && python -m pytest $(ARGS)

@@ -33,9 +33,19 @@ os.environ |= {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: the fast ones fill what one core is done earlier with than the other."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """What wants `built` goes to one core, which builds it for both; else a file's tests stay together.
+
+    The longest first: the fast ones fill what one core is done earlier with than the other.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("built" if _wants_built(item) else item.path.stem))
+    items.sort(key=lambda item: (not _wants_built(item), item.get_closest_marker("slow") is None))
+
+
+def _wants_built(item: pytest.Item) -> bool:
+    return "built" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
