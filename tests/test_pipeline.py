@@ -10,6 +10,7 @@ import yaml
 
 from benchmarks.workspace import change_params, copy_project
 from fer_tasks.dataset import read_dataset
+from fer_tasks.labels import EXPRESSIONS
 from tests.project import PORT, content, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,8 @@ def test_the_leaderboard_beside_the_page_has_a_row_a_cell(built):
     assert board["gain"].notna().sum() == 1, "of the one that is not the best"
     sizes = [(built / "models" / cell / "model.keras").stat().st_size for cell in trained.index]
     assert trained["bytes"].tolist() == sizes
+    recalls = trained[[f"recall_{expression}" for expression in EXPRESSIONS]]
+    assert ((recalls >= 0) & (recalls <= 1)).all(axis=None)
 
 
 def test_the_page_shows_faces_and_where_the_best_model_looks(built):
