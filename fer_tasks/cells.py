@@ -2,8 +2,9 @@
 last; an ensemble has nothing else."""
 
 import json
+import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,12 @@ def model_file(folder: Path) -> Path | None:
     """The file of a cell's model, or None where it has none."""
     file = folder / "model.keras"
     return file if file.exists() else None
+
+
+def weights_id(about: dict[str, Any]) -> str:
+    """What tells a trained network's weights from any others: its fingerprint, and the batch size that there
+    was memory for."""
+    return f"{about['fingerprint']} {about['batch_size']}"
 
 
 def is_ensemble(about: dict[str, Any]) -> bool:
@@ -111,10 +118,34 @@ def log(folder: Path, text: str) -> None:
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
-def drop_other_cells(models: Path, wanted: Collection[str]) -> list[str]:
-    """Remove cells that the grid no longer has; returns their names."""
+def set_aside(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
+    """Move trained cells that the grid has not, or not so any more, to `aside/<cell>-<fingerprint>`; returns
+    their names.
+
+    `wanted`: the grid's fingerprints by name. What the grid has not and was never trained goes for good.
+    """
     there = [folder for folder in models.iterdir() if folder.is_dir()] if models.exists() else []
-    dropped = [folder for folder in there if folder.name not in wanted and folder.name != BEST]
-    for folder in dropped:
-        shutil.rmtree(folder)
-    return sorted(folder.name for folder in dropped)
+    moved = []
+    for folder in (folder for folder in there if folder.name != BEST):
+        about = read_cell(folder)
+        if about and about["status"] == "trained" and about["fingerprint"] != wanted.get(folder.name):
+            _move(folder, aside / f"{folder.name}-{about['fingerprint']}")
+            moved.append(folder.name)
+        elif folder.name not in wanted:
+            shutil.rmtree(folder)
+    return sorted(moved)
+
+
+def bring_back(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
+    """Move what was set aside and is `wanted` again to its place; returns the names."""
+    kept = {name: aside / f"{name}-{fingerprint}" for name, fingerprint in wanted.items()}
+    back = {name: folder for name, folder in kept.items() if read_cell(folder)}
+    for name, folder in back.items():
+        _move(folder, models / name)
+    return sorted(back)
+
+
+def _move(folder: Path, place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(folder, place)

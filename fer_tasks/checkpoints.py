@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ def drop_checkpoint(file: Path) -> None:
     file.unlink(missing_ok=True)
 
 
-def drop_other_checkpoints(folder: Path, wanted: Collection[str]) -> None:
-    """Remove those of cells that the grid no longer has, and what a killed process had not finished."""
-    for file in folder.glob("*.*") if folder.exists() else ():
-        if file.stem not in wanted:
-            file.unlink()
+def drop_partial_checkpoints(folder: Path) -> None:
+    """Remove what a killed process had not finished."""
+    for file in folder.glob(".*.partial"):
+        file.unlink()

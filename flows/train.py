@@ -2,7 +2,7 @@
 own, and the ensembles of cells. What is made of others waits for them."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from fer_tasks import cells, plots
-from fer_tasks.checkpoints import drop_checkpoint, drop_other_checkpoints
+from fer_tasks.checkpoints import drop_checkpoint, drop_partial_checkpoints
 from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
@@ -35,6 +35,7 @@ def train(
     target: Path = Path("models"),
     checkpoints: Path = Path(".cache/checkpoints"),
     shared: Path = Path(".cache/features"),
+    aside: Path = Path(".cache/cells"),
     watched: Path = Path("reports/live"),
 ) -> None:
     wanted, grid = settings.train, load_grid(settings.train.grid)
@@ -44,9 +45,9 @@ def train(
     data = {recipe: read_dataset(source / recipe) for recipe in recipes}
     prints = fingerprints(grid, chosen, data, wanted.threads)
     shared_manifest([*data.values()])  # who learns of another sees the same
-    if dropped := cells.drop_other_cells(target, grid.ids):
-        get_run_logger().info(f"no longer in the grid, removed: {', '.join(dropped)}")
-    drop_other_checkpoints(checkpoints, chosen)
+    weighed = {way: prints[one.id] for one in grid.ensembles for way in one.ids.values()}
+    _exchange(target, aside, {**prints, **weighed})
+    drop_partial_checkpoints(checkpoints)
     done = {i for i in chosen if cells.is_trained(target / i, prints[i])}
     get_run_logger().info(f"grid {wanted.grid}: {len(chosen)} cells, {len(done)} of them trained already")
     jobs = {
@@ -90,6 +91,14 @@ def train(
             _show_leaderboard(grid, target)
     live.end()
     _choose_best(grid, target)
+
+
+def _exchange(target: Path, aside: Path, wanted: Mapping[str, str]) -> None:
+    """Of the cells that were ever trained, have those of this grid, by their fingerprints, in `target`."""
+    if moved := cells.set_aside(target, aside, wanted):
+        get_run_logger().info(f"not of this grid, set aside in {aside}: {', '.join(moved)}")
+    if back := cells.bring_back(target, aside, wanted):
+        get_run_logger().info(f"trained before, brought back: {', '.join(back)}")
 
 
 @contextmanager

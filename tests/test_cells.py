@@ -105,11 +105,20 @@ def test_an_ensemble_is_a_row_that_is_no_network(tmp_path):
     assert cells.is_trained(tmp_path / "pair", "f")
 
 
-def test_best_is_a_copy_and_what_left_the_grid_is_removed(tmp_path):
+def test_best_is_a_copy_and_what_is_not_of_the_grid_is_set_aside_until_it_is(tmp_path):
+    models, aside = tmp_path / "models", tmp_path / "aside"
     for name in ("a", "b"):
-        cells.write_cell(tmp_path / name, about(name), TRAINED)
-    cells.write_best(tmp_path, "b")
-    assert cells.drop_other_cells(tmp_path, ["b"]) == ["a"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "best"]
-    assert cells.read_cell(tmp_path / "best")["cell"] == "b"
-    assert cells.drop_other_cells(tmp_path / "nowhere", []) == []
+        cells.write_cell(models / name, about(name), TRAINED)
+    cells.write_cell(models / "lost", about("lost", "failed"), None)
+    (models / "begun").mkdir()
+    cells.write_best(models, "b")
+    assert cells.set_aside(models, aside, {"a": "other", "b": "f"}) == ["a"]
+    assert sorted(path.name for path in models.iterdir()) == ["b", "best"]
+    assert cells.read_cell(models / "best")["cell"] == "b"
+    cells.write_cell(models / "a", about("a") | {"fingerprint": "other"}, TRAINED)
+    assert cells.bring_back(models, aside, {"a": "other", "b": "f"}) == []
+    assert cells.set_aside(models, aside, {"a": "f"}) == ["a", "b"]
+    assert cells.bring_back(models, aside, {"a": "f"}) == ["a"]
+    assert cells.is_trained(models / "a", "f") and (models / "a" / "model.keras").exists()
+    assert sorted(path.name for path in aside.iterdir()) == ["a-other", "b-f"]
+    assert cells.set_aside(tmp_path / "nowhere", aside, {}) == []

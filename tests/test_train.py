@@ -22,7 +22,7 @@ from fer_tasks.dataset import read_array, read_dataset, write_array, write_datas
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
-from flows.grid.predictions import Split, answers
+from flows.grid.predictions import Asked, Split, answers, ask
 from flows.train import train
 
 pytestmark = pytest.mark.slow
@@ -183,7 +183,12 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
     expected = (said(project, "a", slice(42)) + said(project, "b", slice(42))) / 2
     assert taught["pair"].probabilities == pytest.approx(expected, abs=1e-5)
     assert taught["a"].y_true.tolist() == [i % 7 for i in range(42)]
+    flipped = [Asked("a", "flip"), Asked("b", "flip")]
+    (project / "models" / "b" / "model.keras").write_bytes(b"half of a model")
+    with pytest.raises(UserError, match="b/model.keras cannot be read .*; remove .*models/b, and"):
+        in_a_flow(ask, flipped, split)
     (project / "models" / "a" / "model.keras").unlink()
+    in_a_flow(ask, flipped[:1], split)  # was said before the damaged one was met, and is kept
     known = in_a_flow(answers, ["pair"], split)["pair"].probabilities
     assert np.array_equal(known, taught["pair"].probabilities), "remembered: no model is asked again"
     with pytest.raises(UserError, match="no picture in the test split"):
@@ -203,6 +208,9 @@ def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(prefect, pr
     assert about(project, "student")["fingerprint"] != before
     run(project, {"id": "a"})
     assert {folder.name for folder in (project / "models").iterdir()} == {"a", "best"}
+    run(project, *OTHERS, ensembles=[PAIR])
+    again = {file.parent.name for file, at in files.items() if file.stat().st_mtime_ns != at}
+    assert again == {"best"}, "what was trained for a grid is there when that grid is asked for again"
 
 
 def test_without_its_teacher_a_student_fails_and_the_others_are_not_harmed(prefect, project):

@@ -20,12 +20,12 @@ Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
 def looking(cell: str, models: Path, features: Path) -> Look:
     """Grad-CAM of a cell: a function of rows of the test pictures and a class for each."""
     about = cells.read_cell(models / cell)
-    return partial(heat_maps, cell, about["fingerprint"], models, features / about["settings"]["recipe"])
+    return partial(heat_maps, cell, cells.weights_id(about), models, features / about["settings"]["recipe"])
 
 
 @task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code(grad_cam, models))
 def heat_maps(
-    cell: str, fingerprint: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
+    cell: str, weights: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
 ) -> np.ndarray | None:
     """(n, m, n') float32 in 0..1, or None where the model has nowhere to look."""
     try:
@@ -38,8 +38,8 @@ def heat_maps(
 
 def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float]:
     """How long each cell that has a model takes for one face on one thread; measured once for each model."""
-    prints = {cell: cells.read_cell(folder / cell)["fingerprint"] for cell in trained}
-    timed = {i: (prints[i], str(file)) for i in prints if (file := cells.model_file(folder / i))}
+    files = {cell: file for cell in trained if (file := cells.model_file(folder / cell))}
+    timed = {i: (cells.weights_id(cells.read_cell(folder / i)), str(file)) for i, file in files.items()}
     return dict(map_items(measure, timed, (latency, models)))
 
 

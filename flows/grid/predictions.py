@@ -83,11 +83,10 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
         share = f"clean.{split.name}_share"
         raise UserError(f"there is no picture in the {split.name} split; add pictures or raise {share}")
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    keys = {one: _key(one, about["fingerprint"], split.name) for one, about in abouts.items()}
+    keys = {one: _key(one, cells.weights_id(about), split.name) for one, about in abouts.items()}
     with Cache(str(RESULTS / "probabilities"), eviction_policy="none", disk_min_file_size=2**20) as known:
         missing = sorted(one for one in asked if keys[one] not in known)
-        for one, said in _compute(missing, split).items():
-            known[keys[one]] = said
+        _compute(missing, split, lambda said: known.set(keys[said[0]], said[1]))
         reused = len(asked) - len(missing)
         get_run_logger().info(f"answers on {split.name}: {len(missing)} computed, {reused} reused")
         return {one: Answers(faces, y_true, known[keys[one]]) for one in asked}
@@ -103,16 +102,16 @@ def shared_manifest(features: Sequence[Dataset]) -> pd.DataFrame:
     return first.manifest
 
 
-def _compute(asked: list[Asked], split: Split) -> dict[Asked, np.ndarray]:
-    if not asked:
-        return {}
-    return call_in_own_process(predict_split, asked, split, threads=split.threads)
+def _compute(asked: list[Asked], split: Split, keep: Callable[[tuple[Asked, np.ndarray]], Any]) -> None:
+    if asked:
+        call_in_own_process(predict_split, asked, split, threads=split.threads, on_message=keep)
 
 
-def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> dict[Asked, np.ndarray]:
-    """What the process does."""
+def predict_split(asked: list[Asked], split: Split, send: Callable[[Any], None]) -> None:
+    """What the process does: sends each cell's answers as soon as they are made."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a trace a model, which must be
-    return {one: _predict(one, split) for one in asked}
+    for one in asked:
+        send((one, _predict(one, split)))
 
 
 def _predict(asked: Asked, split: Split) -> np.ndarray:
@@ -120,10 +119,18 @@ def _predict(asked: Asked, split: Split) -> np.ndarray:
     rows = np.flatnonzero(read_dataset(folder).manifest["split"] == split.name)
     x = Rows(read_array(folder / "X.npy"), rows)
     keras.utils.clear_session()
-    model = load_model(split.models / asked.cell / "model.keras")
+    model = _load(split.models / asked.cell)
     blocks = np.split(np.arange(len(x)), range(BLOCK, len(x), BLOCK))
     said = [predict(model, x[b], test_time_augmentation=asked.test_time_augmentation) for b in blocks]
     return np.concatenate(said)
+
+
+def _load(folder: Path) -> keras.Model:
+    try:
+        return load_model(folder / "model.keras")
+    except (OSError, ValueError, KeyError) as error:
+        mend = f"remove {folder}, and `dvc repro --force --single-item train` trains it again"
+        raise UserError(f"{folder / 'model.keras'} cannot be read ({error}); {mend}") from None
 
 
 def _read(name: str, models: Path) -> dict[str, Any]:
@@ -141,6 +148,6 @@ def _weights(name: str, models: Path) -> dict[Asked, float]:
     return {Asked(member, views): weight for member, weight in about["weights"].items()}
 
 
-def _key(asked: Asked, fingerprint: str, split: str) -> bytes:
-    """`fingerprint`, the cell's, says the content of the model and of the features."""
-    return hashlib.sha256(repr((CODE, fingerprint, asked.test_time_augmentation, split)).encode()).digest()
+def _key(asked: Asked, weights: str, split: str) -> bytes:
+    """`weights`, the cell's `weights_id`, says the content of the model and of the features."""
+    return hashlib.sha256(repr((CODE, weights, asked.test_time_augmentation, split)).encode()).digest()
