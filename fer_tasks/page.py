@@ -58,6 +58,7 @@ class Report:
     generated: bool  # the source is the generated sample
     reduced: str  # how much less each cell saw than the grid says; empty where it saw all
     best: Best
+    candidates: int  # networks that it was chosen among
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures stand beside ours; empty where there are none
     per_class: pd.DataFrame

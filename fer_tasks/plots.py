@@ -16,14 +16,16 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
     """Accuracy and loss by epoch, two cells a row; `histories` has epoch, loss, accuracy, val_loss,
     val_accuracy.
 
-    The epoch with the highest validation accuracy is marked. Accuracy has the same axis for all cells.
+    The epoch with the highest validation accuracy is marked, of equals the one with the lowest loss. Accuracy
+    has the same axis for all cells.
     """
     beside = min(2, len(histories))
     rows = -(-len(histories) // beside)
     figure = Figure(figsize=(9 if beside == 1 else 12, 2.1 * rows + 0.6), layout="constrained")
     axes = figure.subplots(rows, 2 * beside, squeeze=False).reshape(-1, 2)
     for (cell, history), pair in zip(histories.items(), axes, strict=False):
-        best = history["epoch"][history["val_accuracy"].idxmax()]
+        ranked = history.sort_values(["val_accuracy", "val_loss"], ascending=[False, True])
+        best = ranked["epoch"].iloc[0]
         for ax, name in zip(pair, ("accuracy", "loss"), strict=True):
             ax.plot(history["epoch"], history[name], "--", color=GREY, label="train")
             ax.plot(history["epoch"], history[f"val_{name}"], "-o", ms=3, color=BLUE, label="validation")

@@ -80,6 +80,7 @@ def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look
         generated=settings.download.source.endswith("sample.yaml"),
         reduced=reduced,
         best=best,
+        candidates=len(found.histories),
         leaderboard=found.board,
         published=found.published.about if found.published else "",
         per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),

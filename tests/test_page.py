@@ -38,6 +38,7 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
         "generated": False,
         "reduced": "",
         "best": Best("cell-0", 0.4567, 0.4, 0.5, 0.4, 0.123, 1234, 0.15),
+        "candidates": cells,
         "leaderboard": pd.DataFrame(board),
         "published": "",
         "per_class": classes,
@@ -109,7 +110,7 @@ def test_a_reduced_run_says_that_it_compares_with_nothing():
 
 def test_a_failed_cell_is_a_row_with_its_reason():
     html = render_page(report(failed="out of memory"))
-    assert "failed: out of memory" in html and "among 3 by" in told(html)
+    assert "failed: out of memory" in html and "among 2 by" in told(html)
     assert "nan" not in told(html), "what a failed cell lacks is not told"
 
 
