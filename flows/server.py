@@ -17,7 +17,7 @@ from prefect.settings import get_current_settings
 from starlette.routing import Mount
 
 from fer_tasks.errors import UserError
-from flows.stage import make_home, mistakes_in_one_line, running_server
+from flows.stage import answers, make_home, mistakes_in_one_line, running_server, usual_server
 
 LOG = Path(".cache/server.log")
 REPORTS = Path("reports")
@@ -40,9 +40,15 @@ def serve() -> None:
 
 
 def start_in_background() -> str:
-    """See that a server answers, and return its API's URL. Raises UserError with its log if none does."""
-    if url := running_server():
+    """See that a server answers, and return its API's URL: the configured one, or one of this machine's.
+
+    Raises UserError where the configured one is elsewhere and silent, and with its log where none starts.
+    """
+    if (url := running_server()) and answers(url):
         return url
+    if url and url != usual_server():
+        mend = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+        raise UserError(f"no Prefect server answers at {url}: {mend}")
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
         command = [sys.executable, "-m", "flows.server"]
@@ -51,8 +57,8 @@ def start_in_background() -> str:
         )
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and server.poll() is None:
-        if url := running_server():
-            return url
+        if answers(usual_server()):
+            return usual_server()
         time.sleep(0.5)
     raise UserError(f"the Prefect server did not start; see {LOG}:\n{LOG.read_text()[-1000:]}")
 

@@ -87,14 +87,23 @@ def make_home() -> None:
 
 def running_server() -> str | None:
     """The API's URL of the configured Prefect server, or of one that answers on this machine's usual port."""
-    settings = get_current_settings()
-    if settings.api.url:
-        return settings.api.url
-    url = f"http://127.0.0.1:{settings.server.api.port}/api"
+    if url := get_current_settings().api.url:
+        return url
+    return usual_server() if answers(usual_server()) else None
+
+
+def usual_server() -> str:
+    """The API's URL of a Prefect server on this machine's usual port."""
+    return f"http://127.0.0.1:{get_current_settings().server.api.port}/api"
+
+
+def answers(url: str) -> bool:
+    """Does a Prefect server answer there? Prefect Cloud does with a refusal: it wants a key."""
     try:
-        return url if httpx.get(f"{url}/health", timeout=1, trust_env=False).text == "true" else None
+        said = httpx.get(f"{url}/health", timeout=2, trust_env="127.0.0.1" not in url)
     except httpx.HTTPError:
-        return None
+        return False
+    return said.text == "true" or said.status_code in (401, 403)
 
 
 def report_url(page: str) -> str:
