@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
+from queue import SimpleQueue
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from tqdm import tqdm
 
 from flows.caching import code_digest
@@ -81,18 +82,19 @@ def in_order(
 
     `needs`: names by name, without a cycle. What `begin` gives None for has ended already.
     """
-    order, running = TopologicalSorter(needs), {}
+    order, running, ended = TopologicalSorter(needs), {}, SimpleQueue()
     order.prepare()
     while order.is_active():
         while ready := order.get_ready():
             for name in ready:
                 if future := begin(name):
                     running[future] = name
+                    future.add_done_callback(ended.put)
                 else:
                     order.done(name)
         if running:
-            future = next(as_completed(list(running)))
-            future.wait()  # a future of as_completed may not know its final state yet
+            future = ended.get()
+            future.wait()  # it may not know its final state yet
             name = running.pop(future)
             yield name, future
             order.done(name)
