@@ -2,7 +2,6 @@
 last; an ensemble has nothing else."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -148,4 +147,4 @@ def bring_back(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str
 def _move(folder: Path, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(folder, place)
+    shutil.move(folder, place)  # from one disk to another, too

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,14 +25,17 @@ def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, 
 
 
 def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """What was written, or None where there is none of this fingerprint."""
+    """What was written, or None where there is none of this fingerprint, or a power cut left half of one."""
     if not file.exists():
         return None
-    with np.load(file) as entries:
-        about = json.loads(str(entries[ABOUT]))
-        if about["fingerprint"] != fingerprint:
-            return None
-        return about, {name: entries[name] for name in entries.files if name != ABOUT}
+    try:
+        with np.load(file) as entries:
+            about = json.loads(str(entries[ABOUT]))
+            if about["fingerprint"] != fingerprint:
+                return None
+            return about, {name: entries[name] for name in entries.files if name != ABOUT}
+    except (BadZipFile, EOFError, KeyError, OSError, ValueError):
+        return None
 
 
 def drop_checkpoint(file: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_image_artifact, create_table_artifact
-from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from fer_tasks import cells, plots
@@ -71,9 +70,7 @@ def train(
     def begin(name: str) -> PrefectFuture | None:
         if name in jobs:
             return train_cell.submit(jobs[name], target, wanted, live)
-        if name in done or all(
-            cells.is_trained(target / i, prints[name]) for i in ensembles[name].ids.values()
-        ):
+        if name in done or _is_whole(ensembles[name], prints, target):
             return None
         memory = max(chosen[member].memory for member in ensembles[name].members)
         split = Split("val", target, source, wanted.threads)
@@ -103,13 +100,20 @@ def _exchange(target: Path, aside: Path, wanted: Mapping[str, str]) -> None:
 
 @contextmanager
 def _cells_end_with_the_run() -> Iterator[None]:
-    """A run that is told to end, by Ctrl-C, SIGTERM or in the UI, waits for no cell: those that are being
-    trained go on from their last epoch in the next run."""
+    """A run that is told to end, by Ctrl-C, SIGTERM or in the UI, or that cannot go on, waits for no cell:
+    those that are being trained go on from their last epoch in the next run."""
     try:
         yield
-    except (KeyboardInterrupt, TerminationSignal):
+    except BaseException:  # a full disk, too
         end_all()
         raise
+
+
+def _is_whole(ensemble: Ensemble, prints: Mapping[str, str], target: Path) -> bool:
+    """Are the ensemble's weights those of its members, all of which are there?"""
+    wanted = {i: prints[ensemble.id] for i in ensemble.ids.values()}
+    wanted |= {member: prints[member] for member in ensemble.members}
+    return all(cells.is_trained(target / i, fingerprint) for i, fingerprint in wanted.items())
 
 
 def _check(chosen: list[Cell], source: Path) -> None:

@@ -39,6 +39,15 @@ def test_what_cannot_be_written_leaves_the_one_before(tmp_path):
     assert checkpoints.read_checkpoint(tmp_path / "a.npz", "f")[0] == ABOUT
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_half_of_one_is_none(tmp_path, share):
+    file = tmp_path / "a.npz"
+    checkpoints.write_checkpoint(file, ABOUT, ARRAYS)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(share * len(whole))])
+    assert checkpoints.read_checkpoint(file, "f") is None
+
+
 def test_what_a_killed_process_had_not_finished_is_removed(tmp_path):
     checkpoints.write_checkpoint(tmp_path / "a.npz", ABOUT, ARRAYS)
     (tmp_path / ".a.partial").write_bytes(b"cut")

@@ -55,7 +55,11 @@ def call_in_own_process(
     there.close()
     try:
         while True:
-            kind, value = here.recv()
+            try:
+                kind, value = here.recv()
+            except (EOFError, OSError):  # OSError: it died in the middle of a message
+                process.join()
+                raise _death(process.exitcode) from None
             if kind == "result":
                 return value
             if kind == "error":
@@ -63,9 +67,6 @@ def call_in_own_process(
             if kind == "memory":
                 raise OutOfMemory(value)
             on_message(value)
-    except EOFError:
-        process.join()
-        raise _death(process.exitcode) from None
     finally:
         process.terminate()
         process.join()

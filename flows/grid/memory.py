@@ -35,12 +35,14 @@ def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterato
 
     with _changed:
         _waiting.append(me)
-        if not is_next():
-            say(f"waits until {wanted:g} GB of memory are free")
-        _changed.wait_for(is_next)
-        _waiting.popleft()
+        try:
+            if not is_next():
+                say(f"waits until {wanted:g} GB of memory are free")
+            _changed.wait_for(is_next)
+        finally:
+            _waiting.remove(me)
+            _changed.notify_all()
         _taken.append(needs)
-        _changed.notify_all()
     try:
         yield
     finally:
