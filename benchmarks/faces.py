@@ -16,6 +16,7 @@ from fer_tasks.faces.crop import cut_face, enough_for, in_crop, transform_of
 from fer_tasks.faces.detector import detect_files
 from fer_tasks.features import transform_all
 from fer_tasks.images import BadImage, decode_image, perceptual_hash, read_image
+from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import folder
 
@@ -52,11 +53,10 @@ def in_classes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """At most so many of the faces in a folder of class folders, in a random order: a recipe's arrays, and
     their classes, (n,) int."""
-    names = sorted(path for path in faces.iterdir() if path.is_dir())
-    files = [(file, i) for i, name in enumerate(names) for file in sorted(name.iterdir())]
-    chosen = [files[i] for i in np.random.default_rng(0).permutation(len(files))[:most]]
-    x = transform_all([read_image(file) for file, _ in chosen], steps)
-    return x, np.array([i for _, i in chosen])
+    pictures = listed(faces)
+    chosen = pictures.iloc[np.random.default_rng(0).permutation(len(pictures))[:most]]
+    x = transform_all([read_image(Path(path)) for path in chosen["path"]], steps)
+    return x, chosen["label"].map(EXPRESSIONS.index).to_numpy()
 
 
 def main_faces(shapes: dict[Path, tuple[int, int]]) -> dict[Path, dict[str, Any]]:
