@@ -17,7 +17,7 @@ from prefect.settings import get_current_settings
 from starlette.routing import Mount
 
 from fer_tasks.errors import UserError
-from flows.stage import answers, make_home, mistakes_in_one_line, running_server, usual_server
+from flows.stage import is_answering, make_home, mistakes_in_one_line, usual_server
 
 LOG = Path(".cache/server.log")
 REPORTS = Path("reports")
@@ -44,9 +44,10 @@ def start_in_background() -> str:
 
     Raises UserError where the configured one is elsewhere and silent, and with its log where none starts.
     """
-    if (url := running_server()) and answers(url):
+    url = get_current_settings().api.url or usual_server()
+    if is_answering(url):
         return url
-    if url and url != usual_server():
+    if url != usual_server():
         mend = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
         raise UserError(f"no Prefect server answers at {url}: {mend}")
     LOG.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +58,8 @@ def start_in_background() -> str:
         )
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and server.poll() is None:
-        if answers(usual_server()):
-            return usual_server()
+        if is_answering(url):
+            return url
         time.sleep(0.5)
     raise UserError(f"the Prefect server did not start; see {LOG}:\n{LOG.read_text()[-1000:]}")
 

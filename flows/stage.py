@@ -89,7 +89,7 @@ def running_server() -> str | None:
     """The API's URL of the configured Prefect server, or of one that answers on this machine's usual port."""
     if url := get_current_settings().api.url:
         return url
-    return usual_server() if answers(usual_server()) else None
+    return usual_server() if is_answering(usual_server()) else None
 
 
 def usual_server() -> str:
@@ -97,7 +97,7 @@ def usual_server() -> str:
     return f"http://127.0.0.1:{get_current_settings().server.api.port}/api"
 
 
-def answers(url: str) -> bool:
+def is_answering(url: str) -> bool:
     """Does a Prefect server answer there? Prefect Cloud does with a refusal: it wants a key."""
     try:
         said = httpx.get(f"{url}/health", timeout=2, trust_env="127.0.0.1" not in url)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pandas as pd
 import pytest
 from starlette.testclient import TestClient
@@ -57,16 +56,11 @@ def prefect() -> Iterator[None]:
         yield
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).text == "true"
-    except httpx.HTTPError:
-        return False
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect server as `make server` starts it; yields the environment that points there."""
+    from flows.stage import is_answering  # here, where Prefect is the tests' own
+
     home = copy_project(tmp_path_factory.mktemp("server"))
     here = {"PREFECT_SERVER_API_PORT": PORT}
     process = subprocess.Popen(
@@ -74,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     )
     url = f"http://127.0.0.1:{PORT}/api"
     deadline = time.monotonic() + 120
-    while not ended(process) and time.monotonic() < deadline and not _answers(url):
+    while not ended(process) and time.monotonic() < deadline and not is_answering(url):
         pass
     yield {"PREFECT_API_URL": url}
     process.terminate()

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from benchmarks.workspace import copy_project
-from flows.stage import answers
+from flows.stage import is_answering
 from tests.project import PORT, run, succeeds
 
 pytestmark = pytest.mark.slow
@@ -27,10 +27,10 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 def test_one_is_started_where_the_configured_one_is_this_machine_s_and_does_not_answer(project):
     url = f"http://127.0.0.1:{OWN}/api"
-    assert not answers(url)
+    assert not is_answering(url)
     configured = {"PREFECT_SERVER_API_PORT": OWN, "PREFECT_API_URL": url}
     succeeds(project, "flows.server", "--background", **configured)
-    assert answers(url)
+    assert is_answering(url)
     succeeds(project, "flows.server", "--background", **configured)
 
 
