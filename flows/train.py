@@ -44,8 +44,8 @@ def train(
     data = {recipe: read_dataset(source / recipe) for recipe in recipes}
     prints = fingerprints(grid, chosen, data, wanted.threads)
     shared_manifest([*data.values()])  # who learns of another sees the same
-    weighed = {way: prints[one.id] for one in grid.ensembles for way in one.ids.values()}
-    _exchange(target, aside, {**prints, **weighed})
+    prints |= {way: prints[one.id] for one in grid.ensembles for way in one.ids.values()}
+    _exchange(target, aside, prints)
     drop_partial_checkpoints(checkpoints)
     done = {i for i in chosen if cells.is_trained(target / i, prints[i])}
     get_run_logger().info(f"grid {wanted.grid}: {len(chosen)} cells, {len(done)} of them trained already")
@@ -111,9 +111,7 @@ def _cells_end_with_the_run() -> Iterator[None]:
 
 def _is_whole(ensemble: Ensemble, prints: Mapping[str, str], target: Path) -> bool:
     """Are the ensemble's weights those of its members, all of which are there?"""
-    wanted = {i: prints[ensemble.id] for i in ensemble.ids.values()}
-    wanted |= {member: prints[member] for member in ensemble.members}
-    return all(cells.is_trained(target / i, fingerprint) for i, fingerprint in wanted.items())
+    return all(cells.is_trained(target / i, prints[i]) for i in [*ensemble.ids.values(), *ensemble.members])
 
 
 def _check(chosen: list[Cell], source: Path) -> None:
