@@ -17,6 +17,7 @@ LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
 ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 LOG = "train.log"
+EPOCHS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]  # of a history
 
 
 class Trained(NamedTuple):
@@ -79,8 +80,16 @@ def networks(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """The epochs of a trained cell: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
-    return pd.read_csv(folder / "history.csv")
+    """The epochs of a cell so far: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
+    try:
+        return pd.read_csv(folder / "history.csv")
+    except FileNotFoundError:
+        return pd.DataFrame(columns=EPOCHS)
+
+
+def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the epochs of a cell so far."""
+    write_table(folder / "history.csv", pd.DataFrame(rows, columns=EPOCHS))
 
 
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:

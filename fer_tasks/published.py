@@ -1,13 +1,12 @@
 """Figures that others published of a grid's cells: `grids/published/<grid>.csv`."""
 
 import csv
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fer_tasks.errors import UserError, did_you_mean
+from fer_tasks.errors import UserError
 
 
 class BadFigures(UserError):
@@ -32,11 +31,11 @@ class _Row(BaseModel):
 COLUMNS = list(_Row.model_fields)
 
 
-def parse_published(text: str, file: str, cells: Sequence[str]) -> Published:
-    """Read and check a table of COLUMNS; `file` is its name, `cells` the ids that the grid has.
+def parse_published(text: str, file: str) -> Published:
+    """Read and check a table of COLUMNS; `file` is its name.
 
     Raises BadFigures, naming the line and what would be right: another column, a figure out of its range, a
-    cell that the grid does not have or that is there twice.
+    cell that is there twice.
     """
     lines = text.splitlines()
     head = [line for line in lines if line.startswith("#")]
@@ -47,9 +46,6 @@ def parse_published(text: str, file: str, cells: Sequence[str]) -> Published:
     found: dict[str, _Row] = {}
     for (n, _), values in zip(rows[1:], table, strict=True):
         row = _row(values, f"{file}: line {n}")
-        if row.cell not in cells:
-            hint = did_you_mean(row.cell, cells, f"its cells: {', '.join(cells)}")
-            raise BadFigures(f"{file}: line {n}: the grid has no cell {row.cell!r}; {hint}")
         if row.cell in found:
             raise BadFigures(f"{file}: line {n}: {row.cell} is there twice")
         found[row.cell] = row

@@ -4,6 +4,7 @@ own, and the ensembles of cells. What is made of others waits for them."""
 import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -22,7 +23,7 @@ from flows.grid.cell_process import Job, Outcome, check_cells
 from flows.grid.cell_task import artifact_key, train_cell
 from flows.grid.ensembles import Weighed, fit_ensemble
 from flows.grid.fingerprints import features_group, fingerprints
-from flows.grid.live import LiveGrid
+from flows.grid.live import show_grid
 from flows.grid.predictions import Split, shared_manifest
 from flows.stage import run_stage
 
@@ -63,13 +64,14 @@ def train(
     _check([job.cell for job in jobs.values()], source)
     groups = {i: job.shared.name for i, job in jobs.items()}
     drop_other_features(shared, groups.values())
-    live = LiveGrid(watched)
-    for cell in done:
-        live.begin(cell, cells.read_history(target / cell).to_dict("records"))
+    show = partial(show_grid, watched, checkpoints.with_name("live.lock"), target, [*chosen])
+    for i in jobs:
+        cells.write_history(target / i, [])
+    show()
 
     def begin(name: str) -> PrefectFuture | None:
         if name in jobs:
-            return train_cell.submit(jobs[name], target, wanted, live)
+            return train_cell.submit(jobs[name], target, wanted, show)
         if name in done or _is_whole(ensembles[name], prints, target):
             return None
         memory = max(chosen[member].memory for member in ensembles[name].members)
@@ -86,7 +88,7 @@ def train(
             else:
                 _keep_ensemble(outcome, ensembles[name], prints[name], target)
             _show_leaderboard(grid, target)
-    live.end()
+    show()
     _choose_best(grid, target)
 
 

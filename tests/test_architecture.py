@@ -50,6 +50,15 @@ def imported_capabilities(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports(path) if name.startswith("fer_tasks.")}
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.parent.name == "models"], ids=lambda path: path.stem
+)
+def test_a_model_takes_any_backend_of_keras(path):
+    """TensorFlow is imported by functions at most, where it is the backend that is asked for."""
+    top = [ast.unparse(node) for node in ast.parse(path.read_text()).body]
+    assert not [line for line in top if re.match(r"(import|from) (tensorflow|jax|torch)\b", line)]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_capability_imports_no_other(path):
     own = capability(path)

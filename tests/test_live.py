@@ -1,12 +1,16 @@
 """What DVC shows of a grid that is being trained."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from flows.grid.live import CURVES, LiveGrid
+from fer_tasks import cells
+from flows.grid.live import CURVES, show_grid
+
+NAMES = ["done", "new"]
 
 
 def row(epoch: int) -> dict[str, float]:
@@ -19,10 +23,18 @@ def row(epoch: int) -> dict[str, float]:
     }
 
 
+def rows(epochs: int) -> list[dict[str, float]]:
+    return [row(epoch) for epoch in range(1, epochs + 1)]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return Path("reports/live")
+
+
+def show(folder: Path, names: list[str] = NAMES) -> None:
+    show_grid(folder, Path(".cache/live.lock"), Path("models"), names)
 
 
 def metrics(folder: Path) -> dict:
@@ -34,56 +46,45 @@ def curves(folder: Path) -> list[dict]:
 
 
 def test_each_cell_shows_its_last_epoch_and_all_their_curves(folder):
-    live = LiveGrid(folder)
-    live.begin("new", [])
-    live.begin("done", [row(1), row(2)])
-    live.add("new", row(1))
+    cells.write_history(Path("models/done"), rows(2))
+    cells.write_history(Path("models/new"), [])
+    show(folder)
+    assert metrics(folder) == {"done": row(2), "step": 2}
+    cells.write_history(Path("models/new"), rows(1))
+    show(folder)
     assert metrics(folder) == {"done": row(2), "new": row(1), "step": 3}
-    assert [(point["cell"], point["epoch"]) for point in curves(folder)] == [
-        ("new", 1),
-        ("done", 1),
-        ("done", 2),
-    ]
+    shown = [(point["cell"], point["epoch"]) for point in curves(folder)]
+    assert shown == [("done", 1), ("done", 2), ("new", 1)]
 
 
-def test_a_cell_that_begins_again_has_no_curve_of_before(folder):
-    live = LiveGrid(folder)
-    live.begin("one", [row(1), row(2)])
-    live.begin("one", [row(1)])
-    live.add("one", row(2))
-    assert [point["epoch"] for point in curves(folder)] == [1, 2]
+def test_what_is_no_more_is_not_shown(folder):
+    cells.write_history(Path("models/done"), rows(3))
+    cells.write_history(Path("models/new"), rows(2))
+    show(folder)
+    cells.write_history(Path("models/done"), rows(1))  # it begins again
+    show(folder, ["done"])
+    assert metrics(folder) == {"done": row(1), "step": 1} and len(curves(folder)) == 1
+    cells.write_history(Path("models/done"), [])
+    show(folder, ["done"])
+    assert metrics(folder) == {"step": 0} and not list(folder.rglob(f"{CURVES}.json"))
 
 
-def test_a_run_that_goes_on_ends_as_if_it_was_not_cut(folder):
-    whole = LiveGrid(folder)
-    whole.begin("one", [])
-    for epoch in (1, 2, 3):
-        whole.add("one", row(epoch))
-    whole.end()
-    uncut = metrics(folder), curves(folder)
-    cut = LiveGrid(folder)
-    assert not (folder / "metrics.json").exists(), "what a killed run left is not gone on with"
-    cut.begin("one", [row(1), row(2)])
-    cut.add("one", row(3))
-    cut.end()
-    assert (metrics(folder), curves(folder)) == uncut
+def train(folder: Path, name: str, names: list[str]) -> None:
+    for epochs in range(1, 6):
+        cells.write_history(Path("models", name), rows(epochs))
+        show(folder, names)
 
 
-def test_cells_side_by_side_lose_nothing(folder):
-    live = LiveGrid(folder)
-    names = [f"cell-{i}" for i in range(8)]
-    for name in names:
-        live.begin(name, [])
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: [live.add(name, row(epoch)) for epoch in range(1, 6)], names))
-    live.end()
-    assert len(curves(folder)) == metrics(folder)["step"] == 40
+def test_cells_in_processes_side_by_side_lose_nothing(folder):
+    names = [f"cell-{i}" for i in range(4)]
+    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
+        list(pool.map(train, [folder] * 4, names, [names] * 4))
+    assert len(curves(folder)) == metrics(folder)["step"] == 20
     assert all(metrics(folder)[name] == row(5) for name in names)
 
 
-def test_nothing_but_its_folder_is_written(folder):
-    live = LiveGrid(folder)
-    live.begin("one", [row(1)])
-    live.end()
-    assert [path.name for path in Path().iterdir()] == ["reports"]
+def test_nothing_but_its_folder_and_the_lock_is_written(folder):
+    cells.write_history(Path("models/done"), rows(1))
+    show(folder)
+    assert sorted(path.name for path in Path().iterdir()) == [".cache", "models", "reports"]
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [f"{CURVES}.json", "metrics.json"]

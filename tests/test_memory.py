@@ -1,14 +1,32 @@
 """Cells side by side never state to need more memory than there is, and each has its turn."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.grid import memory
 from flows.grid.memory import machine_memory, reserve
 
 TENTHS = st.integers(1, 120).map(lambda n: n / 10)
+HOLD = """
+from flows.grid.memory import reserve
+with reserve(12, 12, print):
+    print("held")
+    input()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No other test's cells count; nobody waits for longer than has to be."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(memory, "ASKS_EVERY", 0.001)
+    return tmp_path
 
 
 def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
@@ -21,7 +39,7 @@ def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
     assert machine_memory([limit]) == 0.064
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TENTHS, min_size=1, max_size=8), TENTHS)
 def test_what_runs_at_the_same_time_fits_and_all_have_their_turn(cells, budget):
     lock, running, most, done = threading.Lock(), [], [0.0], []
@@ -74,3 +92,25 @@ def test_a_cell_that_fails_gives_its_memory_back():
     for _ in range(2):
         with pytest.raises(ValueError), reserve(12, 12, lambda text: None):
             raise ValueError
+
+
+def test_other_processes_count_and_one_that_is_killed_gives_its_memory_back(own_claims):
+    said, inside = [], threading.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        inside.set()
+
+    def wants() -> None:
+        with reserve(1, 12, say):
+            said.append("has it")
+
+    command = [sys.executable, "-u", "-c", HOLD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        waiting = threading.Thread(target=wants)
+        waiting.start()
+        assert inside.wait(10)
+        other.kill()
+    waiting.join(10)
+    assert said == ["waits until 1 GB of memory are free", "has it"]

@@ -90,6 +90,8 @@ def test_a_missing_key_a_missing_file_and_what_is_no_yaml(tmp_path):
     assert "clean: this key is missing" in message(written(tmp_path, yaml.safe_dump(params)))
     assert "is missing" in message(tmp_path / "none.yaml")
     assert "no valid YAML" in message(written(tmp_path, "download: [source"))
+    (tmp_path / "params.yaml").write_bytes("download: {source: Köln}".encode("latin-1"))
+    assert "no valid YAML" in message(tmp_path / "params.yaml")
     assert "params.yaml" in message(written(tmp_path, ""))
     assert "params.yaml" in message(written(tmp_path, "- a\n- b\n"))
 

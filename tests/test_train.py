@@ -16,12 +16,14 @@ import psutil
 import pytest
 import yaml
 from prefect import flow
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from fer_tasks import cells, evaluation
-from fer_tasks.dataset import read_array, read_dataset, write_array, write_dataset
+from fer_tasks.dataset import read_array, read_dataset, write_array, write_dataset, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
+from flows.grid.leaderboard import read_published
 from flows.grid.predictions import Asked, Split, answers, ask
 from flows.train import train
 
@@ -231,3 +233,21 @@ def test_recipes_of_other_pictures_are_refused(prefect, project):
 
 def in_a_flow(function, *arguments):
     return flow(function, name="asking", validate_parameters=False)(*arguments)
+
+
+def test_cells_are_trained_where_the_task_runner_says(prefect, project):
+    """In processes of its own: nothing of a cell's task is bound to the flow's process."""
+    content = {"cells": [{**CELL, "id": "a", "epochs": 2}], "ensembles": [{"id": "alone", "members": ["a"]}]}
+    (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
+    train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=1))(load_settings())
+    assert about(project, "a")["status"] == about(project, "alone")["status"] == "trained"
+    live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
+    assert live["a"]["epoch"] == live["step"] == 2
+
+
+def test_published_figures_of_cells_that_the_grid_has_not_are_left_out(prefect, tmp_path, caplog):
+    write_text(tmp_path / "x.csv", "cell,test_accuracy,test_loss\na,0.5,\ngone,0.6,\n")
+    found = in_a_flow(read_published, "x", ["a", "b"], tmp_path)
+    assert found.figures["cell"].tolist() == ["a", "gone"]  # the leaderboard has a row a cell of the grid
+    assert any("x.csv: left out, since the grid has no such cell: gone" in line for line in caplog.messages)
+    assert in_a_flow(read_published, "y", ["a"], tmp_path) is None

@@ -27,7 +27,7 @@ def load(model: type[Section], path: Path) -> Any:
 def read(path: Path) -> Any:
     """What a YAML file says. Raises SettingsError."""
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise SettingsError(f"{path} is missing; run from the project's root") from None
     except yaml.YAMLError as error:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from fer_tasks.settings import Cell, Train
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.fan_out import Progress
 from flows.grid.cell_process import Job, Outcome, fit_cell
-from flows.grid.live import LiveGrid
 from flows.grid.memory import machine_memory, reserve
 from flows.grid.predictions import Split, answers
 
@@ -21,7 +21,8 @@ SAYS_EVERY = 30  # s, of the features that are computed
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, target: Path, wanted: Train, live: LiveGrid) -> Outcome:
+def train_cell(job: Job, target: Path, wanted: Train, show_grid: Callable[[], None]) -> Outcome:
+    """`show_grid` is called when the cell has begun and after each epoch, its history being written."""
     cell, folder, log = job.cell, target / job.cell.id, get_run_logger().getChild("cells")
     log.setLevel("INFO")  # a line an epoch is wanted here
     cells.begin_log(folder, job.fingerprint)
@@ -31,7 +32,7 @@ def train_cell(job: Job, target: Path, wanted: Train, live: LiveGrid) -> Outcome
         cells.log(folder, text)
 
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell, progress, say, live)
+        show = _watch(cell, progress, say, partial(_write_epochs, folder, show_grid))
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=wanted.threads, on_message=show)
@@ -45,6 +46,11 @@ def train_cell(job: Job, target: Path, wanted: Train, live: LiveGrid) -> Outcome
     return trained, {**about, "note": "; ".join(_notes(cell, batch_size))}
 
 
+def _write_epochs(folder: Path, show_grid: Callable[[], None], rows: list[dict[str, float]]) -> None:
+    cells.write_history(folder, rows)
+    show_grid()
+
+
 def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
     """What one must know of a cell to compare it."""
     if cell.distil:
@@ -56,10 +62,14 @@ def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
 
 
 def _watch(
-    cell: Cell, progress: Progress, say: Callable[[str], None], live: LiveGrid
+    cell: Cell,
+    progress: Progress,
+    say: Callable[[str], None],
+    write_epochs: Callable[[list[dict[str, float]]], None],
 ) -> Callable[[dict[str, Any]], None]:
     """Shows and says what `fit_cell` sends."""
     epochs, backbone = cell.all_epochs, cell.options.get("backbone", cell.model)
+    rows: list[dict[str, float]] = []
     after, began, said = 0, time.monotonic(), 0.0
 
     def show_features(ready: int, of: int) -> None:
@@ -77,11 +87,13 @@ def _watch(
         if "features" in message:
             return show_features(message["features"], message["of"])
         if "rows" in message:
-            after, began = len(message["rows"]), time.monotonic()
-            live.begin(cell.id, message["rows"])
+            rows[:] = message["rows"]
+            after, began = len(rows), time.monotonic()
+            write_epochs(rows)
             say(f"goes on after epoch {after}" if after else "begins")
             return progress.reach(after, epochs)
-        live.add(cell.id, message)
+        rows.append(message)
+        write_epochs(rows)
         epoch = message["epoch"]
         left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
         text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)

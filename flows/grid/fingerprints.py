@@ -7,15 +7,16 @@ from graphlib import TopologicalSorter
 from importlib.metadata import version
 from typing import Any
 
-from fer_tasks import models, training
+from fer_tasks import labels, models, training
 from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError
 from fer_tasks.models import check_model
 from fer_tasks.settings import Cell, Grid
 from flows.caching import code_digest, weights_digest
-from flows.grid import ensembles
+from flows.grid import cell_process, ensembles
 
-CODE = code_digest(models, training)
+CODE = code_digest(models, training, labels, cell_process)
+TOOLS = [version(name) for name in ("keras", "tensorflow", "openvino")]
 
 
 def fingerprints(
@@ -37,8 +38,7 @@ def fingerprints(
 
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of the features that a cell shares with others: kept as long as one of them waits."""
-    tools = [version(name) for name in ("keras", "tensorflow", "openvino")]
-    digest = _digest([data.fingerprint, threads, tools, CODE])
+    digest = _digest([data.fingerprint, threads, TOOLS, CODE])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 
 
@@ -51,7 +51,7 @@ def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    return _digest([settings, data.fingerprint, threads, weights, CODE, teacher])
+    return _digest([settings, data.fingerprint, threads, weights, TOOLS, CODE, teacher])
 
 
 def _digest(parts: list[Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from prefect import get_run_logger
 
 from fer_tasks import cells, evaluation, significance
 from fer_tasks.dataset import read_text
@@ -15,9 +16,14 @@ from flows.grid.predictions import Answers
 
 
 def read_published(grid: str, ids: list[str], folder: Path = Path("grids/published")) -> Published | None:
-    """The figures that others published of a grid, where there are any."""
+    """The figures that others published of a grid, where there are any; says which are of no cell of it."""
     file = folder / f"{grid}.csv"
-    return parse_published(read_text(file), str(file), ids) if file.exists() else None
+    if not file.exists():
+        return None
+    published = parse_published(read_text(file), str(file))
+    if others := sorted({*published.figures["cell"]} - {*ids}):
+        get_run_logger().warning(f"{file}: left out, since the grid has no such cell: {', '.join(others)}")
+    return published
 
 
 def leaderboard(
