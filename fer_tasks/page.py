@@ -61,6 +61,7 @@ class Report:
     candidates: int  # networks that it was chosen among
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures stand beside ours; empty where there are none
+    lessons: pd.DataFrame  # columns of `flows.grid.lessons`: each student beside its twin
     per_class: pd.DataFrame
     recalls: pd.DataFrame  # cell, then a column an expression
     figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves

@@ -21,6 +21,7 @@ from fer_tasks.settings import Grid, Settings, load_grid
 from flows.grid import shown_faces
 from flows.grid.inspection import Look, looking
 from flows.grid.leaderboard import leaderboard, read_published, recalls
+from flows.grid.lessons import lessons
 from flows.grid.predictions import Answers, Split, answers
 from flows.stage import report_url, run_stage
 
@@ -33,6 +34,7 @@ class _Found(NamedTuple):
     answers: dict[str, Answers]  # of the trained cells, the best first
     histories: dict[str, pd.DataFrame]  # of those that have a model of their own: an ensemble has none
     published: Published | None
+    lessons: pd.DataFrame
     stages: dict[str, Dataset]
 
     @property
@@ -68,7 +70,9 @@ def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
     board = leaderboard(board, tested, published, models, settings.report)
     own = cells.networks(trained)["cell"]
     histories = {cell: cells.read_history(models / cell) for cell in own}
-    return _Found(board, tested, histories, published, {name: read_dataset(data / name) for name in STAGES})
+    taught = lessons(tested, models, settings.report)
+    stages = {name: read_dataset(data / name) for name in STAGES}
+    return _Found(board, tested, histories, published, taught, stages)
 
 
 def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look: Look) -> page.Report:
@@ -83,6 +87,7 @@ def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look
         candidates=len(found.histories),
         leaderboard=found.board,
         published=found.published.about if found.published else "",
+        lessons=found.lessons,
         per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),
         recalls=recalls(found.answers),
         figures=_figures(of_best, found.board, drawn),

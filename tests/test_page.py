@@ -41,6 +41,7 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
         "candidates": cells,
         "leaderboard": pd.DataFrame(board),
         "published": "",
+        "lessons": pd.DataFrame(),
         "per_class": classes,
         "recalls": pd.DataFrame(recalls),
         "figures": dict.fromkeys(FIGURES, PICTURE),
@@ -135,6 +136,16 @@ def test_published_figures_stand_beside_ours_with_the_interval_and_a_warning():
     assert "it does not measure the models alone" in text
     gap = dict.fromkeys(PUBLISHED, np.nan)
     assert "– to –" not in told(render_page(report(columns=gap, published=whose)))
+
+
+def test_whether_a_teacher_helped_is_told_where_there_is_one():
+    assert "teacher" not in told(render_page(report()))
+    lesson = {"cell": "cell-0", "twin": "cell-1", "teacher": "all <three>", "accuracy": 0.606, "loss": 1.048}
+    lesson |= {"ece": 0.021, "twin_accuracy": 0.593, "twin_loss": 1.0469, "twin_ece": 0.05, "p": 0.01}
+    lesson |= {"gain": 0.013, "gain_low": 0.001, "gain_high": 0.025, "differs": True}
+    text = told(render_page(report(lessons=pd.DataFrame([lesson]))))
+    assert "alone: cell-1 all &lt;three&gt; 59.3 → 60.6 differs +1.3 +0.1 to +2.5" in text
+    assert "1.047 → 1.048 5.0 → 2.1" in text
 
 
 def test_a_row_that_is_no_model_of_its_own_is_a_row_like_any_other():

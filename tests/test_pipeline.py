@@ -67,9 +67,10 @@ def test_the_data_card_counts_what_the_datasets_hold(built):
 def test_metrics_and_plots_show(built):
     shown = succeeds(built, "dvc", "metrics", "show")
     assert "test_accuracy" in shown and "reports/live/metrics.json" in shown
-    succeeds(built, "dvc", "plots", "show")
-    page = (built / "dvc_plots" / "index.html").read_text()
-    assert '"cell": "one"' in page and '"cell": "two"' in page and "predicted" in page
+    for command in (["show"], ["diff", "HEAD"]):
+        succeeds(built, "dvc", "plots", *command)
+        page = (built / "dvc_plots" / "index.html").read_text()
+        assert '"cell": "one"' in page and '"cell": "two"' in page and "predicted" in page
     columns = succeeds(built, "dvc", "exp", "show", "--csv").splitlines()[0]
     assert {"one.val_accuracy", "two.val_loss", "cells.one.test_ece"} <= set(columns.split(","))
 
