@@ -18,22 +18,20 @@ def proposals(page: Page, found: np.ndarray, threshold: float) -> np.ndarray:
     `found`: (5, m, n) float32, what P-Net says of the page. Returns (k, 7) float64: picture, level, box,
     score.
     """
-    offsets, logits, least = found[:4], found[4], logit(threshold)
-    cells = [np.empty((0, 7))]
-    for piece, top, left in page:
+    of_piece = np.full(found.shape[1:], -1)
+    for i, (piece, top, left) in enumerate(page):
         # Half a stride more than fits counts, as in the package: its pooling rounds up.
         rows, columns = (-(-(side - CELL) // STRIDE) + 1 for side in piece.pixels.shape[:2])
-        here = np.s_[top // STRIDE : top // STRIDE + rows, left // STRIDE : left // STRIDE + columns]
-        row, column = np.nonzero(logits[here] > least)
-        if not len(row):
-            continue
-        # The package's cells begin at 1 and are 11 px wide.
-        corner = np.stack([piece.corner[1] + STRIDE * column, piece.corner[0] + STRIDE * row]) + 1.0
-        reach = np.concatenate([corner, corner + CELL - 1])
-        boxes = (reach + offsets[:, *here][:, row, column] * (CELL - 1)) / piece.scale
-        names = np.broadcast_to([[piece.picture], [piece.level]], (2, len(row)))
-        cells.append(np.concatenate([names, boxes, expit(logits[here][None, row, column])]).T)
-    return np.concatenate(cells)
+        row, column = top // STRIDE, left // STRIDE
+        of_piece[row : row + rows, column : column + columns] = i
+    row, column = np.nonzero((found[4] > logit(threshold)) & (of_piece >= 0))
+    known = [(p.picture, p.level, p.scale, p.corner[1] - left, p.corner[0] - top) for p, top, left in page]
+    picture, level, scale, right, down = np.array(known)[of_piece[row, column]].T
+    # The package's cells begin at 1 and are 11 px wide.
+    corner = np.stack([STRIDE * column + right, STRIDE * row + down]) + 1.0
+    reach = np.concatenate([corner, corner + CELL - 1])
+    boxes = (reach + found[:4, row, column] * (CELL - 1)) / scale
+    return np.stack([picture, level, *boxes, expit(found[4, row, column])], axis=1)
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: Overlap) -> np.ndarray:

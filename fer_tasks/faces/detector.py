@@ -88,7 +88,10 @@ def _prepare(image: np.ndarray, max_side: int) -> Photo:
     if shrink < 1:
         size = [max(1, round(side * shrink)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return Photo((image.astype(np.float32) - np.float32(127.5)) / np.float32(128), shrink)
+    pixels = image.astype(np.float32)
+    pixels -= np.float32(127.5)
+    pixels /= np.float32(128)
+    return Photo(pixels, shrink)
 
 
 def _detect(photos: list[Photo], mode: Mode) -> Iterator[Faces]:

@@ -17,8 +17,8 @@ from openvino import opset13 as ops
 
 PAGE = 640  # px; the width of what P-Net looks at: larger pages gain nothing, smaller ones fill worse
 HEIGHTS = (160, 640)  # px; of a page, so that one that is not full costs less
-REFINE_BATCH = 64
-OUTPUT_BATCH = 16
+REFINE_BATCH = 32
+OUTPUT_BATCH = 8
 Network = Callable[..., np.ndarray]
 
 

@@ -65,9 +65,12 @@ def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
     rows: the cost of a small level is small, however large the image."""
     ends = np.arange(rows + 1) * (len(image) / rows)
     whole = np.minimum(ends.astype(int), len(image) - 1)
-    upto = image[whole] * (ends - whole).astype(np.float32)[:, None, None]
+    upto = image[whole]
+    upto *= (ends - whole).astype(np.float32)[:, None, None]
     upto += sums[whole]
-    return (upto[1:] - upto[:-1]) * np.float32(rows / len(image))
+    between = upto[1:] - upto[:-1]
+    between *= np.float32(rows / len(image))
+    return between
 
 
 def pack(found: Iterable[Piece]) -> list[Page]:
