@@ -92,14 +92,19 @@ def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     write_table(folder / "history.csv", pd.DataFrame(rows, columns=EPOCHS))
 
 
+def begin(folder: Path) -> None:
+    """Forget what there is of a cell but for its log."""
+    for file in folder.glob("*"):
+        if file.name != LOG:
+            file.unlink()
+
+
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
     """Write a cell; of one that failed `about` says why, and `trained` is its last good epoch, if any.
 
     Of what was there before only its log is left.
     """
-    for file in folder.glob("*"):
-        if file.name != LOG:
-            file.unlink()
+    begin(folder)
     if trained:
         write_bytes(folder / "model.keras", trained.model)
         write_table(folder / "history.csv", trained.history)

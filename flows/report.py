@@ -57,6 +57,7 @@ def report(
     write_bytes(target / "index.html", page.render_page(whole).encode())
     of_class = recalls(found.answers).set_index("cell").add_prefix("recall_")
     write_table(target / "leaderboard.csv", found.board.join(of_class, on="cell"))
+    write_table(target / "lessons.csv", found.lessons)
     _write_plots(target / "plots", found)
     write_text(target / "metrics.json", json.dumps(_metrics(best, found.board), indent=2) + "\n")
     _tell(best, found.board, target)
@@ -70,7 +71,7 @@ def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
     board = leaderboard(board, tested, published, models, settings.report)
     own = cells.networks(trained)["cell"]
     histories = {cell: cells.read_history(models / cell) for cell in own}
-    taught = lessons(tested, models, settings.report)
+    taught = lessons(board, tested, models, settings.report)
     stages = {name: read_dataset(data / name) for name in STAGES}
     return _Found(board, tested, histories, published, taught, stages)
 

@@ -1,10 +1,12 @@
 """What DVC shows of a grid that is being trained."""
 
 import json
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fer_tasks import cells
@@ -88,3 +90,12 @@ def test_nothing_but_its_folder_and_the_lock_is_written(folder):
     show(folder)
     assert sorted(path.name for path in Path().iterdir()) == [".cache", "models", "reports"]
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [f"{CURVES}.json", "metrics.json"]
+
+
+def test_an_epoch_leaves_no_thread_and_no_file_open(folder):
+    cells.write_history(Path("models/done"), rows(1))
+    show(folder)
+    before = threading.active_count(), psutil.Process().num_fds()
+    for _ in range(5):
+        show(folder)
+    assert (threading.active_count(), psutil.Process().num_fds()) == before

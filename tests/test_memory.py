@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fer_tasks.training import isolation
 from flows.grid import memory
 from flows.grid.memory import machine_memory, reserve
 
@@ -22,11 +25,11 @@ with reserve(12, 12, print):
 
 
 @pytest.fixture(autouse=True)
-def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other test's cells count; nobody waits for longer than has to be."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(memory, "ASKS_EVERY", 0.001)
-    return tmp_path
 
 
 def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
@@ -39,26 +42,51 @@ def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
     assert machine_memory([limit]) == 0.064
 
 
+def turns(wanted: Sequence[float], budget: float) -> Iterator[tuple[list[int], list[int]]]:
+    """Let all ask in this order, then end one after the other of those who have their memory; yields who has
+    it, and who should have it."""
+    changed, inside, asked = threading.Condition(), [], []
+    ends = [threading.Event() for _ in wanted]
+
+    def tell(i: int, told: list[int]) -> None:
+        with changed:
+            told.append(i)
+            changed.notify_all()
+
+    def cell(i: int) -> None:
+        with reserve(wanted[i], budget, lambda text: tell(i, asked)):
+            tell(i, inside)
+            assert ends[i].wait(10)
+            with changed:
+                inside.remove(i)
+
+    def should_have_it(waiting: list[int], having: list[int]) -> list[int]:
+        while waiting and (not having or sum(wanted[i] for i in [*having, waiting[0]]) <= budget):
+            having = [*having, waiting.pop(0)]
+        return having
+
+    threads = [threading.Thread(target=cell, args=(i,)) for i in range(len(wanted))]
+    for i, thread in enumerate(threads):
+        thread.start()
+        with changed:
+            assert changed.wait_for(lambda i=i: i in asked or i in inside, 10)
+    waiting, having = [*range(len(wanted))], []
+    while waiting or having:
+        having = should_have_it(waiting, having)
+        n = len(having)
+        with changed:
+            assert changed.wait_for(lambda n=n: len(inside) >= n, 10)
+            yield [*inside], having
+        ends[having[0]].set()
+        threads[having[0]].join()
+        having = having[1:]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TENTHS, min_size=1, max_size=8), TENTHS)
-def test_what_runs_at_the_same_time_fits_and_all_have_their_turn(cells, budget):
-    lock, running, most, done = threading.Lock(), [], [0.0], []
-
-    def cell(wanted: float) -> None:
-        with reserve(wanted, budget, lambda text: None):
-            with lock:
-                running.append(wanted)
-                most.append(sum(min(other, budget) for other in running))
-            with lock:
-                running.remove(wanted)
-                done.append(wanted)
-
-    threads = [threading.Thread(target=cell, args=(wanted,)) for wanted in cells]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert max(most) <= budget + 1e-9 and sorted(done) == sorted(cells)
+def test_what_runs_at_the_same_time_fits_and_all_have_their_turn(wanted, budget):
+    for inside, expected in turns(wanted, budget):
+        assert sorted(inside) == expected
 
 
 def test_who_waits_says_so_and_a_small_one_does_not_pass_a_large_one():
@@ -94,7 +122,7 @@ def test_a_cell_that_fails_gives_its_memory_back():
             raise ValueError
 
 
-def test_other_processes_count_and_one_that_is_killed_gives_its_memory_back(own_claims):
+def test_other_processes_count_and_one_that_is_killed_gives_its_memory_back():
     said, inside = [], threading.Event()
 
     def say(text: str) -> None:
@@ -114,3 +142,11 @@ def test_other_processes_count_and_one_that_is_killed_gives_its_memory_back(own_
         other.kill()
     waiting.join(10)
     assert said == ["waits until 1 GB of memory are free", "has it"]
+
+
+def test_a_run_that_is_told_to_end_waits_no_longer(monkeypatch):
+    monkeypatch.setattr(isolation, "_told_to_end", True)
+    with reserve(12, 12, lambda text: None), pytest.raises(isolation.WorkerDied, match="told to end"):
+        reserve(1, 12, lambda text: None).__enter__()
+    with reserve(12, 12, pytest.fail):
+        pass

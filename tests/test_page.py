@@ -140,8 +140,9 @@ def test_published_figures_stand_beside_ours_with_the_interval_and_a_warning():
 
 def test_whether_a_teacher_helped_is_told_where_there_is_one():
     assert "teacher" not in told(render_page(report()))
-    lesson = {"cell": "cell-0", "twin": "cell-1", "teacher": "all <three>", "accuracy": 0.606, "loss": 1.048}
-    lesson |= {"ece": 0.021, "twin_accuracy": 0.593, "twin_loss": 1.0469, "twin_ece": 0.05, "p": 0.01}
+    lesson = {"cell": "cell-0", "twin": "cell-1", "teacher": "all <three>", "p": 0.01}
+    lesson |= {"test_accuracy": 0.606, "test_loss": 1.048, "test_ece": 0.021}
+    lesson |= {"twin_test_accuracy": 0.593, "twin_test_loss": 1.0469, "twin_test_ece": 0.05}
     lesson |= {"gain": 0.013, "gain_low": 0.001, "gain_high": 0.025, "differs": True}
     text = told(render_page(report(lessons=pd.DataFrame([lesson]))))
     assert "alone: cell-1 all &lt;three&gt; 59.3 → 60.6 differs +1.3 +0.1 to +2.5" in text

@@ -49,8 +49,7 @@ def call_in_own_process(
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(there, threads, function, arguments), daemon=True)
     with _starting:
-        if _told_to_end:
-            raise WorkerDied("the run was told to end")
+        check_not_told_to_end()
         process.start()
     there.close()
     try:
@@ -79,6 +78,12 @@ def end_all() -> None:
         _told_to_end = True
     for process in multiprocessing.active_children():
         process.terminate()
+
+
+def check_not_told_to_end() -> None:
+    """Raise WorkerDied after `end_all`."""
+    if _told_to_end:
+        raise WorkerDied("the run was told to end")
 
 
 def _serve(there: Connection, threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -1,8 +1,11 @@
 """The grid as DVC shows it while it is trained: `dvc exp show`, `dvc metrics show`, `dvc plots show`."""
 
+import shutil
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -17,22 +20,28 @@ def show_grid(folder: Path, lock: Path, models: Path, names: Sequence[str]) -> N
     A step is an epoch of any cell. All is written anew from the cells' histories, by whichever process has
     added an epoch to one; `lock` is the file by which they take turns.
     """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        live = _live(folder.resolve())
+        live.summary, curves = {}, []
+        for name in names:
+            rows = cells.read_history(models / name).to_dict("records")
+            curves += [{"cell": name, **row} for row in rows]
+            for figure, value in rows[-1].items() if rows else ():
+                live.log_metric(f"{name}/{figure}", value, plot=False)
+        if curves:
+            live.log_plot(CURVES, curves, x="epoch", y="val_accuracy")
+        else:
+            shutil.rmtree(folder / "plots", ignore_errors=True)
+        live.step = len(curves)
+        live.sync()
+
+
+@cache
+def _live(folder: Path) -> Any:
+    """This process's DVCLive: each keeps a thread and open files. DVC knows its files by the project's own
+    dvc.yaml, and what is run by `dvc exp run`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # pynvml's: it should have been nvidia-ml-py
         from dvclive import Live  # here: the processes of cells import flows.train, but need none
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        histories = {name: cells.read_history(models / name) for name in names}
-        curves = [
-            {"cell": name, **row} for name, rows in histories.items() for row in rows.to_dict("records")
-        ]
-        # DVC knows the files by the project's own dvc.yaml, and what is run by `dvc exp run`.
-        live = Live(str(folder), report=None, save_dvc_exp=False, dvcyaml=None, resume=bool(curves))
-        live.summary = {}
-        for row in curves:
-            for name in cells.EPOCHS:
-                live.log_metric(f"{row['cell']}/{name}", row[name], plot=False)
-        if curves:
-            live.log_plot(CURVES, curves, x="epoch", y="val_accuracy")
-        live.step = len(curves)
-        live.sync()
+    return Live(str(folder), report=None, save_dvc_exp=False, dvcyaml=None)

@@ -1,36 +1,21 @@
 """Cells side by side in the memory that there is: each waits until what it states to need is free."""
 
-import json
 import os
-import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
-import psutil
-from filelock import FileLock
-from platformdirs import user_cache_path
+from filelock import FileLock, Timeout
 
-from fer_tasks.dataset import write_text
+from fer_tasks.training.isolation import check_not_told_to_end
 
 GB = 1e9
 # A container's limit, by the second and the first version of Linux' control groups.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 ASKS_EVERY = 0.1  # s
-CLOCK_MOVES = 60  # s at most, between two looks at when a process began
-
-
-class _Claim(NamedTuple):
-    """Memory that a cell waits for or holds."""
-
-    name: str
-    process: int
-    since: float  # when that process began: its number may be another's by now
-    size: float  # GB
-    held: bool
 
 
 def machine_memory(limits: Sequence[Path] = LIMITS) -> float:
@@ -46,48 +31,63 @@ def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterato
     runs.
 
     Says so where that has to be waited for. Who asked first gets it first, so that the largest is not passed
-    over; who states more than there is runs alone.
+    over; who states more than there is runs alone. Raises WorkerDied where the run is told to end meanwhile.
     """
-    process = psutil.Process()
-    mine = _Claim(uuid4().hex, process.pid, process.create_time(), min(wanted, budget), held=False)
-    with _claims() as claims:
-        claims.append(mine)
+    claim = _claims() / f"claim-{time.time_ns()}-{uuid4().hex}-{wanted:g}"
+    locked = FileLock(claim)  # until this process ends, in whatever way
+    with _one_at_a_time():
+        locked.acquire()
     try:
-        if not _is_held(mine, budget):
+        if not _is_taken(claim, wanted, budget):
             say(f"waits until {wanted:g} GB of memory are free")
-            while not _is_held(mine, budget):
+            while not _is_taken(claim, wanted, budget):
+                check_not_told_to_end()
                 time.sleep(ASKS_EVERY)
         yield
     finally:
-        with _claims() as claims:
-            claims[:] = [claim for claim in claims if claim.name != mine.name]
+        with _one_at_a_time():
+            locked.release()
+            _forget(claim)
 
 
-def _is_held(mine: _Claim, budget: float) -> bool:
+def _is_taken(claim: Path, wanted: float, budget: float) -> bool:
     """Take the memory if nobody waits for longer and it is free."""
-    with _claims() as claims:
-        first = next(i for i, claim in enumerate(claims) if not claim.held)
-        taken = sum(claim.size for claim in claims if claim.held)
-        if claims[first].name != mine.name or taken + mine.size > budget:
+    with _one_at_a_time():
+        claims = sorted(file for file in _claims().glob("claim-*") if _is_alive(file))
+        held = [float(file.name.split("-", 3)[3]) for file in claims if _mark(file).exists()]
+        first = next(file for file in claims if not _mark(file).exists())
+        if first != claim or (held and sum(held) + wanted > budget):
             return False
-        claims[first] = mine._replace(held=True)
+        _mark(claim).touch()
         return True
 
 
-@contextmanager
-def _claims() -> Iterator[list[_Claim]]:
-    """All claims of processes that are alive, the oldest first, to be changed by nobody else meanwhile."""
-    file = user_cache_path("monday-fer", ensure_exists=True) / f"memory-{platform.node()}.json"
-    with FileLock(file.with_suffix(".lock")):
-        found = [_Claim(*claim) for claim in json.loads(file.read_text())] if file.exists() else []
-        claims = [claim for claim in found if _is_alive(claim)]
-        yield claims
-        if claims != found:
-            write_text(file, json.dumps(claims))
-
-
-def _is_alive(claim: _Claim) -> bool:
+def _is_alive(claim: Path) -> bool:
+    """Does its process still hold it? If not, it is forgotten."""
     try:
-        return abs(psutil.Process(claim.process).create_time() - claim.since) < CLOCK_MOVES
-    except psutil.NoSuchProcess:
-        return False
+        with FileLock(claim, timeout=0):
+            _forget(claim)
+            return False
+    except Timeout:
+        return True
+
+
+def _forget(claim: Path) -> None:
+    claim.unlink(missing_ok=True)
+    _mark(claim).unlink(missing_ok=True)
+
+
+def _mark(claim: Path) -> Path:
+    """The file that says that the memory is held and no longer waited for."""
+    return claim.with_name(claim.name.replace("claim", "held", 1))
+
+
+def _claims() -> Path:
+    """The folder of this user's claims to this machine's memory, a file each: when, a name, GB."""
+    folder = Path(tempfile.gettempdir(), f"monday-fer-memory-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _one_at_a_time() -> FileLock:
+    return FileLock(_claims() / "lock")

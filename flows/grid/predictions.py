@@ -26,6 +26,8 @@ from flows.fan_out import RESULTS
 
 CODE = code_digest(training)
 BLOCK = 1024  # pictures in memory at once
+# SQLite's other journal, diskcache's default, wants all processes on one machine.
+KEPT = {"eviction_policy": "none", "disk_min_file_size": 2**20, "sqlite_journal_mode": "delete"}
 
 
 class Split(NamedTuple):
@@ -84,7 +86,7 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
         raise UserError(f"there is no picture in the {split.name} split; add pictures or raise {share}")
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
     keys = {one: _key(one, cells.weights_id(about), split.name) for one, about in abouts.items()}
-    with Cache(str(RESULTS / "probabilities"), eviction_policy="none", disk_min_file_size=2**20) as known:
+    with Cache(str(RESULTS / "probabilities"), **KEPT) as known:
         missing = sorted(one for one in asked if keys[one] not in known)
         _compute(missing, split, lambda said: known.set(keys[said[0]], said[1]))
         reused = len(asked) - len(missing)
