@@ -43,9 +43,10 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: O
     left, top, right, bottom = boxes[order].astype(np.float32).T
     wide = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
     high = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
-    common = wide.clip(0) * high.clip(0)
+    common = np.maximum(wide, 0) * np.maximum(high, 0)
     areas = (right - left) * (bottom - top)
-    beyond = np.triu(overlap(common, areas[:, None], areas) > threshold, k=1)
+    place = np.arange(len(order))
+    beyond = (overlap(common, areas[:, None], areas) > threshold) & (place[:, None] < place)
     return order[~beyond.any(axis=0)]
 
 
