@@ -52,11 +52,11 @@ def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:
 
 
 def accuracy(folder: Path, precision: str, send: Callable[[Any], None]) -> float:
-    """Validation accuracy, in points, of the paper CNN's best epoch on at most 8,000 faces. Its batch norms
+    """Validation accuracy, in points, of the paper CNN's best epoch on at most 4,000 faces. Its batch norms
     forget faster than by default: it has few steps."""
     model, shape, options = MODELS["paper_cnn"]
     steps = [{"op": "gray"}, {"op": "resize", "size": shape[0]}, {"op": "rescale"}]
-    x, y = in_classes(folder, steps, most=8000)
+    x, y = in_classes(folder, steps, most=4000)
     cut = len(x) // 4
     fitted = fit.fit(
         partial(build_model, model, shape, 7, **options, norm_momentum=0.9),
