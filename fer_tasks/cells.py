@@ -17,7 +17,6 @@ LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
 ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 LOG = "train.log"
-EPOCHS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]  # of a history
 
 
 class Trained(NamedTuple):
@@ -80,19 +79,19 @@ def networks(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """The epochs of a cell so far: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
+    """The epochs of a cell so far, none or more: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
     try:
         return pd.read_csv(folder / "history.csv")
     except FileNotFoundError:
-        return pd.DataFrame(columns=EPOCHS)
+        return pd.DataFrame()
 
 
-def write_history(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def write_history(folder: Path, history: pd.DataFrame) -> None:
     """Write the epochs of a cell so far."""
-    write_table(folder / "history.csv", pd.DataFrame(rows, columns=EPOCHS))
+    write_table(folder / "history.csv", history)
 
 
-def begin(folder: Path) -> None:
+def forget(folder: Path) -> None:
     """Forget what there is of a cell but for its log."""
     for file in folder.glob("*"):
         if file.name != LOG:
@@ -104,10 +103,10 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
 
     Of what was there before only its log is left.
     """
-    begin(folder)
+    forget(folder)
     if trained:
         write_bytes(folder / "model.keras", trained.model)
-        write_table(folder / "history.csv", trained.history)
+        write_history(folder, trained.history)
     write_text(folder / "cell.json", json.dumps(about, indent=2) + "\n")
 
 

@@ -66,7 +66,7 @@ def train(
     drop_other_features(shared, groups.values())
     show = partial(show_grid, watched, checkpoints.with_name("live.lock"), target, [*chosen])
     for i in jobs:
-        cells.begin(target / i)
+        cells.forget(target / i)
     show()
 
     def begin(name: str) -> PrefectFuture | None:

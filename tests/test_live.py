@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -25,8 +26,8 @@ def row(epoch: int) -> dict[str, float]:
     }
 
 
-def rows(epochs: int) -> list[dict[str, float]]:
-    return [row(epoch) for epoch in range(1, epochs + 1)]
+def rows(epochs: int) -> pd.DataFrame:
+    return pd.DataFrame([row(epoch) for epoch in range(1, epochs + 1)], columns=[*row(1)])
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def curves(folder: Path) -> list[dict]:
 
 def test_each_cell_shows_its_last_epoch_and_all_their_curves(folder):
     cells.write_history(Path("models/done"), rows(2))
-    cells.write_history(Path("models/new"), [])
+    cells.write_history(Path("models/new"), rows(0))
     show(folder)
     assert metrics(folder) == {"done": row(2), "step": 2}
     cells.write_history(Path("models/new"), rows(1))
@@ -66,7 +67,7 @@ def test_what_is_no_more_is_not_shown(folder):
     cells.write_history(Path("models/done"), rows(1))  # it begins again
     show(folder, ["done"])
     assert metrics(folder) == {"done": row(1), "step": 1} and len(curves(folder)) == 1
-    cells.write_history(Path("models/done"), [])
+    cells.write_history(Path("models/done"), rows(0))
     show(folder, ["done"])
     assert metrics(folder) == {"step": 0} and not list(folder.rglob(f"{CURVES}.json"))
 

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from prefect import flow
+from prefect import Flow, flow
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from fer_tasks import cells, evaluation
@@ -59,10 +59,10 @@ def project(in_project: Path) -> Path:
     return in_project
 
 
-def run(project: Path, *grid: dict, ensembles: Sequence[dict] = ()) -> None:
+def run(project: Path, *grid: dict, ensembles: Sequence[dict] = (), by: Flow = train) -> None:
     content = {"cells": [{**CELL, **cell} for cell in grid], "ensembles": list(ensembles)}
     (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
-    train(load_settings())
+    by(load_settings())
 
 
 def weights(project: Path, cell: str) -> list[np.ndarray]:
@@ -237,9 +237,8 @@ def in_a_flow(function, *arguments):
 
 def test_cells_are_trained_where_the_task_runner_says(prefect, project):
     """In processes of its own: nothing of a cell's task is bound to the flow's process."""
-    content = {"cells": [{**CELL, "id": "a", "epochs": 2}], "ensembles": [{"id": "alone", "members": ["a"]}]}
-    (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
-    train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=1))(load_settings())
+    elsewhere = train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    run(project, {"id": "a", "epochs": 2}, ensembles=[{"id": "alone", "members": ["a"]}], by=elsewhere)
     assert about(project, "a")["status"] == about(project, "alone")["status"] == "trained"
     live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
     assert live["a"]["epoch"] == live["step"] == 2

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import cells
 from fer_tasks.settings import Cell, Train
+from fer_tasks.training import fit
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.fan_out import Progress
 from flows.grid.cell_process import Job, Outcome, fit_cell
@@ -31,8 +31,12 @@ def train_cell(job: Job, target: Path, wanted: Train, show_grid: Callable[[], No
         log.info(f"{cell.id}: {text}")
         cells.log(folder, text)
 
+    def write_epochs(rows: list[dict[str, float]]) -> None:
+        cells.write_history(folder, fit.history(rows))
+        show_grid()
+
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell, progress, say, partial(_write_epochs, folder, show_grid))
+        show = _watch(cell, progress, say, write_epochs)
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(fit_cell, job, batch_size, threads=wanted.threads, on_message=show)
@@ -44,11 +48,6 @@ def train_cell(job: Job, target: Path, wanted: Train, show_grid: Callable[[], No
                 job = job._replace(teacher=taught.probabilities)
             (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
     return trained, {**about, "note": "; ".join(_notes(cell, batch_size))}
-
-
-def _write_epochs(folder: Path, show_grid: Callable[[], None], rows: list[dict[str, float]]) -> None:
-    cells.write_history(folder, rows)
-    show_grid()
 
 
 def _notes(cell: Cell, batch_size: int) -> Iterator[str]:

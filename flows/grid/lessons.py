@@ -24,12 +24,11 @@ def lessons(
     abouts = {cell: cells.read_cell(models / cell) for cell in answers}
     networks = {cell: about for cell, about in abouts.items() if not cells.is_ensemble(about)}
     twins = {_rest(about): cell for cell, about in networks.items() if not about["settings"]["distil"]}
-    rows = []
+    scores, rows = board.set_index("cell")[SCORES], []
     for cell, about in networks.items():
         if (taught := about["settings"]["distil"]) and (twin := twins.get(_rest(about))):
             right = {name: answers[name].right for name in (cell, twin)}
             gain = significance.against(right, twin, wanted.bootstrap, wanted.seed).iloc[0]
-            scores = board.set_index("cell")[SCORES]
             of_twin = scores.loc[twin].add_prefix("twin_")
             rows.append({**gain, **scores.loc[cell], **of_twin, "twin": twin, "teacher": taught["teacher"]})
     table = pd.DataFrame(rows, columns=COLUMNS)

@@ -27,7 +27,7 @@ def show_grid(folder: Path, lock: Path, models: Path, names: Sequence[str]) -> N
         for name in names:
             rows = cells.read_history(models / name).to_dict("records")
             curves += [{"cell": name, **row} for row in rows]
-            for figure, value in rows[-1].items() if rows else ():
+            for figure, value in (rows[-1] if rows else {}).items():
                 live.log_metric(f"{name}/{figure}", value, plot=False)
         if curves:
             live.log_plot(CURVES, curves, x="epoch", y="val_accuracy")

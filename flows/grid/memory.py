@@ -38,9 +38,9 @@ def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterato
     with _one_at_a_time():
         locked.acquire()
     try:
-        if not _is_taken(claim, wanted, budget):
+        if not _take(claim, wanted, budget):
             say(f"waits until {wanted:g} GB of memory are free")
-            while not _is_taken(claim, wanted, budget):
+            while not _take(claim, wanted, budget):
                 check_not_told_to_end()
                 time.sleep(ASKS_EVERY)
         yield
@@ -50,8 +50,8 @@ def reserve(wanted: float, budget: float, say: Callable[[str], None]) -> Iterato
             _forget(claim)
 
 
-def _is_taken(claim: Path, wanted: float, budget: float) -> bool:
-    """Take the memory if nobody waits for longer and it is free."""
+def _take(claim: Path, wanted: float, budget: float) -> bool:
+    """Take the memory if nobody waits for longer and it is free; is it taken?"""
     with _one_at_a_time():
         claims = sorted(file for file in _claims().glob("claim-*") if _is_alive(file))
         held = [float(file.name.split("-", 3)[3]) for file in claims if _mark(file).exists()]
