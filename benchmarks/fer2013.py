@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +25,20 @@ from fer_tasks.sources import fer2013, folder
 from fer_tasks.training.fit import predict
 
 
-def private_test(source: Path, cache: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Its pictures, (n, 48, 48, 3) uint8, and classes, (n,) int."""
+def pictures_of(
+    source: Path, cache: Path, splits: Sequence[str] = ("train", "val", "test")
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Its pictures of these splits, (n, 48, 48, 3) uint8, their classes, (n,) int, and their splits, (n,)
+    str."""
     if table := fer2013.pixel_table(source):
         listing = fer2013.list_pictures(
             table, cache, lambda path, pixels: write_bytes(path, encode_png(pixels))
         )
     else:
         listing = folder.list_pictures(source)
-    pictures = listing.pictures[listing.pictures["source_split"] == "test"]
+    pictures = listing.pictures[listing.pictures["source_split"].isin(splits)]
     images = np.stack([read_image(Path(path)) for path in pictures["path"]])
-    return images, pictures["label"].map(EXPRESSIONS.index).to_numpy()
+    return images, pictures["label"].map(EXPRESSIONS.index).to_numpy(), pictures["source_split"].to_numpy(str)
 
 
 def main() -> None:
@@ -46,7 +50,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        images, y_true = private_test(arguments.source, Path(cache))
+        images, y_true, _ = pictures_of(arguments.source, Path(cache), ["test"])
     figures = {}
     for cell in arguments.cells:
         transform = make_transform(read_cell(arguments.models / cell)["recipe"])

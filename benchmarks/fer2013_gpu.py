@@ -1,0 +1,241 @@
+"""FER2013 as its published figures are made, on a GPU: by Keras' JAX backend, from all of Training.
+
+Eight residual networks learn from the labels; one of twice their filters learns from the mean of their
+answers to the very views that it is shown (Beyer et al., "Knowledge distillation: A good teacher is patient
+and consistent", 2022). A quarter of the test pictures is in the train split, too, or nearly so: the figures
+are said of all, and of those that nobody has learnt.
+
+pip install "jax[cuda13]"
+python -m benchmarks.fer2013_gpu SOURCE            # learns from Training, tells PublicTest: to choose by
+python -m benchmarks.fer2013_gpu SOURCE --final    # learns from both, tells PrivateTest
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from benchmarks.copies import nearest
+from benchmarks.faces import CutFace
+from benchmarks.fer2013 import pictures_of
+from benchmarks.jax_views import augment, views_of, warp
+from fer_tasks.evaluation import accuracy_interval
+from fer_tasks.images import perceptual_hash
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import build_model
+from fer_tasks.settings import load_settings
+from fer_tasks.training.augmentation import SETS
+from fer_tasks.training.muon import Muon
+
+SIDE, CLASSES, AT_ONCE = 48, len(EXPRESSIONS), 1200
+TEACHERS, TEACHER, STUDENT = 8, {"filters": 32, "epochs": 50}, {"filters": 64, "epochs": 154}
+BATCH, RATE, DECAY, SMOOTHING, MIXUP, EMA, SOFT = 256, 0.007, 0.1, 0.1, 0.2, 0.998, 0.9
+
+Values = list[jax.Array]
+
+
+class Weights(NamedTuple):
+    trained: Values
+    others: Values  # statistics of the batch norms, seeds of dropout
+
+
+class State(NamedTuple):
+    weights: Weights
+    optimizer: Values
+    average: Weights  # moving averages of the weights, and of the statistics
+
+
+class Step(NamedTuple):
+    """What a step is made of; of an epoch, a row a step."""
+
+    rows: Any  # (BATCH,) int
+    rate: Any
+    share: Any  # of mixup
+    momentum: Any  # of the averages
+    key: Any
+
+
+class Learner(NamedTuple):
+    model: keras.Model
+    start: Callable[[int], State]
+    epoch: Callable[..., tuple[State, jax.Array]]
+
+
+def learner(filters: int, teacher: keras.Model | None = None) -> Learner:
+    """A network and its compiled epoch: (state, teachers' weights, pictures, labels, steps) to the next state
+    and the losses."""
+    build = partial(build_model, "resnet", (SIDE, SIDE, 1), CLASSES, filters=filters)
+    model = build()
+    optimizer = Muon(RATE, weight_decay=DECAY, adam_weight_decay=DECAY, adam_lr_ratio=0.1, ns_steps=3)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.build(model.trainable_variables)
+    rate_at = next(i for i, v in enumerate(optimizer.variables) if v is optimizer._learning_rate)
+
+    def loss(trained: Values, others: Values, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Values]:
+        said, others = model.stateless_call(trained, others, x, training=True)
+        return -jnp.sum(y * jnp.log(jnp.maximum(said, 1e-7)), -1).mean(), others
+
+    def step(teachers: Weights, x: jax.Array, y: jax.Array, state: State, now: Step) -> tuple[State, Any]:
+        views, mixing, _ = jax.random.split(now.key, 3)
+        seen = augment(views, x[now.rows].astype(jnp.float32) / 255, SETS["strong"])
+        target = y[now.rows] * (1 - SMOOTHING) + SMOOTHING / CLASSES
+        other = jax.random.permutation(mixing, BATCH)
+        seen, target = (now.share * a + (1 - now.share) * a[other] for a in (seen, target))
+        seen = seen[..., None]
+        if teacher is not None:
+            target = SOFT * _mean_answer(teacher, teachers, seen) + (1 - SOFT) * target
+        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(*state.weights, seen, target)
+        memory = list(state.optimizer)
+        memory[rate_at] = now.rate.astype(memory[rate_at].dtype)
+        trained, memory = optimizer.stateless_apply(memory, slopes, state.weights.trained)
+        weights = Weights(trained, others)
+        average = jax.tree.map(partial(_average, now.momentum), state.average, weights)
+        return State(weights, memory, average), value
+
+    @jax.jit
+    def epoch(state: State, teachers: Any, x: jax.Array, y: jax.Array, steps: Step) -> tuple[State, Any]:
+        return jax.lax.scan(partial(step, teachers, x, y), state, steps)
+
+    def start(seed: int) -> State:
+        keras.utils.set_random_seed(seed)
+        fresh = build()
+        first = (_copies(fresh.trainable_variables), _copies(fresh.non_trainable_variables))
+        return State(Weights(*first), _copies(optimizer.variables), Weights(*first))
+
+    return Learner(model, start, epoch)
+
+
+def _copies(variables: list[keras.Variable]) -> Values:
+    return [jnp.array(variable.value) for variable in variables]
+
+
+def _average(momentum: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
+    if not jnp.issubdtype(new.dtype, jnp.floating):
+        return new
+    return (momentum * old + (1 - momentum) * new).astype(new.dtype)
+
+
+def _mean_answer(model: keras.Model, stacked: Weights, x: jax.Array) -> jax.Array:
+    def answer(_: None, weights: Weights) -> tuple[None, jax.Array]:
+        return None, model.stateless_call(*weights, x, training=False)[0]
+
+    return jax.lax.stop_gradient(jax.lax.scan(answer, None, stacked)[1].mean(0))
+
+
+def epochs_of(n: int, epochs: int, seed: int) -> Iterator[Step]:
+    """An epoch's steps: one cycle of the rate, 30 % of it up; what does not fill a batch is left out."""
+    rng, steps = np.random.default_rng(seed), n // BATCH
+    t, up = np.arange(epochs * steps), max(1, round(0.3 * epochs * steps))
+    down = RATE * 0.5 * (1 + np.cos(np.pi * (t - up) / max(1, len(t) - up)))
+    rate = np.where(t < up, RATE / 25 + (RATE - RATE / 25) * t / up, down)
+    momentum = np.minimum(EMA, (1 + t) / (10 + t))
+    share = rng.beta(MIXUP, MIXUP, len(t))
+    for e in range(epochs):
+        rows = rng.permutation(n)[: steps * BATCH].reshape(steps, BATCH)
+        now = slice(e * steps, (e + 1) * steps)
+        keys = jax.random.split(jax.random.PRNGKey(seed * 1000 + e), steps)
+        yield Step(
+            jnp.asarray(rows), *(jnp.asarray(a[now], jnp.float32) for a in (rate, share, momentum)), keys
+        )
+
+
+def train(learns: Learner, teachers: Any, x: jax.Array, y: jax.Array, epochs: int, seed: int) -> Weights:
+    """The averaged weights at the end."""
+    state, began = learns.start(seed), time.perf_counter()
+    for e, steps in enumerate(epochs_of(len(x), epochs, seed), 1):
+        state, losses = learns.epoch(state, teachers, x, y, steps)
+        left = (time.perf_counter() - began) / e * (epochs - e)
+        print(f"\repoch {e}/{epochs}, loss {losses.mean():.4f}, {left:.0f} s left ", end="", flush=True)
+    print()
+    return state.average
+
+
+def predictor(model: keras.Model) -> Callable[..., np.ndarray]:
+    """(weights, pictures, views) to the mean probabilities over the views."""
+
+    @jax.jit
+    def answer(weights: Weights, x: jax.Array, view: jax.Array) -> jax.Array:
+        seen = warp(x.astype(jnp.float32) / 255, jnp.broadcast_to(view, (len(x), 2, 3)))
+        return model.stateless_call(*weights, seen[..., None], training=False)[0]
+
+    def predict(weights: Weights, x: jax.Array, views: jax.Array) -> np.ndarray:
+        parts = range(0, len(x), AT_ONCE)
+        said = [jnp.concatenate([answer(weights, x[i : i + AT_ONCE], v) for i in parts]) for v in views]
+        return np.mean(said, axis=0)
+
+    return predict
+
+
+def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
+    """Which pictures, (n, 48, 48, 3) uint8, are copies of one that is learnt, or nearly so, by the rules of
+    `clean`: (n,) bool."""
+    faces = [CutFace("", Path(), perceptual_hash(image), image, np.empty(0), {}) for image in images]
+    rules = load_settings().clean.rules
+    groups = nearest(faces, rules.min_copy_bits - 1, rules.max_copy_correlation)["group_id"]
+    return groups.isin(groups[learnt]).to_numpy() & ~learnt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fer2013_gpu", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("source", type=Path, help="the folder with fer2013.csv, or with train/ and test/")
+    parser.add_argument(
+        "--final", action="store_true", help="learn from PublicTest, too, and tell PrivateTest"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("fer2013_gpu.keras"), help="where the student is kept"
+    )
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        images, labels, splits = pictures_of(chosen.source, Path(cache))
+    learnt = np.isin(splits, ["train", "val"] if chosen.final else ["train"])
+    asked = splits == ("test" if chosen.final else "val")
+    new = ~copied(images, learnt)[asked]
+    grey = jnp.asarray(images[..., 0])
+    x, y, x_asked = grey[learnt], jnp.eye(CLASSES)[labels[learnt]], grey[asked]
+    print(f"{len(x)} pictures to learn from, {len(x_asked)} asked about, {new.sum()} of them without a copy")
+
+    def tell(who: str, probabilities: np.ndarray) -> dict[str, float]:
+        right = probabilities.argmax(1) == labels[asked]
+        for which, some in (("all", right), ("without a copy", right[new])):
+            low, high = accuracy_interval(some, 2000, 2021)
+            print(f"{who}, {which}: {some.mean():.4f} (95 % interval {low:.4f} to {high:.4f})")
+        return {who: round(right.mean(), 4), f"{who}_without_a_copy": round(right[new].mean(), 4)}
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    views = views_of("perturbations", SIDE)
+    teaches = learner(TEACHER["filters"])
+    predict = predictor(teaches.model)
+    taught = [train(teaches, None, x, y, TEACHER["epochs"], seed) for seed in range(1, TEACHERS + 1)]
+    answers = [predict(weights, x_asked, views) for weights in taught]
+    figures = [tell("teacher", answer) for answer in answers]
+    together = tell("teachers", np.mean(answers, axis=0))
+    learns = learner(STUDENT["filters"], teaches.model)
+    weights = train(learns, jax.tree.map(lambda *a: jnp.stack(a), *taught), x, y, STUDENT["epochs"], seed=77)
+    alone = tell("student_plain", predictor(learns.model)(weights, x_asked, views[:1]))
+    student = tell("student", predictor(learns.model)(weights, x_asked, views))
+    for variables, values in zip(
+        (learns.model.trainable_variables, learns.model.non_trainable_variables), weights, strict=True
+    ):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    learns.model.save(chosen.out)
+    mean = {name: round(float(np.mean([one[name] for one in figures])), 4) for name in figures[0]}
+    print(json.dumps({"asked": len(x_asked), **mean, **together, **alone, **student,
+                      "ratio": round(student["student"] / mean["teacher"], 4)}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

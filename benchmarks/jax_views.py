@@ -1,0 +1,76 @@
+"""`fer_tasks.training.augmentation` and `views` for pictures that lie on a GPU, by JAX."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_tasks.training.augmentation import ASPECT, ERASED, Augmentation
+from fer_tasks.training.views import VIEWS
+
+
+def warp(pictures: jax.Array, matrices: jax.Array) -> jax.Array:
+    """Pictures (n, M, N) float32, each seen through its matrix: (n, 2, 3), from a pixel (column, row) of the
+    outcome to one of the picture. Linear, with a mirrored border."""
+    n, height, width = pictures.shape
+    row, col = jnp.meshgrid(*(jnp.arange(side, dtype=jnp.float32) for side in (height, width)), indexing="ij")
+    x, y = (m[:, 0, None, None] * col + m[:, 1, None, None] * row + m[:, 2, None, None]
+            for m in (matrices[:, 0], matrices[:, 1]))  # fmt: skip
+    left, top = jnp.floor(x), jnp.floor(y)
+    flat = pictures.reshape(n, -1)
+
+    def at(row: jax.Array, col: jax.Array) -> jax.Array:
+        place = _mirrored(row, height) * width + _mirrored(col, width)
+        return jnp.take_along_axis(flat, place.reshape(n, -1), axis=1).reshape(n, height, width)
+
+    across, down = x - left, y - top
+    above = at(top, left) * (1 - across) + at(top, left + 1) * across
+    below = at(top + 1, left) * (1 - across) + at(top + 1, left + 1) * across
+    return above * (1 - down) + below * down
+
+
+def _mirrored(place: jax.Array, side: int) -> jax.Array:
+    """Pixels outside 0..side - 1 by those inside that mirror them, as OpenCV's BORDER_REFLECT_101."""
+    place = jnp.abs(place.astype(jnp.int32)) % (2 * side - 2)
+    return jnp.where(place >= side, 2 * side - 2 - place, place)
+
+
+def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Array:
+    """A changed copy of pictures (n, M, M) float32, 0..1, by all of `chosen` but its mixup."""
+    n, side, _ = pictures.shape
+    keys = iter(jax.random.split(key, 12))
+
+    def draw(low: float, high: float, *shape: int) -> jax.Array:
+        return jax.random.uniform(next(keys), (n, *shape), minval=low, maxval=high)
+
+    angle = jnp.deg2rad(draw(-chosen.rotation, chosen.rotation))
+    scale = 1 / draw(1 - chosen.zoom, 1 + chosen.zoom)
+    flip = jnp.where(draw(0, 1) < chosen.flip, -1.0, 1.0)
+    shift = draw(-chosen.shift, chosen.shift, 2) * side
+    cos, sin = jnp.cos(angle) * scale, jnp.sin(angle) * scale
+    turn = jnp.stack([jnp.stack([cos * flip, -sin], -1), jnp.stack([sin * flip, cos], -1)], 1)
+    centre = (side - 1) / 2
+    moved = warp(pictures, _about(turn, centre, centre + shift))
+    brighter = jnp.clip(moved + draw(-chosen.brightness, chosen.brightness)[:, None, None], 0, 1)
+    area, aspect = draw(*ERASED) * side**2, jnp.exp(draw(*np.log(ASPECT)))
+    height, width = (jnp.clip(jnp.round(jnp.sqrt(a)), 1, side) for a in (area * aspect, area / aspect))
+    top, left = (jnp.floor(draw(0, 1) * (side + 1 - extent)) for extent in (height, width))
+    erased = (draw(0, 1) < chosen.erasing)[:, None, None]
+    for start, extent, axis in ((top, height, 2), (left, width, 1)):
+        place = jnp.arange(side)
+        within = (place >= start[:, None]) & (place < (start + extent)[:, None])
+        erased &= jnp.expand_dims(within, axis)
+    return jnp.where(erased, jax.random.uniform(next(keys), pictures.shape), brighter)
+
+
+def _about(turn: jax.Array, centre: float, lands: jax.Array) -> jax.Array:
+    """(n, 2, 3) matrices that turn by (n, 2, 2) about where the centre lands, (n, 2)."""
+    return jnp.concatenate([turn, (centre - jnp.einsum("nij,nj->ni", turn, lands))[..., None]], 2)
+
+
+def views_of(name: str, side: int) -> jax.Array:
+    """Matrices for `warp` of the picture as it is and of each view of VIEWS: (views, 2, 3)."""
+    centre = (side - 1) / 2
+    shown = [(np.eye(2), (0.0, 0.0)), *VIEWS[name]]
+    turns = jnp.asarray(np.stack([np.linalg.inv(matrix) for matrix, _ in shown]), jnp.float32)
+    lands = jnp.asarray([centre + side * np.array(shift) for _, shift in shown], jnp.float32)
+    return _about(turns, centre, lands)
