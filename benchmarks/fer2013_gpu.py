@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.copies import nearest
 from benchmarks.faces import CutFace
@@ -153,12 +153,10 @@ def epochs_of(n: int, epochs: int, seed: int) -> Iterator[Step]:
 
 def train(learns: Learner, teachers: Any, x: jax.Array, y: jax.Array, epochs: int, seed: int) -> Weights:
     """The averaged weights at the end."""
-    state, began = learns.start(seed), time.perf_counter()
-    for e, steps in enumerate(epochs_of(len(x), epochs, seed), 1):
+    state, bar = learns.start(seed), tqdm(epochs_of(len(x), epochs, seed), f"seed {seed}", epochs)
+    for steps in bar:
         state, losses = learns.epoch(state, teachers, x, y, steps)
-        left = (time.perf_counter() - began) / e * (epochs - e)
-        print(f"\repoch {e}/{epochs}, loss {losses.mean():.4f}, {left:.0f} s left ", end="", flush=True)
-    print()
+        bar.set_postfix(loss=f"{losses.mean():.4f}")
     return state.average
 
 
@@ -178,6 +176,15 @@ def predictor(model: keras.Model) -> Callable[..., np.ndarray]:
     return predict
 
 
+def save(model: keras.Model, weights: Weights, file: Path) -> None:
+    for variables, values in zip(
+        (model.trainable_variables, model.non_trainable_variables), weights, strict=True
+    ):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    model.save(file)
+
+
 def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
     """Which pictures, (n, 48, 48, 3) uint8, are copies of one that is learnt, or nearly so, by the rules of
     `clean`: (n,) bool."""
@@ -188,8 +195,11 @@ def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fer2013_gpu", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fer2013_gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("source", type=Path, help="the folder with fer2013.csv, or with train/ and test/")
     parser.add_argument(
         "--final", action="store_true", help="learn from PublicTest, too, and tell PrivateTest"
@@ -226,15 +236,10 @@ def main() -> None:
     weights = train(learns, jax.tree.map(lambda *a: jnp.stack(a), *taught), x, y, STUDENT["epochs"], seed=77)
     alone = tell("student_plain", predictor(learns.model)(weights, x_asked, views[:1]))
     student = tell("student", predictor(learns.model)(weights, x_asked, views))
-    for variables, values in zip(
-        (learns.model.trainable_variables, learns.model.non_trainable_variables), weights, strict=True
-    ):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-    learns.model.save(chosen.out)
+    save(learns.model, weights, chosen.out)
     mean = {name: round(float(np.mean([one[name] for one in figures])), 4) for name in figures[0]}
-    print(json.dumps({"asked": len(x_asked), **mean, **together, **alone, **student,
-                      "ratio": round(student["student"] / mean["teacher"], 4)}))  # fmt: skip
+    ratio = round(student["student"] / mean["teacher"], 4)
+    print(json.dumps({"asked": len(x_asked), **mean, **together, **alone, **student, "ratio": ratio}))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ def warp(pictures: jax.Array, matrices: jax.Array) -> jax.Array:
     outcome to one of the picture. Linear, with a mirrored border."""
     n, height, width = pictures.shape
     row, col = jnp.meshgrid(*(jnp.arange(side, dtype=jnp.float32) for side in (height, width)), indexing="ij")
-    x, y = (m[:, 0, None, None] * col + m[:, 1, None, None] * row + m[:, 2, None, None]
-            for m in (matrices[:, 0], matrices[:, 1]))  # fmt: skip
+    x, y = (m[:, 0] * col + m[:, 1] * row + m[:, 2] for m in jnp.moveaxis(matrices, 1, 0)[..., None, None])
     left, top = jnp.floor(x), jnp.floor(y)
     flat = pictures.reshape(n, -1)
 
