@@ -31,13 +31,16 @@ from benchmarks.copies import nearest
 from benchmarks.faces import CutFace
 from benchmarks.fer2013 import pictures_of
 from benchmarks.jax_views import augment, views_of, warp
+from fer_tasks.dataset import write_bytes
 from fer_tasks.evaluation import accuracy_interval
 from fer_tasks.images import perceptual_hash
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
 from fer_tasks.settings import load_settings
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.muon import Muon
+from fer_tasks.training.fit import model_bytes
+from fer_tasks.training.optimization import compile_model
+from fer_tasks.training.plan import Plan
 
 SIDE, CLASSES, AT_ONCE = 48, len(EXPRESSIONS), 1200
 TEACHERS, TEACHER, STUDENT = 8, {"filters": 32, "epochs": 50}, {"filters": 64, "epochs": 154}
@@ -61,7 +64,6 @@ class Step(NamedTuple):
     """What a step is made of; of an epoch, a row a step."""
 
     rows: Any  # (BATCH,) int
-    rate: Any
     share: Any  # of mixup
     momentum: Any  # of the averages
     key: Any
@@ -73,22 +75,22 @@ class Learner(NamedTuple):
     epoch: Callable[..., tuple[State, jax.Array]]
 
 
-def learner(filters: int, teacher: keras.Model | None = None) -> Learner:
-    """A network and its compiled epoch: (state, teachers' weights, pictures, labels, steps) to the next state
-    and the losses."""
+def learner(filters: int, steps: int, teacher: keras.Model | None = None) -> Learner:
+    """A network that learns for so many steps, and its compiled epoch: (state, teachers' weights, pictures,
+    labels, steps) to the next state and the losses."""
     build = partial(build_model, "resnet", (SIDE, SIDE, 1), CLASSES, filters=filters)
     model = build()
-    optimizer = Muon(RATE, weight_decay=DECAY, adam_weight_decay=DECAY, adam_lr_ratio=0.1, ns_steps=3)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    plan = Plan("muon", RATE, 1, BATCH, schedule="one_cycle", weight_decay=DECAY)
+    compile_model(model, plan, RATE, steps)
+    optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
-    rate_at = next(i for i, v in enumerate(optimizer.variables) if v is optimizer._learning_rate)
 
     def loss(trained: Values, others: Values, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Values]:
         said, others = model.stateless_call(trained, others, x, training=True)
-        return -jnp.sum(y * jnp.log(jnp.maximum(said, 1e-7)), -1).mean(), others
+        return keras.losses.categorical_crossentropy(y, said).mean(), others
 
     def step(teachers: Weights, x: jax.Array, y: jax.Array, state: State, now: Step) -> tuple[State, Any]:
-        views, mixing, _ = jax.random.split(now.key, 3)
+        views, mixing = jax.random.split(now.key)
         seen = augment(views, x[now.rows].astype(jnp.float32) / 255, SETS["strong"])
         target = y[now.rows] * (1 - SMOOTHING) + SMOOTHING / CLASSES
         other = jax.random.permutation(mixing, BATCH)
@@ -97,9 +99,7 @@ def learner(filters: int, teacher: keras.Model | None = None) -> Learner:
         if teacher is not None:
             target = SOFT * _mean_answer(teacher, teachers, seen) + (1 - SOFT) * target
         (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(*state.weights, seen, target)
-        memory = list(state.optimizer)
-        memory[rate_at] = now.rate.astype(memory[rate_at].dtype)
-        trained, memory = optimizer.stateless_apply(memory, slopes, state.weights.trained)
+        trained, memory = optimizer.stateless_apply(state.optimizer, slopes, state.weights.trained)
         weights = Weights(trained, others)
         average = jax.tree.map(partial(_average, now.momentum), state.average, weights)
         return State(weights, memory, average), value
@@ -135,20 +135,16 @@ def _mean_answer(model: keras.Model, stacked: Weights, x: jax.Array) -> jax.Arra
 
 
 def epochs_of(n: int, epochs: int, seed: int) -> Iterator[Step]:
-    """An epoch's steps: one cycle of the rate, 30 % of it up; what does not fill a batch is left out."""
+    """An epoch's steps; what does not fill a batch is left out."""
     rng, steps = np.random.default_rng(seed), n // BATCH
-    t, up = np.arange(epochs * steps), max(1, round(0.3 * epochs * steps))
-    down = RATE * 0.5 * (1 + np.cos(np.pi * (t - up) / max(1, len(t) - up)))
-    rate = np.where(t < up, RATE / 25 + (RATE - RATE / 25) * t / up, down)
+    t = np.arange(epochs * steps)
     momentum = np.minimum(EMA, (1 + t) / (10 + t))
     share = rng.beta(MIXUP, MIXUP, len(t))
     for e in range(epochs):
         rows = rng.permutation(n)[: steps * BATCH].reshape(steps, BATCH)
         now = slice(e * steps, (e + 1) * steps)
         keys = jax.random.split(jax.random.PRNGKey(seed * 1000 + e), steps)
-        yield Step(
-            jnp.asarray(rows), *(jnp.asarray(a[now], jnp.float32) for a in (rate, share, momentum)), keys
-        )
+        yield Step(jnp.asarray(rows), *(jnp.asarray(a[now], jnp.float32) for a in (share, momentum)), keys)
 
 
 def train(learns: Learner, teachers: Any, x: jax.Array, y: jax.Array, epochs: int, seed: int) -> Weights:
@@ -182,7 +178,7 @@ def save(model: keras.Model, weights: Weights, file: Path) -> None:
     ):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-    model.save(file)
+    write_bytes(file, model_bytes(model))
 
 
 def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
@@ -226,16 +222,18 @@ def main() -> None:
 
     keras.config.set_dtype_policy("mixed_bfloat16")
     views = views_of("perturbations", SIDE)
-    teaches = learner(TEACHER["filters"])
+    batches = len(x) // BATCH
+    teaches = learner(TEACHER["filters"], batches * TEACHER["epochs"])
     predict = predictor(teaches.model)
     taught = [train(teaches, None, x, y, TEACHER["epochs"], seed) for seed in range(1, TEACHERS + 1)]
     answers = [predict(weights, x_asked, views) for weights in taught]
     figures = [tell("teacher", answer) for answer in answers]
     together = tell("teachers", np.mean(answers, axis=0))
-    learns = learner(STUDENT["filters"], teaches.model)
+    learns = learner(STUDENT["filters"], batches * STUDENT["epochs"], teaches.model)
     weights = train(learns, jax.tree.map(lambda *a: jnp.stack(a), *taught), x, y, STUDENT["epochs"], seed=77)
-    alone = tell("student_plain", predictor(learns.model)(weights, x_asked, views[:1]))
-    student = tell("student", predictor(learns.model)(weights, x_asked, views))
+    predict = predictor(learns.model)
+    alone = tell("student_plain", predict(weights, x_asked, views[:1]))
+    student = tell("student", predict(weights, x_asked, views))
     save(learns.model, weights, chosen.out)
     mean = {name: round(float(np.mean([one[name] for one in figures])), 4) for name in figures[0]}
     ratio = round(student["student"] / mean["teacher"], 4)

@@ -36,7 +36,7 @@ def _mirrored(place: jax.Array, side: int) -> jax.Array:
 def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Array:
     """A changed copy of pictures (n, M, M) float32, 0..1, by all of `chosen` but its mixup."""
     n, side, _ = pictures.shape
-    keys = iter(jax.random.split(key, 12))
+    keys = iter(jax.random.split(key, 11))
 
     def draw(low: float, high: float, *shape: int) -> jax.Array:
         return jax.random.uniform(next(keys), (n, *shape), minval=low, maxval=high)

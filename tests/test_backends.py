@@ -45,9 +45,7 @@ ROOT = Path(__file__).parents[1]
 def run_on_jax(code: str, folder: Path, *arguments: object) -> str:
     paths = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=folder, env=os.environ | paths, check=True, stdout=-1, text=True
-    ).stdout
+    return subprocess.check_output(command, cwd=folder, env=os.environ | paths, text=True)
 
 
 @pytest.mark.slow
