@@ -52,7 +52,6 @@ class Memory:
 
 def small(head: str = "plain", scale: float = 1 / 255, frozen: bool = True) -> keras.Model:
     """A model in miniature of the kind of `transfer`, whose frozen backbone is fixed at 8 features."""
-    keras.utils.clear_session()  # layers are named as in a process of their own
     stack = [layers.Conv2D(8, 3, strides=2), BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)]
     body = keras.Sequential([keras.Input((16, 16, 3)), *stack], name="backbone")
     backbone = InInference(body, name="backbone") if frozen else body
@@ -69,7 +68,6 @@ def small(head: str = "plain", scale: float = 1 / 255, frozen: bool = True) -> k
 
 def real(model: str, side: int, **options: object) -> keras.Model:
     """A model whose frozen backbone gives features that differ, as one with ImageNet's weights does."""
-    keras.utils.clear_session()
     built = build_model(model, (side, side, 3), 3, weights="none", **options)
     for weight in built.get_layer("backbone").weights:
         if "kernel" in weight.path:
@@ -85,6 +83,7 @@ def fitted(
     arrays: fit.Arrays = ARRAYS,
     **options: object,
 ) -> tuple[fit.Fitted, list[Checkpoint]]:
+    keras.utils.clear_session()  # layers are named as in a process of their own
     saved: list[Checkpoint] = []
     result = fit.fit(partial(build, **options), arrays, plan, 5, lambda row: None, start, saved.append, share)
     return result, saved
@@ -112,6 +111,12 @@ def test_losses_and_weights_are_those_of_the_plain_way(plan, options):
     plain, shared = (fitted(plan, share, **options)[0] for share in (None, Memory()))
     assert plain.history["loss"].nunique() == len(plain.history), "it learns"
     assert_close(plain, shared)
+
+
+def test_in_bfloat16_losses_are_those_of_the_plain_way_to_its_rounding():
+    half = SGD._replace(precision="mixed_bfloat16", augmentation="light")
+    plain, shared = (fitted(half, share)[0] for share in (None, Memory()))
+    np.testing.assert_allclose(plain.history["loss"], shared.history["loss"], rtol=0.02)
 
 
 @pytest.mark.slow
@@ -165,6 +170,8 @@ def test_cells_share_what_is_the_same_and_nothing_else():
     assert made_by(PLAN) == 90
     assert made_by(PLAN._replace(optimizer="sgd", batch_size=8, epochs=1), head="dnn") == 0
     assert made_by(PLAN, scale=1 / 127) == 90
+    half = PLAN._replace(precision="mixed_bfloat16")
+    assert made_by(half) == 90 and made_by(half, head="dnn") == 0
     light = PLAN._replace(augmentation="light")
     assert made_by(light) == 3 * 70
     assert made_by(light._replace(learning_rate=0.1, epochs=4)) == 70, "the fourth view is new"
@@ -194,6 +201,16 @@ def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures(
     assert wanted.std() > 0.01
     for n in (1, 8, 19):
         np.testing.assert_allclose(compute(x[:n]), wanted[:n], atol=1e-5 * np.abs(wanted).max())
+
+
+def test_in_bfloat16_the_fastest_way_is_nearer_to_float32_than_tensorflow():
+    exact = frozen.split(small()).extractor
+    half = frozen.split(fit.built(small, "mixed_bfloat16")).extractor
+    half.set_weights(exact.get_weights())
+    x = FACES[:19].astype(np.float32)
+    wanted = exact(x, training=False).numpy()
+    by_tensorflow = np.abs(np.asarray(half(x, training=False), np.float32) - wanted).max()
+    assert 0 < np.abs(fastest(half)(x) - wanted).max() <= by_tensorflow
 
 
 def test_parts_are_read_as_one_array():

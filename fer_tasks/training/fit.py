@@ -76,7 +76,7 @@ def fit(
     fine-tune.
     """
     with seeded(seed):
-        model = _built(build, plan.precision)
+        model = built(build, plan.precision)
     train, val = (
         Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
         for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
@@ -140,7 +140,7 @@ def last_epoch(
 
     `shared`: features were.
     """
-    model = _built(build, plan.precision)
+    model = built(build, plan.precision)
     phase = _phase_of(plan, checkpoint.epoch)
     learner = _learner(model, frozen.split(model) if shared else None, phase)
     _compile(learner, plan, phase, steps=1)
@@ -167,7 +167,7 @@ def unfreeze(model: keras.Model) -> None:
             layer.trainable = False
 
 
-def _built(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+def built(build: Callable[[], keras.Model], precision: str) -> keras.Model:
     """Build a model whose layers compute in `precision`, but for those that say otherwise, as its softmax
     does."""
     before = keras.config.dtype_policy()
