@@ -2,6 +2,9 @@
 
 import os
 
+from flows import quiet_tensorflow
+
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
-)  # else TensorFlow tells at every start that there is no GPU
+)  # else it tells, too, what else it could have been built for
+quiet_tensorflow.install()

@@ -19,6 +19,7 @@ FLOW_HELPERS = {
     "measure",
     "ocr_space",
     "people",
+    "quiet_tensorflow",
     "retries",
     "stage",
     "server",
