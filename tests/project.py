@@ -1,6 +1,6 @@
 """A small project in a folder of its own, and commands run in it as a user runs them."""
 
-import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +9,21 @@ import yaml
 
 from benchmarks.workspace import change_params, environment
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-PORT = str(4300 + int(WORKER[2:]))  # of this process's own Prefect server
 CELL = {"model": "resnet", "options": {"filters": 4}, "recipe": "rgb32"}
 CELL |= {"learning_rate": 0.001, "batch_size": 16}
 GRID = {"cells": [{**CELL, "id": "one", "epochs": 2}, {**CELL, "id": "two", "epochs": 2, "seed": 7}]}
 BROKEN = {**CELL, "id": "broken", "epochs": 1, "model": "transfer"}
 BROKEN |= {"options": {"backbone": "MobileNetV2", "weights": "none.h5"}}
+
+
+def free_port() -> str:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+PORT = free_port()  # of this process's own Prefect server
 
 
 def shrink(project: Path, *cells: dict) -> Path:

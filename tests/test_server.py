@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.workspace import copy_project
 from flows.stage import is_answering
-from tests.project import PORT, run, succeeds
+from tests.project import free_port, run, succeeds
 
 pytestmark = pytest.mark.slow
-OWN = str(int(PORT) + 100)
+OWN = free_port()
 
 
 @pytest.fixture
