@@ -28,6 +28,7 @@ import pandas as pd
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from benchmarks.faces import in_classes
+from benchmarks.precision import PRECISIONS
 from benchmarks.workspace import ROOT
 from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, load_grid, load_settings
@@ -39,9 +40,7 @@ from fer_tasks.training.plan import Plan
 from fer_tasks.training.runtime import fastest
 
 PLAN = Plan("adam", 1e-4, 3, 32)
-PRECISIONS = ("float32", "mixed_bfloat16")
-WAYS: dict[str, dict[str, Any]] = {
-    "plain": {},
+SHARED: dict[str, dict[str, Any]] = {
     "shared": {},
     "in bfloat16": {"precision": "mixed_bfloat16"},
     "five views": {"views": 5},
@@ -131,7 +130,7 @@ def seconds(cells: list[Cell], of: Mapping[str, Any], train: int, val: int) -> d
         return features + epochs * (train + val) * spent["head"]
 
     plain = epochs * ((train + val) * of["plain"] + train * change)
-    return {"plain": plain, **{way: shared(**WAYS[way]) for way in list(WAYS)[1:]}}
+    return {"plain": plain, **{way: shared(**changed) for way, changed in SHARED.items()}}
 
 
 def accuracies(folder: Path, weights: str, seeds: int, send: Callable[[Any], None]) -> pd.DataFrame:
@@ -145,13 +144,14 @@ def accuracies(folder: Path, weights: str, seeds: int, send: Callable[[Any], Non
     def share(name: str, sizes: Mapping[int, int], make: Callable[[int], np.ndarray]) -> Callable:
         return {part: make(part) for part in sizes}.__getitem__
 
-    def best(way: str, seed: int) -> float:
-        shared = None if way == "plain" else share
-        fitted = fit.fit(build, arrays, plan._replace(**WAYS[way]), seed, lambda row: None, share=shared)
+    def best(seed: int, shared: frozen.Share | None, **changed: Any) -> float:
+        fitted = fit.fit(build, arrays, plan._replace(**changed), seed, lambda row: None, share=shared)
         return 100 * fitted.history["val_accuracy"].max()
 
-    ways = [way for way in WAYS if way != "five views"]
-    return pd.DataFrame({way: [best(way, seed) for seed in range(1, seeds + 1)] for way in ways})
+    chosen = range(1, seeds + 1)
+    ways = {way: SHARED[way] for way in ("shared", "in bfloat16")}
+    each = {way: [best(seed, share, **changed) for seed in chosen] for way, changed in ways.items()}
+    return pd.DataFrame({"plain": [best(seed, None) for seed in chosen], **each})
 
 
 def main() -> None:

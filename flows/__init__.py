@@ -4,7 +4,6 @@ import os
 
 from flows import quiet_tensorflow
 
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "2"
-)  # else it tells, too, what else it could have been built for
+# Else TensorFlow tells, too, what else it could have been built for.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 quiet_tensorflow.install()

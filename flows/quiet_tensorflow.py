@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
-NAME = "tensorflow"
-
 
 class Finder(PathFinder):
     """Finds TensorFlow where it is, and leaves it to Loader."""
 
     @classmethod
     def find_spec(cls, fullname: str, *arguments: object) -> ModuleSpec | None:
-        spec = super().find_spec(fullname, *arguments) if fullname == NAME else None
+        spec = super().find_spec(fullname, *arguments) if fullname == "tensorflow" else None
         if spec and spec.origin:
             spec.loader = Loader(fullname, spec.origin)
         return spec
@@ -37,20 +35,20 @@ def held_back() -> Iterator[None]:
     """Keep back what the process writes to standard error, C++ included; it is written where an error is
     raised. Of a process that crashes its traceback is."""
     sys.stderr.flush()
-    before, failed = os.dup(2), True
+    before, watched = os.dup(2), faulthandler.is_enabled()
     with tempfile.TemporaryFile() as written:
         faulthandler.enable(before)
         os.dup2(written.fileno(), 2)
         try:
             yield
-            failed = False
+        except BaseException:
+            written.seek(0)
+            os.write(before, written.read())
+            raise
         finally:
             os.dup2(before, 2)
-            faulthandler.disable()
+            faulthandler.enable(2) if watched else faulthandler.disable()
             os.close(before)
-            if failed:
-                written.seek(0)
-                os.write(2, written.read())
 
 
 def install() -> None:
