@@ -1,0 +1,296 @@
+"""A module as the statements at its top, without what does not matter: docstrings, comments, formatting, the
+names of functions. Names that are not local are references.
+
+Annotations stay: they are the content of a NamedTuple or a section of settings, and elsewhere they name the
+class of an argument, whose methods may be called.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+IMPORTS = (ast.Import, ast.ImportFrom)
+NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
+NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
+NAMES_ANYTHING = {"globals", "eval", "exec"}
+ALL = "*"  # whatever there is in a module
+
+
+class Use(NamedTuple):
+    """A name of a module with the attributes behind it; without names the module itself."""
+
+    module: str
+    names: tuple[str, ...]
+
+
+class Data(NamedTuple):
+    """A file beside the module that a text names, such as a template."""
+
+    file: Path
+
+
+class Decorator(NamedTuple):
+    """Apart from other tokens, since one that only orchestrates does not count."""
+
+    tokens: "list[Token]"
+
+
+Token = str | Use | Data | Decorator
+Targets = dict[str, list[Use]]  # names that are bound, and what each was imported from, if it was
+
+
+class Statement(NamedTuple):
+    """A statement at the top of a module that is no import."""
+
+    tokens: list[Token]
+    names: list[str]  # that it binds
+    entries: dict[str, list[Token]]  # where it binds one name to a dictionary with texts as keys
+    is_assignment: bool
+    has_effect: bool  # it does something, whoever uses the module
+
+
+class Module(NamedTuple):
+    """A module of the project."""
+
+    file: Path
+    statements: list[Statement]
+    units: dict[str, list[int]]  # which statements bind a name
+    imports: Targets
+    imported: list[Use]  # everywhere in the module
+    stars: list[str]  # modules that all names are imported from
+
+
+class Scope(NamedTuple):
+    """The names of a function, a class or a comprehension."""
+
+    targets: Targets
+    is_class: bool = False
+
+
+Scopes = tuple[Scope, ...]
+
+
+def read_module(name: str, file: Path) -> Module:
+    """Read a module. Raises SyntaxError."""
+    tree = ast.parse(file.read_bytes())
+    reader = _Reader(name, file)
+    statements = [node for node in tree.body if not _is_skipped(node)]
+    read = [reader.statement(node) for node in statements]
+    bound = reader.targets(tree.body)
+    all_imports = [node for node in ast.walk(tree) if isinstance(node, IMPORTS)]
+    return Module(
+        file=file,
+        statements=read,
+        units={name: [i for i, one in enumerate(read) if name in one.names] for name in bound},
+        imports={name: uses for name, uses in bound.items() if uses},
+        imported=[use for node in all_imports for _, use in reader.imports(node)],
+        stars=[use.module for node in all_imports for name, use in reader.imports(node) if name == ALL],
+    )
+
+
+class _Reader:
+    """Turns the syntax tree of a module into tokens."""
+
+    def __init__(self, module: str, file: Path):
+        self.module, self.folder = module, file.parent
+        self.package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+
+    def statement(self, node: ast.stmt) -> Statement:
+        names = list(self.targets([node]))
+        value = getattr(node, "value", None)
+        entries = {}
+        if len(names) == 1 and isinstance(value, ast.Dict) and all(map(_is_text, value.keys)):
+            pairs = zip(value.keys, value.values, strict=True)
+            entries = {key.value: [repr(key.value), *self._tokens(item, ())] for key, item in pairs}
+        plain = isinstance(node, (*FUNCTIONS, ast.ClassDef)) or _only_binds(node)
+        is_assignment = isinstance(node, ast.Assign | ast.AnnAssign)
+        return Statement([*self._tokens(node, (), True)], names, entries, is_assignment, not plain)
+
+    def targets(self, nodes: Iterable[ast.AST]) -> Targets:
+        """The names that statements or expressions bind in their own scope."""
+        bound: Targets = {}
+        elsewhere: set[str] = set()
+        waiting = list(nodes)[::-1]
+        while waiting:
+            node = waiting.pop()
+            for name, uses in self._bound_by(node):
+                bound.setdefault(name, []).extend(uses)
+            if isinstance(node, ast.Global | ast.Nonlocal):
+                elsewhere |= {*node.names}
+            waiting += list(_same_scope(node))[::-1]
+        return {name: uses for name, uses in bound.items() if name not in elsewhere}
+
+    def _bound_by(self, node: ast.AST) -> Iterator[tuple[str, list[Use]]]:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield name, []
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, []
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
+                yield name, []
+            case ast.MatchMapping(rest=str(name)):
+                yield name, []
+            case ast.Import() | ast.ImportFrom():
+                yield from ((name, [use]) for name, use in self.imports(node) if name != ALL)
+
+    def imports(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Use]]:
+        """Each name that an import binds, and what it stands for."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.asname:
+                    yield alias.asname, Use(alias.name, ())
+                else:
+                    yield alias.name.partition(".")[0], Use(alias.name.partition(".")[0], ())
+            return
+        module = node.module or ""
+        if node.level:
+            parts = self.package.split(".")
+            module = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [module])])
+        for alias in node.names:
+            yield alias.asname or alias.name, Use(module, () if alias.name == ALL else (alias.name,))
+
+    def _tokens(self, node: ast.AST, scopes: Scopes, at_top: bool = False) -> Iterator[Token]:
+        match node:
+            case ast.Name(id=name):
+                yield from self._use((name,), scopes)
+            case ast.Attribute() if (chain := _chain(node)) and self._is_module_level(chain[0], scopes):
+                yield from self._use(chain, scopes)
+            case ast.Constant(value=value):
+                yield repr(value)
+                if isinstance(value, str) and "." in value[1:-1] and "\n" not in value and len(value) < 100:
+                    if not value.endswith(".py") and (self.folder / value).is_file():
+                        yield Data(self.folder / value)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                yield from self._function(node, scopes, at_top)
+            case ast.ClassDef():
+                yield from self._class(node, scopes)
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                bound = self.targets(part.target for part in node.generators)
+                yield from self._fields(node, (*scopes, Scope(bound)))
+            case ast.Call(func=function, args=[ast.Constant(value=str(module)), *_]) if (
+                _chain(function) or ("",)
+            )[-1] in NAMES_A_MODULE:
+                yield Use(module, ())
+                yield from self._fields(node, scopes)
+            case _:
+                yield from self._fields(node, scopes)
+
+    def _fields(self, node: ast.AST, scopes: Scopes, but: tuple[str, ...] = ()) -> Iterator[Token]:
+        yield f"{type(node).__name__}("
+        for field, value in ast.iter_fields(node):
+            if field in NO_CONTENT or field in but or value is None or value == []:
+                continue
+            yield f"{field}="
+            for item in _counted(value) if isinstance(value, list) else [value]:
+                if isinstance(item, ast.AST):
+                    yield from self._tokens(item, scopes)
+                else:
+                    yield repr(item)
+                yield ","
+        yield ")"
+
+    def _function(self, node: ast.AST, scopes: Scopes, at_top: bool) -> Iterator[Token]:
+        for decorator in getattr(node, "decorator_list", ()):
+            yield Decorator([*self._tokens(decorator, scopes), ","])
+        outer = (*scopes, Scope({one.name: [] for one in getattr(node, "type_params", ())}))
+        arguments = {arg.arg: [] for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
+        body = node.body if isinstance(node.body, list) else [node.body]
+        inner = (*(one for one in outer if not one.is_class), Scope({**arguments, **self.targets(body)}))
+        yield f"{type(node).__name__}({'' if at_top else getattr(node, 'name', '')}"
+        yield from self._fields(node.args, outer)
+        if returns := getattr(node, "returns", None):
+            yield from self._tokens(returns, outer)
+        for one in _counted(body):
+            yield from self._tokens(one, inner)
+            yield ";"
+        yield ")"
+
+    def _class(self, node: ast.ClassDef, scopes: Scopes) -> Iterator[Token]:
+        outer = (*scopes, Scope({one.name: [] for one in getattr(node, "type_params", ())}))
+        yield from self._fields(node, outer, but=("body",))
+        inner = (*outer, Scope(self.targets(node.body), is_class=True))
+        for one in _counted(node.body):
+            yield from self._tokens(one, inner)
+            yield ";"
+
+    def _is_module_level(self, name: str, scopes: Scopes) -> bool:
+        return _lookup(name, scopes) != []
+
+    def _use(self, chain: tuple[str, ...], scopes: Scopes) -> Iterator[Token]:
+        name, *rest = chain
+        found = _lookup(name, scopes)
+        if found == []:  # a variable
+            yield name
+        elif found is None:
+            yield Use(self.module, (*chain,))
+            if name in NAMES_ANYTHING:
+                yield Use(self.module, ())
+        else:
+            yield from (Use(use.module, (*use.names, *rest)) for use in found)
+
+
+def _lookup(name: str, scopes: Scopes) -> list[Use] | None:
+    """What a name was imported from, nothing for a variable; None for a name of the module or a builtin."""
+    for i, scope in enumerate(reversed(scopes)):
+        if name in scope.targets and (i == 0 or not scope.is_class):
+            return scope.targets[name]
+    return None
+
+
+def _chain(node: ast.AST) -> tuple[str, ...]:
+    """The names of `a.b.c`; empty for what begins with anything but a name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *names[::-1]) if isinstance(node, ast.Name) else ()
+
+
+def _same_scope(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a node that bind names where it stands."""
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        yield from node.decorator_list
+    elif isinstance(node, COMPREHENSIONS):
+        yield from (part for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
+    elif not isinstance(node, ast.Lambda):
+        yield from ast.iter_child_nodes(node)
+
+
+def _is_text(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _only_binds(node: ast.stmt) -> bool:
+    """Does it give names values, and nothing else?"""
+    if node.__class__.__name__ == "TypeAlias":
+        return True
+    if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return False
+    places = node.targets if isinstance(node, ast.Assign) else [node.target]
+    parts = [part for place in places for part in ast.walk(place)]
+    return not any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts)
+
+
+def _is_skipped(node: ast.stmt) -> bool:
+    """What is there for `python -m` or a type checker, or does not count anywhere."""
+    if isinstance(node, ast.If):
+        test = ast.unparse(node.test)
+        return test.startswith("__name__ ==") or test.endswith("TYPE_CHECKING")
+    return not _counted([node])
+
+
+def _counted(nodes: list[Any]) -> list[Any]:
+    """Without imports, which count where what they bring is used, docstrings and `...`."""
+    return [
+        node
+        for node in nodes
+        if not isinstance(node, IMPORTS)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
