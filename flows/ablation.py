@@ -16,7 +16,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 
-from fer_tasks import features, images, models, page, plots, training
+from fer_tasks import features, page, plots
 from fer_tasks.cleaning.ablation import CLEAN, RAW, WRITING, changes, faces_to_test, training_sets
 from fer_tasks.cleaning.decisions import apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
@@ -39,14 +39,15 @@ from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Settings, Training
 from fer_tasks.training import fit, isolation
 from fer_tasks.training.feeding import Rows
-from flows.caching import code_digest, same_inputs_and_code, weights_digest
+from flows.caching import same_inputs_and_code, weights_digest
+from flows.code import code_digest
 from flows.fan_out import Progress
 from flows.grid.cell_process import plan_of
+from flows.grid.entries import entries
 from flows.stage import run_stage
-from flows.transform import transform_files
+from flows.transform import transform, transform_files
 
 OF_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": (0.56, 0.57)}  # test accuracy
-SEEN_BY = code_digest(features, images)
 
 
 class Parts(NamedTuple):
@@ -71,7 +72,9 @@ class Known(NamedTuple):
 
 @task(
     task_run_name="{step}, seed {seed}",
-    cache_policy=same_inputs_and_code(models, training, but=["step", "parts", "array"]),
+    cache_policy=same_inputs_and_code(
+        but=["step", "parts", "array"], only=lambda inputs: entries(inputs["wanted"].model_dump())
+    ),
 )
 def predict(
     step: str, seed: int, content: str, wanted: Training, threads: int, parts: Parts, array: Path
@@ -207,7 +210,9 @@ def _content(learnt: pd.DataFrame, faces: pd.DataFrame, settings: Settings) -> s
     wanted = settings.ablation.training
     pixels = faces[["image_id", "pixels"]]
     seen = [learnt.merge(pixels), pixels[faces["split"] == "test"]]
-    recipe = [settings.make_features.recipes[wanted.recipe], SEEN_BY, weights_digest(wanted.options)]
+    steps = settings.make_features.recipes[wanted.recipe]
+    code = code_digest(transform, only={"TRANSFORMS": {step["op"] for step in steps}})
+    recipe = [steps, code, weights_digest(wanted.options)]
     parts = [*(table.to_csv(index=False) for table in seen), json.dumps(recipe, sort_keys=True)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

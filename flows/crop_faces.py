@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from prefect import flow
 
-from fer_tasks import faces, images
+from fer_tasks import images
 from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, write_image
 from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, transform_of
@@ -18,7 +18,6 @@ from fer_tasks.settings import CropFaces, Settings
 from flows.fan_out import in_process, map_items, shard_task
 from flows.stage import close, made_from, run_stage
 
-CODE = [faces, images]
 INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 
 
@@ -72,7 +71,7 @@ def _main_faces(files: dict[str, tuple[str, int, int]], wanted: CropFaces) -> It
     if wanted.mode == "whole":
         yield from ((i, whole_picture(shape)) for i, (_, *shape) in files.items())
         return
-    for i, found in map_items(detect, files, CODE, max_side=wanted.max_side, mode=wanted.mode):
+    for i, found in map_items(detect, files, max_side=wanted.max_side, mode=wanted.mode):
         yield i, main_face(found, files[i][1:], wanted.min_score, wanted.min_face)
 
 
@@ -81,7 +80,7 @@ def _cut_and_write(
 ) -> pd.DataFrame:
     rows = []
     margin = 0.0 if wanted.mode == "whole" else wanted.margin
-    for i, (png, measured) in map_items(cut, chosen, CODE, margin=margin, size=wanted.size):
+    for i, (png, measured) in map_items(cut, chosen, margin=margin, size=wanted.size):
         face_id = f"{i}-{chosen[i]['rank']}"
         rows.append(
             {"image_id": face_id, "file": write_image(target, face_id, png), "parent_id": i, **measured}

@@ -80,7 +80,7 @@ def _save(path: Path, pixels: np.ndarray) -> None:
 
 def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
     paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
-    found = map_items(inspect, paths, [images], max_pixels=settings.max_pixels, min_side=settings.min_side)
+    found = map_items(inspect, paths, max_pixels=settings.max_pixels, min_side=settings.min_side)
     rows = [{"image_id": i, **row} for i, row in found]
     return pd.DataFrame(rows, columns=["image_id", "reason", "detail", *MEASURED])
 

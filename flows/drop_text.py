@@ -59,7 +59,7 @@ def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], 
     if wanted.engine == "none":
         return {face: [] for face in files}, {}
     if wanted.engine == "local":
-        return dict(map_items(read, files, [local, images], **wanted.local.model_dump())), {}
+        return dict(map_items(read, files, **wanted.local.model_dump())), {}
     return lines_by_ocr_space(files, wanted.ocr_space)
 
 

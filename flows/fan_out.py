@@ -2,22 +2,20 @@
 way."""
 
 import hashlib
-import inspect
 import io
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from graphlib import TopologicalSorter
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from diskcache import Cache
 from loky import get_reusable_executor
 from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -26,7 +24,8 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from tqdm import tqdm
 
-from flows.caching import code_digest
+from flows.code import code_digest
+from flows.result_cache import MISSING, ResultCache
 
 WORKERS = os.cpu_count() or 1
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
@@ -38,41 +37,57 @@ shard_task = partial(task, cache_policy=NO_CACHE, persist_result=False, retries=
 
 
 def map_items(
-    task: Task, items: Mapping[str, Any], code: Sequence[ModuleType], **same: Any
+    task: Task, items: Mapping[str, Any], remember: bool = True, **same: Any
 ) -> Iterator[tuple[str, Any]]:
     """Run `task(shard, **same) -> {item: result}` on shards of `items`; yields (item, result) in their order.
 
-    A result is remembered on disk and reused for an equal item and value, equal other arguments, and
-    unchanged source of `code` and of the task's own module. So a value must say the content (an id, a hash),
-    not only where it lies. Shows the progress, and logs how many were computed anew and how many reused.
+    A result is remembered on disk and reused for an equal item and value, equal other arguments, and the same
+    code, as far as the task reaches it. So a value must say the content (an id, a hash), not only where it
+    lies. Without `remember` all is computed each time: for what is quicker made than kept. Shows the
+    progress, and logs how many were computed anew and how many reused.
     """
     stage = FlowRunContext.get().flow.name
-    alike = repr((code_digest(*code, inspect.getmodule(task.fn)), sorted(same.items())))
+    alike = repr(sorted(same.items()))
     keys = {i: hashlib.sha256(f"{alike} {i} {value!r}".encode()).digest() for i, value in items.items()}
-    with Cache(str(RESULTS / stage / task.name), eviction_policy="none", disk_min_file_size=2**20) as known:
-        missing = [i for i in items if keys[i] not in known]
+    log = get_run_logger()
+    with ResultCache(RESULTS / stage / task.name, code_digest(task), log.warning) as known:
+        missing = {i: value for i, value in items.items() if not (remember and keys[i] in known)}
         with Progress(f"{stage}-{task.name}".replace("_", "-"), len(items)) as progress:
             progress.update(len(items) - len(missing))
-            for found in _results(task, {i: items[i] for i in missing}, same):
-                with known.transact():
-                    for i, result in found.items():
-                        known[keys[i]] = result
-                progress.update(len(found))
-        reused = len(items) - len(missing)
-        get_run_logger().info(f"{task.name}: {len(missing)} of {len(items)} computed, {reused} reused")
-        yield from ((i, known[keys[i]]) for i in items)
+
+            def computed() -> Iterator[Any]:
+                for found in _results(task, missing, same):
+                    if remember:
+                        known.add({keys[i]: result for i, result in found.items()})
+                    progress.update(len(found))
+                    yield from found.values()
+
+            fresh = computed()
+            for n, i in enumerate(items):
+                result = next(fresh) if i in missing else known.get(keys[i])
+                if result is MISSING:  # the cache has turned out to be damaged
+                    rest = dict(islice(items.items(), n, None))
+                    yield from map_items(task, rest, remember=known.is_usable, **same)
+                    return
+                yield i, result
+        known.tidy(keys.values() if remember else ())
+    reused = len(items) - len(missing)
+    log.info(f"{task.name}: {len(missing)} of {len(items)} computed, {reused} reused")
 
 
 def _results(task: Task, items: Mapping[str, Any], same: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The results of each shard, in the order of `items`."""
     names = list(items)
     shards = ({i: items[i] for i in names[at : at + SHARD]} for at in range(0, len(names), SHARD))
-    flying: deque = deque()
-    for shard in shards:
-        flying.append(task.submit(shard, **same))
-        if len(flying) == AHEAD:
-            yield flying.popleft().result()
-    while flying:
-        yield flying.popleft().result()
+    flying: deque[tuple[dict[str, Any], PrefectFuture]] = deque()
+    while True:
+        while len(flying) < AHEAD and (shard := next(shards, None)):
+            flying.append((shard, task.submit(shard, **same)))
+        if not flying:
+            return
+        shard, future = flying.popleft()
+        found = future.result()
+        yield {i: found[i] for i in shard}
 
 
 def in_order(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from fer_tasks import cleaning, images
+from fer_tasks import images
 from fer_tasks.cleaning import covers, duplicates, label_doubts
 from fer_tasks.cleaning.description import Description, Face, describe_files
 from fer_tasks.cleaning.split import assign_splits
@@ -20,7 +20,7 @@ from flows.caching import same_inputs_and_code
 from flows.fan_out import in_process, in_processes, map_items, shard_task
 
 # The faces' fingerprint says what the arrays hold.
-once = task(cache_policy=same_inputs_and_code(cleaning, but=["faces", "described"]))
+once = task(cache_policy=same_inputs_and_code(but=["faces", "described"]))
 CANDIDATES = 0.6  # cosine of two looks; of 28,000 faces one in ten has another so near
 MEASURED_BEFORE = "yaw roll second_face eye_distance brightness contrast sharpness flatness score".split()
 
@@ -63,7 +63,7 @@ def _describe_all(textfree: Dataset, faces: pd.DataFrame) -> Description:
         row.image_id: (row.pixels, f"{textfree.root}/{row.file}", row.landmarks, row.transform)
         for row in faces.itertuples()
     }
-    described = [description for _, description in map_items(describe, items, [cleaning, images])]
+    described = [description for _, description in map_items(describe, items)]
     return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
 
 

@@ -10,7 +10,7 @@ from prefect import get_run_logger, task
 from fer_tasks.dataset import write_bytes
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
-from fer_tasks.sources import faults, folder, kaggle, portraits, sample
+from fer_tasks.sources import folder, kaggle, sample
 from fer_tasks.sources.kaggle_key import authorization
 from flows.caching import same_inputs_and_code
 from flows.fan_out import Progress
@@ -34,7 +34,7 @@ def fingerprint(source: Path) -> str:
     return folder.fingerprint(source)
 
 
-@task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code(sample, faults, portraits))
+@task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code())
 def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
     return sample.draw_class(expression, train, test, seed)
 

@@ -2,8 +2,7 @@
 own, and the ensembles of cells. What is made of others waits for them."""
 
 import base64
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
 from fer_tasks.shared_features import drop_other_features
-from fer_tasks.training.isolation import call_in_own_process, end_all
+from fer_tasks.training.isolation import call_in_own_process, ending_together
 from flows.fan_out import in_order
 from flows.grid.cell_process import Job, Outcome, check_cells
 from flows.grid.cell_task import artifact_key, train_cell
@@ -78,7 +77,9 @@ def train(
         split = Split("val", target, source, wanted.threads)
         return fit_ensemble.submit(ensembles[name], split, memory, wanted.memory)
 
-    with _cells_end_with_the_run():
+    # A run that is told to end, by Ctrl-C, SIGTERM or in the UI, or that cannot continue, waits for no cell:
+    # the next run resumes those that are being trained from their last epoch.
+    with ending_together():
         for name, future in in_order(grid.needs, begin):
             outcome = future.result(raise_on_failure=False)
             if name in jobs:
@@ -98,17 +99,6 @@ def _exchange(target: Path, aside: Path, wanted: Mapping[str, str]) -> None:
         get_run_logger().info(f"not of this grid, set aside in {aside}: {', '.join(moved)}")
     if back := cells.bring_back(target, aside, wanted):
         get_run_logger().info(f"trained before, brought back: {', '.join(back)}")
-
-
-@contextmanager
-def _cells_end_with_the_run() -> Iterator[None]:
-    """A run that is told to end, by Ctrl-C, SIGTERM or in the UI, or that cannot go on, waits for no cell:
-    those that are being trained go on from their last epoch in the next run."""
-    try:
-        yield
-    except BaseException:  # a full disk, too
-        end_all()
-        raise
 
 
 def _is_whole(ensemble: Ensemble, prints: Mapping[str, str], target: Path) -> bool:

@@ -1,6 +1,6 @@
 """A result is reused for equal arguments and unchanged code, for nothing else; what needs others waits."""
 
-import importlib.util
+import importlib
 import os
 import sys
 import threading
@@ -11,93 +11,174 @@ import pytest
 from prefect import flow, task
 
 from flows import fan_out
-from flows.caching import same_inputs_and_code
-from flows.fan_out import in_order, map_items
+from flows.code import digest
+from flows.fan_out import RESULTS, in_order, map_items
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
+HELPER = """
+CALLS = []
 
-def load(path: Path, code: str) -> ModuleType:
-    path.write_text(code)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.pop(path.stem, None)
-    spec.loader.exec_module(module)
-    return module
+def note(items):
+    CALLS.append(items)
+
+def add(items):
+    note(items)
+    return deeper(items)
+
+def deeper(items):
+    return 12 // sum(items)
+"""
+TASKS = """
+from prefect import task
+import helper
+from flows.caching import same_inputs_and_code
+from flows.fan_out import shard_task
+
+@shard_task
+def total(shard, factor):
+    return {name: helper.add(items) * factor for name, items in shard.items()}
+
+@task(cache_policy=same_inputs_and_code(but=["told"]), persist_result=True)
+def once(x, told):
+    return helper.add([x])
+"""
 
 
-@fan_out.shard_task
-def total(shard: dict[str, list[int]], factor: int) -> dict[str, int]:
-    return {name: MODULE[0].add(items) * factor for name, items in shard.items()}
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a module of tasks and their helper."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of a change in the same second it would hide
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "helper.py").write_text(HELPER)
+    return tmp_path
 
 
-MODULE: list[ModuleType] = []
+def load() -> ModuleType:
+    """The tasks, as a new process would read them; `.calls` are of the helper."""
+    for name in ("tasks", "helper"):
+        sys.modules.pop(name, None)
+    digest._code.cache_clear()
+    digest._digest.cache_clear()
+    importlib.invalidate_caches()
+    tasks = importlib.import_module("tasks")
+    tasks.calls = tasks.helper.CALLS
+    return tasks
 
 
-def run(module: ModuleType, items: dict[str, list[int]], **same: int) -> dict[str, int]:
-    MODULE[:] = [module]
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
 
+
+def run(tasks: ModuleType, items: dict[str, list[int]], **same: int | bool) -> dict[str, int]:
     @flow(name="adding")
     def adding() -> list[tuple[str, int]]:
-        return list(map_items(total, items, [module], **same))
+        return list(map_items(tasks.total, items, **same))
 
     results = adding()
     assert [name for name, _ in results] == list(items)
     return dict(results)
 
 
-def test_only_what_changed_is_computed_again(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = "CALLS = []\n\ndef add(items):\n    CALLS.append(items)\n    return sum(items)\n"
-    module = load(tmp_path / "helper.py", code)
-    assert run(module, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 30, "b": 30}
-    assert sorted(module.CALLS) == [[1, 2], [3]]
+def test_only_what_changed_is_computed_again(here):
+    tasks = load()
+    assert run(tasks, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 40, "b": 40}
+    assert sorted(tasks.calls) == [[1, 2], [3]]
 
-    run(module, {"b": [3], "a": [1, 2]}, factor=10)
-    assert len(module.CALLS) == 2, "equal items, same code: nothing again, whatever the order"
+    run(tasks, {"b": [3], "a": [1, 2]}, factor=10)
+    assert len(tasks.calls) == 2, "equal items, same code: nothing again, whatever the order"
 
-    assert run(module, {"a": [1, 2], "b": [3, 4], "c": [5]}, factor=10) == {"a": 30, "b": 70, "c": 50}
-    assert module.CALLS[2:] == [[3, 4], [5]], "a value changed and one new: these two"
+    assert run(tasks, {"a": [1, 2], "b": [3, 3], "c": [4]}, factor=10) == {"a": 40, "b": 20, "c": 30}
+    assert tasks.calls[2:] == [[3, 3], [4]], "a value changed and one new: these two"
 
-    run(module, {"a": [1, 2], "b": [3]}, factor=11)
-    assert len(module.CALLS) == 6, "another setting: all again"
+    run(tasks, {"a": [1, 2], "b": [3]}, factor=11)
+    assert len(tasks.calls) == 6, "another setting: all again"
+    run(tasks, {"a": [1, 2], "b": [3]}, factor=10)
+    assert len(tasks.calls) == 6, "and back again: nothing"
 
-    changed = load(tmp_path / "helper.py", code.replace("sum(items)", "sum(items) + 1"))
-    assert run(changed, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 40, "b": 40}
-    assert len(changed.CALLS) == 2, "a changed helper: all again"
+    change(here / "helper.py", "def add(items):", 'def add(items):\n    """Add, and divide."""')
+    change(here / "tasks.py", "@shard_task", "@shard_task  # many at a time")
+    tasks = load()
+    run(tasks, {"a": [1, 2], "b": [3]}, factor=10)
+    assert tasks.calls == [], "words: nothing again"
+
+    change(here / "helper.py", "12 // sum(items)", "24 // sum(items)")
+    tasks = load()
+    assert run(tasks, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 80, "b": 80}
+    assert len(tasks.calls) == 2, "a changed helper of a helper: all again"
+    assert len([*(here / RESULTS / "adding" / "total").iterdir()]) == 1, "what no code can use has gone"
 
 
-def test_what_was_computed_before_a_failure_is_kept(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = "CALLS = []\n\ndef add(items):\n    CALLS.append(items)\n    return 1 // items[0]\n"
-    module = load(tmp_path / "helper.py", code)
+def test_what_is_quick_is_not_kept(here):
+    tasks = load()
+    for _ in range(2):
+        assert run(tasks, {"a": [1, 2]}, factor=10, remember=False) == {"a": 40}
+    assert len(tasks.calls) == 2
+    run(tasks, {"a": [1, 2]}, factor=10)
+    assert len(tasks.calls) == 3
+
+
+def test_what_was_computed_before_a_failure_is_kept(here):
+    tasks = load()
     items = {f"{i:03}": [1] for i in range(fan_out.SHARD * fan_out.AHEAD * 2)}
     with pytest.raises(ZeroDivisionError):
-        run(module, {**items, "zero": [0]}, factor=1)
-    module.CALLS.clear()
-    run(module, items, factor=1)
-    assert len(module.CALLS) < len(items), "the shards that had come were kept"
+        run(tasks, {**items, "zero": [0]}, factor=1)
+    tasks.calls.clear()
+    run(tasks, items, factor=1)
+    assert len(tasks.calls) < len(items), "the shards that had come were kept"
+
+
+def test_a_damaged_cache_costs_a_warning_and_the_computing(here, caplog):
+    tasks = load()
+    items = {f"{i:03}": [i + 1] for i in range(300)}
+    wanted = run(tasks, items, factor=1)
+    (database,) = (here / RESULTS / "adding" / "total").glob("*/cache.db")
+    database.write_bytes(database.read_bytes()[:-8192])  # its last pages hold values, the first what there is
+    database.with_name("cache.db-wal").unlink(missing_ok=True)
+    assert run(tasks, items, factor=1) == wanted
+    said = [line for line in caplog.messages if "is damaged" in line]
+    assert len(said) == 1 and str(database.parent.relative_to(here)) in said[0]
+    caplog.clear()
+    tasks.calls.clear()
+    assert run(tasks, items, factor=1) == wanted and tasks.calls == []
+    assert not [line for line in caplog.messages if "damaged" in line]
+
+
+def test_a_full_disk_under_the_cache_costs_a_warning_and_not_the_results(here, small_disk, caplog):
+    (here / RESULTS).parent.mkdir(parents=True)
+    (here / RESULTS).symlink_to(small_disk)
+    (small_disk / "full").write_bytes(b"\0" * 120 * 1024)
+    tasks = load()
+    assert run(tasks, {"a": [1, 2], "b": [3]}, factor=10) == {"a": 40, "b": 40}
+    said = [line for line in caplog.messages if "no room in" in line]
+    assert len(said) == 1 and "bytes are free" in said[0]
 
 
 def test_another_process_computes(tmp_path):
     assert fan_out.in_process(os.getpid) != os.getpid()
 
 
-def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(tmp_path):
-    module = load(
-        tmp_path / "helper.py", "CALLS = []\n\ndef twice(x):\n    CALLS.append(x)\n    return 2 * x\n"
-    )
+def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(here):
+    def runs(tasks: ModuleType, *xs: int) -> list[int]:
+        @flow(name="once")
+        def of_all() -> list[int]:
+            return [tasks.once(x, told=told) for told, x in enumerate(xs)]
 
-    @task(cache_policy=same_inputs_and_code(module), persist_result=True)
-    def double(x: int) -> int:
-        return module.twice(x)
+        return of_all()
 
-    @flow(name="doubling")
-    def doubling(x: int) -> int:
-        return double(x)
-
-    assert [doubling(3), doubling(3), doubling(4)] == [6, 6, 8]
-    assert module.CALLS == [3, 4]
+    tasks = load()
+    assert runs(tasks, 3, 3, 4) == [4, 4, 3]
+    assert tasks.calls == [[3], [4]]
+    change(here / "helper.py", "def add(items):", 'def add(items):\n    """Add, and divide."""')
+    tasks = load()
+    assert runs(tasks, 3, 4) == [4, 3] and tasks.calls == []
+    change(here / "helper.py", "12 // sum(items)", "24 // sum(items)")
+    tasks = load()
+    assert runs(tasks, 3, 4) == [8, 6] and tasks.calls == [[3], [4]]
 
 
 def test_what_needs_others_waits_for_them_and_for_nothing_else():

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -144,9 +145,11 @@ def test_other_processes_count_and_one_that_is_killed_gives_its_memory_back():
     assert said == ["waits until 1 GB of memory are free", "has it"]
 
 
-def test_a_run_that_is_told_to_end_waits_no_longer(monkeypatch):
-    monkeypatch.setattr(isolation, "_told_to_end", True)
+def test_a_run_that_is_told_to_end_waits_no_longer():
+    with pytest.raises(KeyboardInterrupt), isolation.ending_together():
+        of_the_run = copy_context()
+        raise KeyboardInterrupt
     with reserve(12, 12, lambda text: None), pytest.raises(isolation.WorkerDied, match="told to end"):
-        reserve(1, 12, lambda text: None).__enter__()
+        of_the_run.run(reserve(1, 12, lambda text: None).__enter__)
     with reserve(12, 12, pytest.fail):
         pass

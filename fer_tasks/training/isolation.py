@@ -5,7 +5,9 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -13,7 +15,7 @@ from fer_tasks.errors import UserError
 
 Result = TypeVar("Result")
 _starting = threading.Lock()
-_told_to_end = False
+_told_to_end: ContextVar[threading.Event | None] = ContextVar("told to end", default=None)
 
 
 class WorkerDied(UserError):
@@ -43,7 +45,7 @@ def call_in_own_process(
     `function` is found by its name, so it stands at the top of a module. What it passes to `send` reaches
     `on_message` here while it runs. Raises WorkerFailed with what it raised, OutOfMemory where that was for
     want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word, or
-    after `end_all`. The process ends with its parent, also when that is killed.
+    its run was told to end (`ending_together`). The process ends with its parent, also when that is killed.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -71,18 +73,28 @@ def call_in_own_process(
         process.join()
 
 
-def end_all() -> None:
-    """End all processes of `call_in_own_process`, and start no more: the run was told to end."""
-    global _told_to_end
-    with _starting:
-        _told_to_end = True
-    for process in multiprocessing.active_children():
-        process.terminate()
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Where the block fails, processes of `call_in_own_process` end, and its thread and those that have its
+    context start no more: the run was told to end, or cannot continue. A later run may start some."""
+    told = threading.Event()
+    before = _told_to_end.set(told)
+    try:
+        yield
+    except BaseException:  # Ctrl-C and a full disk, too
+        with _starting:
+            told.set()
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        _told_to_end.reset(before)
 
 
 def check_not_told_to_end() -> None:
-    """Raise WorkerDied after `end_all`."""
-    if _told_to_end:
+    """Raise WorkerDied where the block of `ending_together` that this belongs to has failed."""
+    told = _told_to_end.get()
+    if told and told.is_set():
         raise WorkerDied("the run was told to end")
 
 

@@ -1,5 +1,5 @@
 """What a function reaches in this project, as a digest: what a remembered result depends on."""
 
-from flows.code.digest import code_digest
+from flows.code.digest import Only, code_digest
 
-__all__ = ["code_digest"]
+__all__ = ["Only", "code_digest"]

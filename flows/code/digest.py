@@ -127,6 +127,6 @@ class _Walk:
     def _linked(self, place: Place) -> list[Linked]:
         statement = self.links.statement(place)
         wanted = self.only.get(statement.names[0]) if len(statement.names) == 1 else None
-        if wanted and statement.entries.keys() >= {*wanted}:
+        if wanted is not None and statement.entries.keys() >= {*wanted}:
             return [self.links.linked(place, key) for key in sorted(wanted)]
         return [self.links.linked(place)]

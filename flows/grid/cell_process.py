@@ -50,6 +50,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     if cell.distil:
         plan = plan._replace(distillation=Distillation(**cell.distil.model_dump(exclude={"teacher"})))
     about = {
+        "features": data.fingerprint,
         "recipe": data.info["settings"]["steps"],
         "input_shape": list(x.shape[1:]),
         "labels": list(EXPRESSIONS),

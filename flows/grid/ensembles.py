@@ -11,13 +11,12 @@ from prefect.cache_policies import NO_CACHE
 
 from fer_tasks import cells, ensemble, evaluation
 from fer_tasks.settings import Ensemble
-from flows.caching import code_digest
+from flows.code import code_digest
 from flows.grid.memory import machine_memory, reserve
-from flows.grid.predictions import Answers, Asked, Split, ask, mean_answer
+from flows.grid.predictions import Answers, Asked, Split, ask, mean_answer, predict_split
 
 Weighed = dict[str, dict[str, Any]]  # what there is to say of an ensemble, by way to weight its members
 
-CODE = code_digest(ensemble, evaluation)
 FITTED = "fitted on the validation pictures that it is measured on here"
 WEIGHTS: dict[str, Callable[[np.ndarray, np.ndarray, Ensemble], np.ndarray]] = {
     "mean": lambda said, y, wanted: ensemble.equal_weights(len(said)),
@@ -28,7 +27,8 @@ WEIGHTS: dict[str, Callable[[np.ndarray, np.ndarray, Ensemble], np.ndarray]] = {
 
 def fingerprint(wanted: Ensemble, members: Sequence[str]) -> str:
     """Changes with whatever could change the weights; `members`: the fingerprints of theirs."""
-    parts = [wanted.model_dump(), list(members), CODE]
+    code = code_digest(_weigh, predict_split, only={"VIEWS": [wanted.test_time_augmentation]})
+    parts = [wanted.model_dump(), list(members), code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -4,19 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
-from importlib.metadata import version
 from typing import Any
 
-from fer_tasks import labels, models, training
 from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError
-from fer_tasks.models import check_model
+from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
-from flows.caching import code_digest, weights_digest
-from flows.grid import cell_process, ensembles
-
-CODE = code_digest(models, training, labels, cell_process)
-TOOLS = [version(name) for name in ("keras", "tensorflow", "openvino")]
+from fer_tasks.training import frozen
+from flows.caching import weights_digest
+from flows.code import code_digest
+from flows.grid import ensembles
+from flows.grid.cell_process import fit_cell
+from flows.grid.entries import entries
+from flows.grid.predictions import predict_split
 
 
 def fingerprints(
@@ -38,7 +38,8 @@ def fingerprints(
 
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of the features that a cell shares with others: kept as long as one of them waits."""
-    digest = _digest([data.fingerprint, threads, TOOLS, CODE])
+    code = code_digest(frozen.batches, build_model, only=entries(cell.model_dump()))
+    digest = _digest([data.fingerprint, threads, code])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 
 
@@ -51,7 +52,9 @@ def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str
                 f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
             )
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    return _digest([settings, data.fingerprint, threads, weights, TOOLS, CODE, teacher])
+    taught_by = [predict_split] if cell.distil else []
+    code = code_digest(fit_cell, *taught_by, only=entries(settings))
+    return _digest([settings, data.fingerprint, threads, weights, code, teacher])
 
 
 def _digest(parts: list[Any]) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from fer_tasks import cells, grad_cam, latency, models
+from fer_tasks import cells, grad_cam, latency
 from fer_tasks.dataset import read_array, read_dataset
 from fer_tasks.models import load_model
 from fer_tasks.training.isolation import call_in_own_process
 from flows.caching import same_inputs_and_code
 from flows.fan_out import map_items, shard_task
+from flows.grid.predictions import network_id
 
 Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
 
@@ -20,14 +21,17 @@ Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
 def looking(cell: str, models: Path, features: Path) -> Look:
     """Grad-CAM of a cell: a function of rows of the test pictures and a class for each."""
     about = cells.read_cell(models / cell)
-    return partial(heat_maps, cell, cells.weights_id(about), models, features / about["settings"]["recipe"])
+    data = read_dataset(features / about["settings"]["recipe"])
+    content = f"{network_id(about)} {data.fingerprint}"
+    return partial(heat_maps, cell, content, models, data.root)
 
 
-@task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code(grad_cam, models))
+@task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code())
 def heat_maps(
-    cell: str, weights: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
+    cell: str, content: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
 ) -> np.ndarray | None:
-    """(n, m, n') float32 in 0..1, or None where the model has nowhere to look."""
+    """(n, m, n') float32 in 0..1, or None where the model has nowhere to look. `content` says what the model
+    and the features hold."""
     try:
         test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
         x = read_array(features / "X.npy")[test[list(rows)]].astype(np.float32)
@@ -39,8 +43,8 @@ def heat_maps(
 def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float]:
     """How long each cell that has a model takes for one face on one thread; measured once for each model."""
     files = {cell: file for cell in trained if (file := cells.model_file(folder / cell))}
-    timed = {i: (cells.weights_id(cells.read_cell(folder / i)), str(file)) for i, file in files.items()}
-    return dict(map_items(measure, timed, (latency, models)))
+    timed = {i: (network_id(cells.read_cell(folder / i)), str(file)) for i, file in files.items()}
+    return dict(map_items(measure, timed))
 
 
 @shard_task

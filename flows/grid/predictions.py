@@ -9,25 +9,23 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pandas as pd
-from diskcache import Cache
 from prefect import get_run_logger
 
-from fer_tasks import cells, training
+from fer_tasks import cells
 from fer_tasks.dataset import Dataset, read_array, read_dataset
 from fer_tasks.ensemble import combine
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import load_model
+from fer_tasks.models import build_model, load_model
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.fit import predict
 from fer_tasks.training.isolation import call_in_own_process
-from flows.caching import code_digest
+from flows.code import code_digest
 from flows.fan_out import RESULTS
+from flows.grid.entries import entries
+from flows.result_cache import MISSING, ResultCache
 
-CODE = code_digest(training)
 BLOCK = 1024  # pictures in memory at once
-# SQLite's other journal, diskcache's default, wants all processes on one machine.
-KEPT = {"eviction_policy": "none", "disk_min_file_size": 2**20, "sqlite_journal_mode": "delete"}
 
 
 class Split(NamedTuple):
@@ -73,25 +71,58 @@ def mean_answer(members: list[Answers], weights: np.ndarray) -> Answers:
 
 
 def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
-    """What trained cells say; all that is not known yet is computed in one process.
+    """What trained cells say of the features as they are; what is not known yet is computed in one process.
 
-    Raises UserError for a split without pictures, and as `shared_manifest`.
+    Raises UserError for a split without pictures, for features of another shape than a cell was trained on,
+    and as `shared_manifest`. Warns of other features than a cell was trained on.
     """
     abouts = {one: _read(one.cell, split.models) for one in asked}
     recipes = sorted({about["settings"]["recipe"] for about in abouts.values()})
-    manifest = shared_manifest([read_dataset(split.features / recipe) for recipe in recipes])
+    data = {recipe: read_dataset(split.features / recipe) for recipe in recipes}
+    for about in {one.cell: about for one, about in abouts.items()}.values():
+        _compare(about, data[about["settings"]["recipe"]])
+    manifest = shared_manifest([*data.values()])
     faces = manifest[manifest["split"] == split.name]
     if faces.empty:
         share = f"clean.{split.name}_share"
         raise UserError(f"there is no picture in the {split.name} split; add pictures or raise {share}")
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    keys = {one: _key(one, cells.weights_id(about), split.name) for one, about in abouts.items()}
-    with Cache(str(RESULTS / "probabilities"), **KEPT) as known:
-        missing = sorted(one for one in asked if keys[one] not in known)
-        _compute(missing, split, lambda said: known.set(keys[said[0]], said[1]))
-        reused = len(asked) - len(missing)
-        get_run_logger().info(f"answers on {split.name}: {len(missing)} computed, {reused} reused")
-        return {one: Answers(faces, y_true, known[keys[one]]) for one in asked}
+    keys = {
+        one: _key(one, about, data[about["settings"]["recipe"]].fingerprint, split.name)
+        for one, about in abouts.items()
+    }
+    code = code_digest(predict_split, only={"VIEWS": []})
+    # SQLite's usual journal here, `wal`, wants all processes on one machine.
+    with ResultCache(RESULTS / "probabilities", code, get_run_logger().warning, "delete") as known:
+        said = {one: known.get(keys[one]) for one in asked}
+        missing = sorted(one for one in asked if said[one] is MISSING)
+
+        def keep(answer: tuple[Asked, np.ndarray]) -> None:
+            said.update([answer])
+            known.add({keys[answer[0]]: answer[1]})
+
+        _compute(missing, split, keep)
+        known.tidy(keys.values())
+    reused = len(asked) - len(missing)
+    get_run_logger().info(f"answers on {split.name}: {len(missing)} computed, {reused} reused")
+    return {one: Answers(faces, y_true, said[one]) for one in asked}
+
+
+def network_id(about: dict[str, Any]) -> str:
+    """What a trained network computes with: its weights, and the code of its layers, which may have changed
+    since it was trained."""
+    return f"{cells.weights_id(about)} {code_digest(build_model, only=entries(about['settings']))}"
+
+
+def _compare(about: dict[str, Any], data: Dataset) -> None:
+    """Are the features those that a cell was trained on?"""
+    cell, mend = about["cell"], "`dvc repro train` trains it on these"
+    shape = list(read_array(data.root / "X.npy").shape[1:])
+    if shape != about["input_shape"]:
+        wrong = f"{cell} was trained on inputs of shape {about['input_shape']}, {data.root} has {shape}"
+        raise UserError(f"{wrong}; {mend}")
+    if about.get("features", data.fingerprint) != data.fingerprint:
+        get_run_logger().warning(f"{cell} was trained on other features than {data.root} has now; {mend}")
 
 
 def shared_manifest(features: Sequence[Dataset]) -> pd.DataFrame:
@@ -150,6 +181,7 @@ def _weights(name: str, models: Path) -> dict[Asked, float]:
     return {Asked(member, views): weight for member, weight in about["weights"].items()}
 
 
-def _key(asked: Asked, weights: str, split: str) -> bytes:
-    """`weights`, the cell's `weights_id`, says the content of the model and of the features."""
-    return hashlib.sha256(repr((CODE, weights, asked.test_time_augmentation, split)).encode()).digest()
+def _key(asked: Asked, about: dict[str, Any], features: str, split: str) -> bytes:
+    code = code_digest(predict_split, only={"VIEWS": [asked.test_time_augmentation]})
+    parts = (code, network_id(about), features, asked.test_time_augmentation, split)
+    return hashlib.sha256(repr(parts).encode()).digest()

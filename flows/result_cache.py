@@ -1,0 +1,142 @@
+"""Results on disk, by key: `.cache/results/<stage>/<task>/<digest of the code>`.
+
+It only saves time: a cache that is damaged is made anew, and one that cannot be written is done without.
+"""
+
+import errno
+import pickle
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from diskcache import Cache, Timeout
+
+Result = TypeVar("Result")
+LIMIT = 8 * 2**30  # bytes of a task; what the last run has used stays, however much that is
+MISSING = object()
+BATCH = 100
+# https://sqlite.org/rescode.html: it is the disk or another process that stands in the way.
+UNDAMAGED = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+CANNOT_WRITE = (sqlite3.Error, Timeout, OSError)
+CANNOT_READ = (*CANNOT_WRITE, pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError)
+
+
+class ResultCache:
+    """What a task has computed, in a folder of its own for each digest of its code."""
+
+    def __init__(self, folder: Path, code: str, warn: Callable[[str], None], journal: str = "wal"):
+        """`journal`: SQLite's, `delete` where processes of several machines share the cache. `warn` gets a
+        line where the cache is damaged or cannot be written; nothing is raised for it."""
+        self.folder, self._warn = folder / code[:16], warn
+        self._settings = {"disk_min_file_size": 2**20, "sqlite_journal_mode": journal}
+        self._cache: Cache | None = None
+        self._open()
+
+    def __enter__(self) -> "ResultCache":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._close()
+
+    def __contains__(self, key: bytes) -> bool:
+        return self._use(lambda cache: key in cache, False, CANNOT_READ)
+
+    @property
+    def is_usable(self) -> bool:
+        """Can results be kept?"""
+        return self._cache is not None
+
+    def get(self, key: bytes) -> Any:
+        """The result, or MISSING."""
+        return self._use(lambda cache: cache.get(key, MISSING), MISSING, CANNOT_READ)
+
+    def add(self, results: Mapping[bytes, Any]) -> None:
+        """Keep results, all or none."""
+
+        def write(cache: Cache) -> None:
+            with cache.transact():
+                for key, result in results.items():
+                    cache[key] = result
+
+        self._use(write, None, CANNOT_WRITE)
+
+    def tidy(self, used: Collection[bytes]) -> None:
+        """Drop what other code has computed, and above LIMIT what is not `used`, the oldest first."""
+        for other in self.folder.parent.glob("*"):
+            if other != self.folder:
+                _remove(other)
+        self._use(lambda cache: _shrink(cache, {*used}), None, CANNOT_READ)
+
+    def _use(self, do: Callable[[Cache], Result], otherwise: Result, faults: tuple) -> Result:
+        if self._cache is None:
+            return otherwise
+        try:
+            return do(self._cache)
+        except faults as fault:
+            self._close()
+            self._open_after(fault)
+            return otherwise
+
+    def _open(self) -> None:
+        try:
+            self._cache = Cache(str(self.folder), eviction_policy="none", **self._settings)
+        except CANNOT_READ as fault:
+            self._open_after(fault)
+
+    def _open_after(self, fault: BaseException) -> None:
+        """Begin anew where the cache is damaged, else do without."""
+        if why := _what_hinders(fault, self.folder):
+            self._warn(f"{why}; what is computed from here on is not kept for the next run")
+            return
+        self._warn(f"{self.folder} is damaged ({fault}): it is removed, and what it held is computed again")
+        try:
+            shutil.rmtree(self.folder)
+            self._cache = Cache(str(self.folder), eviction_policy="none", **self._settings)
+        except CANNOT_READ as fault:
+            self._warn(f"{self.folder} cannot be made anew ({fault}): what is computed now is not kept")
+
+    def _close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
+        self._cache = None
+
+
+def _what_hinders(fault: BaseException | None, folder: Path) -> str:
+    """Why a cache that is not damaged cannot be used; "" for one that is."""
+    while fault:
+        code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL or getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists())).free
+            return f"no room in {folder}: {free:,} bytes are free"
+        if isinstance(fault, Timeout) or code in UNDAMAGED or isinstance(fault, OSError):
+            return f"{folder} cannot be used ({fault or 'another process holds it'})"
+        fault = fault.__context__  # of a statement that failed for want of room its rollback fails
+    return ""
+
+
+def _shrink(cache: Cache, used: set[bytes]) -> None:
+    unused: Iterator[bytes] = iter(
+        [key for key in cache if key not in used] if cache.volume() > LIMIT else []
+    )
+    while cache.volume() > LIMIT and (batch := [*islice(unused, BATCH)]):
+        with cache.transact():
+            for key in batch:
+                del cache[key]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
