@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, one word a stage in four places, complete `deps`."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,18 +9,26 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fer_tasks.settings import Cell, params, source
+from flows.code.digest import reached
+from flows.code.links import Links
+from flows.code.syntax import Use
+from flows.grid.entries import entries
+
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
+    "code",
     "fan_out",
     "grid",
     "measure",
     "ocr_space",
     "people",
     "quiet_tensorflow",
+    "result_cache",
     "retries",
     "stage",
     "server",
@@ -31,6 +40,14 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
 APPS = sorted((ROOT / "apps").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
+CODE = Links(ROOT)
+# What decides when and where something is computed, and not what: a change there must not run all stages.
+ORCHESTRATION = {
+    f"flows/{name}.py" for name in ("caching", "fan_out", "grid/memory", "result_cache", "stage")
+}
+ORCHESTRATION |= {f"flows/code/{file.name}" for file in (ROOT / "flows" / "code").glob("*.py")}
+CHECKED_ONLY = {f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source")}
+LEAST = {"learning_rate": 0.1, "epochs": 1, "batch_size": 1}
 DISK = {"dataset", "cells", "checkpoints", "images", "settings", "shared_features", "sources", "text"}
 
 
@@ -104,22 +121,39 @@ def test_one_word_a_stage_in_four_places():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_all_the_code_it_runs(stage):
-    needed = {f"flows/{stage}.py"} | {_as_dep(name) for name in _all_capabilities(stage) - {"settings"}}
-    listed = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("flows/", "fer_tasks/"))}
-    assert needed <= listed
-    assert all((ROOT / dep).exists() for dep in listed)
+def test_a_stage_depends_on_all_the_code_that_it_reaches(stage):
+    listed = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("flows/", "fer_tasks/"))]
+    found = reached(CODE, [Use(f"flows.{stage}", (stage,))], {})
+    paths = {CODE.module(name).file for name in found.modules} | found.files
+    needed = {str(path.relative_to(ROOT)) for path in paths} - ORCHESTRATION - CHECKED_ONLY
+    if "fer_tasks/settings/grid.py" not in needed:  # it reads no grid, whose cells have defaults
+        needed.discard("fer_tasks/settings/training.py")
+    assert f"flows/{stage}.py" in needed
+    assert not {file for file in needed if not any(f"{file}/".startswith(f"{dep}/") for dep in listed)}
+    assert not {dep for dep in listed if not any(f"{file}/".startswith(f"{dep}/") for file in needed)}
 
 
-def _all_capabilities(stage: str) -> set[str]:
-    flows = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith("flows/")]
-    found, new = set(), set().union(*map(imported_capabilities, flows))
-    while new:
-        found |= new
-        files = [path for path in MODULES if capability(path) in new]
-        new = {name for path in files for name in imported_capabilities(path)} - found
-    return found
+def test_templates_are_among_what_a_stage_reaches():
+    found = reached(CODE, [Use("flows.report", ("report",))], {})
+    assert {file.name for file in found.files} == {"page.html.j2", "page_base.html.j2"}
 
 
-def _as_dep(name: str) -> str:
-    return f"fer_tasks/{name}" if (ROOT / "fer_tasks" / name).is_dir() else f"fer_tasks/{name}.py"
+@pytest.mark.parametrize("module", [params, source], ids=lambda module: module.__name__)
+def test_what_is_no_dep_of_a_stage_has_no_number_of_its_own(module):
+    """params.yaml and sources/ say everything: what is left out there is an error."""
+    sections = [
+        one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__
+    ]
+    fields = {f"{one.__name__}.{name}": field for one in sections for name, field in one.model_fields.items()}
+    assert len(fields) > 5 and all(field.is_required() for field in fields.values())
+
+
+def test_the_entries_that_a_cell_uses_are_there():
+    """A dictionary that is called otherwise, or built otherwise, would count as a whole."""
+    cell = Cell(id="x", model="transfer", recipe="x", options={"backbone": "MobileNetV2"}, **LEAST)
+    for dictionary, keys in entries(cell.model_dump()).items():
+        folders = ("fer_tasks/models", "fer_tasks/training")
+        files = [path for folder in folders for path in (ROOT / folder).glob("*.py")]
+        modules = [CODE.module(".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in files]
+        bound = [module.statements[i] for module in modules for i in module.units.get(dictionary, [])]
+        assert [set(keys) <= set(statement.entries) for statement in bound] == [True], dictionary

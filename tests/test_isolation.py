@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_a_result_and_messages_in_order():
 def test_a_failure_is_told_in_plain_words(function, arguments, error, said):
     with pytest.raises(error, match=said):
         call(function, *arguments)
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_starts_no_process_more_and_a_later_one_does():
+    with pytest.raises(KeyboardInterrupt), isolation.ending_together():
+        of_the_run = copy_context()  # what Prefect gives a task that has been submitted
+        raise KeyboardInterrupt
+    with pytest.raises(WorkerDied, match="told to end"):
+        of_the_run.run(call, add, 2, 3)
+    with isolation.ending_together():
+        assert call(add, 2, 3) == 5
+    assert call(add, 2, 3) == 5
 
 
 ORPHAN = """

@@ -23,6 +23,7 @@ from fer_tasks.dataset import read_array, read_dataset, write_array, write_datas
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
+from flows.grid.inspection import looking
 from flows.grid.leaderboard import read_published
 from flows.grid.predictions import Asked, Split, answers, ask
 from flows.train import train
@@ -195,6 +196,49 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
     assert np.array_equal(known, taught["pair"].probabilities), "remembered: no model is asked again"
     with pytest.raises(UserError, match="no picture in the test split"):
         in_a_flow(answers, ["pair"], split._replace(name="test"))
+
+
+def write_features(root: Path, x: np.ndarray) -> None:
+    """Pictures to learn from and, of the same kinds, to validate and to test on."""
+    names = [f"{i:016x}" for i in range(56)]
+    splits = ["train"] * 42 + ["val"] * 7 + ["test"] * 7
+    manifest = pd.DataFrame(
+        {"image_id": names, "label": [EXPRESSIONS[i % 7] for i in range(56)], "split": splits}
+    )
+    about = {"steps": [{"op": "gray"}], "array": write_array(root / "X.npy", 56, [x])}
+    write_dataset(root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, about)
+
+
+def test_what_a_cell_says_is_of_the_features_that_there_are(prefect, project, caplog):
+    root = project / "data/features/gray16"
+    trained_on, others = np.random.default_rng(1).random((2, 56, 16, 16, 1), np.float32)
+    write_features(root, trained_on)
+    run(project, {"id": "a", "epochs": 1})
+    split = Split("test", project / "models", project / "data/features", 1)
+
+    def ask_all() -> tuple[np.ndarray, np.ndarray]:
+        look = looking("a", split.models, split.features)
+        return in_a_flow(answers, ["a"], split)["a"].probabilities, in_a_flow(look, [0, 1], [3, 4])
+
+    before = ask_all()
+    assert before[0] == pytest.approx(said(project, "a", slice(49, 56)), abs=1e-5)
+    assert "other features" not in caplog.text
+
+    write_features(root, others)
+    after = ask_all()
+    assert after[0] == pytest.approx(said(project, "a", slice(49, 56)), abs=1e-5)
+    assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    assert f"a was trained on other features than {root} has now; `dvc repro train` trains" in caplog.text
+
+    write_features(root, trained_on)
+    (project / "models/a/model.keras").unlink()
+    assert all(np.array_equal(one, other) for one, other in zip(before, ask_all(), strict=True)), "remembered"
+
+    write_features(root, np.zeros((56, 8, 8, 1), np.float32))
+    with pytest.raises(
+        UserError, match=r"a was trained on inputs of shape \[16, 16, 1\], .*gray16 has \[8, 8"
+    ):
+        in_a_flow(answers, ["a"], split)
 
 
 def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(prefect, project):

@@ -6,6 +6,7 @@ class of an argument, whose methods may be called.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
 NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
 NAMES_ANYTHING = {"globals", "eval", "exec"}
+NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module or below it
 ALL = "*"  # whatever there is in a module
 
 
@@ -164,7 +166,7 @@ class _Reader:
                 yield from self._use(chain, scopes)
             case ast.Constant(value=value):
                 yield repr(value)
-                if isinstance(value, str) and "." in value[1:-1] and "\n" not in value and len(value) < 100:
+                if isinstance(value, str) and NAMES_A_FILE.fullmatch(value):
                     if not value.endswith(".py") and (self.folder / value).is_file():
                         yield Data(self.folder / value)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
