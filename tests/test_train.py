@@ -216,9 +216,12 @@ def test_what_a_cell_says_is_of_the_features_that_there_are(prefect, project, ca
     run(project, {"id": "a", "epochs": 1})
     split = Split("test", project / "models", project / "data/features", 1)
 
-    def ask_all() -> tuple[np.ndarray, np.ndarray]:
+    def probabilities_and_maps() -> list[np.ndarray]:
         look = looking("a", split.models, split.features)
-        return in_a_flow(answers, ["a"], split)["a"].probabilities, in_a_flow(look, [0, 1], [3, 4])
+        return [answers(["a"], split)["a"].probabilities, look([0, 1], [3, 4])]
+
+    def ask_all() -> list[np.ndarray]:
+        return in_a_flow(probabilities_and_maps)
 
     before = ask_all()
     assert before[0] == pytest.approx(said(project, "a", slice(49, 56)), abs=1e-5)

@@ -6,7 +6,7 @@ are renamed or moved to other modules.
 """
 
 import hashlib
-import sys
+import inspect
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -17,7 +17,7 @@ from flows.code.libraries import Libraries
 from flows.code.links import Linked, Links, Place
 from flows.code.syntax import Use
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 Only = Mapping[str, Collection[str]]
 
@@ -54,8 +54,8 @@ def _code(root: Path) -> Links:
 
 
 def _place(function: Any) -> tuple[Path, Use]:
-    function = getattr(function, "fn", function)
-    file = Path(str(sys.modules[function.__module__].__file__)).resolve()
+    function = inspect.unwrap(getattr(function, "fn", function))
+    file = Path(str(inspect.getsourcefile(function))).resolve()
     root = ROOT if file.is_relative_to(ROOT) else file.parent
     module = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
     return root, Use(module, (function.__qualname__.partition(".")[0],))
