@@ -77,7 +77,7 @@ Scopes = tuple[Scope, ...]
 
 def read_module(name: str, file: Path) -> Module:
     """Read a module. Raises SyntaxError."""
-    tree = ast.parse(file.read_bytes())
+    tree = ast.parse(file.read_bytes(), str(file))
     reader = _Reader(name, file)
     statements = [node for node in tree.body if not _is_skipped(node)]
     read = [reader.statement(node) for node in statements]
