@@ -3,14 +3,64 @@
 import hashlib
 import io
 import math
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+# What photos come in. Pillow knows thirty more, but EPS would start Ghostscript, and most have decoders that
+# hardly anybody tries on damaged files. JPEG includes MPO, a JPEG with a second picture behind it.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
+OTHERS = {  # how files begin that are often met among photos but are not read
+    b"%!ps": "EPS or PostScript",
+    b"\xc5\xd0\xd3\xc6": "EPS",
+    b"8bps": "PSD",
+    b"%pdf": "PDF",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"\0\0\1\0": "ICO",
+    b"dds ": "DDS",
+    b"qoif": "QOI",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cjxl ": "JPEG XL",
+    b"pk\3\4": "a ZIP archive",
+}
+TURNS = {  # of EXIF's Orientation: what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ORIENTATION = 0x0112  # EXIF's tag
+PIXELS_OF_PNG = {
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"eXIf",
+    b"IDAT",
+    b"IEND",
+}  # chunks; the others are about the picture
+TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 322, 323, 339  # TIFF's tags
+HEAD = 1 << 14  # bytes of an AVIF or HEIF in which its items are listed
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG, not of the coded data between two
+START_OF_FRAME, START_OF_SCAN = (0xC0, 0xC1, 0xC2), 0xDA
+END_OF_JPEG = b"\xff\xd9"
+NOISE = bytes(np.random.default_rng(0).integers(1, 255, 256, np.uint8))  # without 255, which begins a marker
 
 Image.MAX_IMAGE_PIXELS = None  # the bound is `max_pixels` below, checked before anything is decoded
+pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 class BadImage(ValueError):
@@ -24,44 +74,163 @@ class BadImage(ValueError):
 def decode_image(data: bytes, max_pixels: int, min_side: int = 1, enough: int | None = None) -> np.ndarray:
     """Decode the bytes of an image file, upright by its EXIF orientation; the first frame of an animation.
 
-    `max_pixels`, `min_side`: bounds on the size in the file's header, checked before its pixels are decoded.
-    `enough`: px of the longer side that will do; a larger JPEG is decoded at 1/2, 1/4 or 1/8 where that is no
-    less. Returns (M, N, 3) uint8, RGB; transparent pixels lie on white, 16-bit grey is scaled to 8. Raises
-    BadImage: `not_a_picture`, `too_many_pixels`, `too_small`, `broken_picture`.
+    Only FORMATS are read. `max_pixels`, `min_side`: bounds on the size in the file's header, checked before
+    its pixels are decoded. `enough`: px of the longer side that will do; a larger JPEG is decoded at 1/2, 1/4
+    or 1/8 where that is no less. A file whose pixels are all there is decoded even if what surrounds them is
+    damaged: metadata, or the end of a JPEG. Returns (M, N, 3) uint8, RGB; transparent pixels lie on white,
+    more than 8 bits are scaled to 8 (see `_to_8_bits`). Raises BadImage: `not_a_picture`,
+    `too_many_pixels`, `too_small`, `broken_picture`.
     """
+    try:
+        return _decode(data, max_pixels, min_side, enough)
+    except BadImage as bad:
+        if bad.reason != "broken_picture":
+            raise
+        try:
+            found = [_decode(repaired, max_pixels, min_side, enough) for repaired in _repairs(data)]
+        except BadImage:
+            raise bad from None
+        if not found or not all(np.array_equal(found[0], other) for other in found):
+            raise
+        return found[0]
+
+
+def _decode(data: bytes, max_pixels: int, min_side: int, enough: int | None) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, odd palettes: the pixels are what counts
-            with Image.open(io.BytesIO(data)) as image:
-                _check_size(image.size, max_pixels, min_side)
-                if enough:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image, max_pixels, min_side)
+                if enough and image.format in ("JPEG", "MPO"):  # others would give an embedded thumbnail
                     share = enough / max(image.size)
                     image.draft(None, [math.ceil(side * share) for side in image.size])
-                return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+                image.load()
+                return np.asarray(_to_rgb(_upright(image)))
+    except BadImage:
+        raise
     except UnidentifiedImageError:
-        raise BadImage("not_a_picture", f"{len(data)} bytes in no format that Pillow knows") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, MemoryError) as error:
-        if isinstance(error, BadImage):
-            raise
-        raise BadImage("broken_picture", str(error)) from None  # what Pillow's decoders raise on half a file
+        raise _unidentified(data) from None
+    except Exception as error:  # what decoders raise on damage: KeyError, RuntimeError, zlib.error …
+        raise BadImage("broken_picture", str(error) or type(error).__name__) from None
 
 
-def _check_size(size: tuple[int, int], max_pixels: int, min_side: int) -> None:
-    width, height = size
+def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
+    width, height = image.size
     if width * height > max_pixels:
         raise BadImage("too_many_pixels", f"{width} x {height} px > {max_pixels} px")
     if min(width, height) < min_side:
         raise BadImage("too_small", f"{width} x {height} px, a side < {min_side} px")
+    if image.format == "TIFF":  # its tiles may be larger than the picture, and are decoded whole
+        width, height = (image.tag_v2.get(tag, 1) for tag in (TILE_WIDTH, TILE_LENGTH))
+        if width * height > max_pixels:
+            raise BadImage("too_many_pixels", f"a tile of {width} x {height} px > {max_pixels} px")
+
+
+def _unidentified(data: bytes) -> BadImage:
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if other := next((name for begins, name in OTHERS.items() if start.startswith(begins)), None):
+        return BadImage("not_a_picture", f"{other}; what is read: {', '.join(FORMATS)}")
+    named = [name for name in FORMATS if data and Image.OPEN[name][1](data[:16]) is True]
+    if named:
+        return BadImage("broken_picture", f"begins as {named[0]}, but its header is damaged")
+    return BadImage("not_a_picture", f"{len(data)} bytes in none of the formats {', '.join(FORMATS)}")
+
+
+def _repairs(data: bytes) -> list[bytes]:
+    """What may be the same picture in a sound file: it is, if all of these decode to the same pixels."""
+    if data.startswith(b"\x89PNG"):
+        return [data[:8] + b"".join(chunk for chunk in _chunks(data) if chunk[4:8] in PIXELS_OF_PNG)]
+    if data.startswith(b"\xff\xd8") and _has_all_scans(data):
+        # The decoder fills what is missing with grey; noise in its place shows whether anything is.
+        cut = data.rstrip(b"\xff")
+        return [cut + END_OF_JPEG, cut + NOISE + END_OF_JPEG]
+    if data[4:8] == b"ftyp":  # AVIF and HEIF: as items of another kind, EXIF and XMP are not looked at
+        head = data[:HEAD].replace(b"Exif", b"free").replace(b"mime", b"free")
+        return [head + data[HEAD:]]
+    return []
+
+
+def _has_all_scans(jpeg: bytes) -> bool:
+    """Has the last scan of every component begun? A progressive JPEG shows a coarse picture long before."""
+    to_come, at = {(0, 0)}, 2  # (component, its first or last frequency) in full precision
+    while found := MARKER.search(jpeg, at):
+        start = found.end()
+        at = start + int.from_bytes(jpeg[start : start + 2], "big")
+        marker, segment = found[0][1], jpeg[start + 2 : at]
+        if marker in START_OF_FRAME:
+            to_come = {(component, end) for component in segment[6::3] for end in (0, 63)}
+        if marker == START_OF_SCAN and len(segment) >= 6:
+            low, high, bits = segment[-3:]
+            if bits % 16 == 0:  # else bits are left for another scan
+                to_come -= {(component, end) for component in segment[1:-3:2] for end in (low, high)}
+    return not to_come
+
+
+def _chunks(png: bytes) -> Iterator[bytes]:
+    """The chunks of a PNG, each with its length, name and checksum; the last one may be cut off."""
+    at = 8
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        yield png[at:end]
+        at = end
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF says, or its XMP. Pillow has turned AVIF, HEIF and TIFF already."""
+    turn = TURNS.get(_orientation(image.info.get("exif") or b""))
+    if turn is None and not image.info.get("exif"):
+        with suppress(Exception):  # damaged XMP raises anything, as decoders do, and says nothing
+            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(exif: bytes) -> int:
+    """EXIF's Orientation, 1 (upright) where it cannot be read. Nothing else of EXIF is looked at: cameras and
+    editors write its other fields wrong in every way, and Pillow stops at the first of them."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(tiff[at : at + size], order)
+
+    first = number(4, 4)
+    for at in range(first + 2, first + 2 + 12 * number(first, 2), 12):
+        if number(at, 2) == ORIENTATION:
+            return number(at + 8, {1: 1, 3: 2, 4: 4}.get(number(at + 2, 2), 0))
+    return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((grey // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        grey = np.asarray(image)
+        if image.format == "TIFF" and image.mode == "I" and image.tag_v2.get(SAMPLE_FORMAT, (1,)) == (1,):
+            grey = grey.view(np.uint32)  # Pillow has no mode for it
+        return Image.fromarray(_to_8_bits(grey)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
+
+
+def _to_8_bits(grey: np.ndarray) -> np.ndarray:
+    """Scale (M, N) greys, 32-bit integers or floats, to uint8.
+
+    No file says which value is white: it is the least of 1 (of floats), 255 and 65535 that none exceeds, or
+    the largest value where that is above or below a sixteenth of it. Black is 0, or the least value
+    where that is negative. NaN is black.
+    """
+    known = grey[np.isfinite(grey)]
+    if not known.size:
+        return np.zeros(grey.shape, np.uint8)
+    black, most = min(float(known.min()), 0.0), float(known.max())
+    whites = ([1.0] if grey.dtype.kind == "f" else []) + [255.0, 65535.0]
+    white = next((white for white in whites if most <= white), most)
+    if black < 0 or most < white / 16:
+        white = most
+    share = (grey - np.float32(black)) / max(white - black, np.finfo(np.float32).tiny)
+    return np.round(255 * np.nan_to_num(share, nan=0.0).clip(0, 1)).astype(np.uint8)
 
 
 def read_image(path: Path, enough: int | None = None) -> np.ndarray:
@@ -72,7 +241,7 @@ def read_image(path: Path, enough: int | None = None) -> np.ndarray:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Height and width, px, by the header of a file that a stage of ours wrote."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return image.height, image.width
 
 

@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,76 @@ def test_sixteen_bits_are_scaled_and_not_cut():
     assert decode_image(saved(grey, "PNG"), LIMIT)[0, 0].tolist() == [128, 128, 128]
 
 
+GREYS = np.arange(1200).reshape(40, 30) % 256  # 0..255
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        GREYS.astype(np.int32),
+        (GREYS * 257).astype(np.int32),
+        (GREYS * 257 - 32768).astype(np.int32),
+        (GREYS * 2**23).astype(np.int32),
+        (GREYS / 255).astype(np.float32),
+        GREYS.astype(np.float32),
+        (GREYS * 257).astype(np.float32),
+        (GREYS / 127.5 - 1).astype(np.float32),
+        (GREYS / 255 * 1.02).astype(np.float32),
+        (GREYS * 4).astype(np.float32),
+        np.where(GREYS == 0, np.nan, GREYS / 255).astype(np.float32),
+        np.where(GREYS == 255, np.inf, GREYS / 255).astype(np.float32),
+    ],
+    ids="as_8 as_16 signed_16 as_31 share as_float float_16 -1..1 overshoot ten_bits nan infinite".split(),
+)
+def test_more_than_16_bits_are_scaled_and_never_black(values):
+    decoded = decode_image(saved(Image.fromarray(values), "TIFF"), LIMIT)
+    assert np.abs(decoded - GREYS[..., None]).max() <= 1
+
+
+def tiff_of(values: np.ndarray, sample_format: int) -> bytes:
+    """A TIFF of one strip; `values`: (M, N[, 3]); `sample_format`: 1 unsigned, 2 signed."""
+    height, width, channels = (*values.shape, 1)[:3]
+    fields = {256: width, 257: height, 258: values.itemsize * 8, 259: 1, 262: 2 if channels > 1 else 1}
+    fields |= {273: 8, 277: channels, 278: height, 279: values.nbytes, 339: sample_format}
+    if channels > 1:
+        fields[258] = 8 + values.nbytes
+    listed = b"".join(
+        struct.pack("<HHII", tag, 4 if tag != 258 else 3, 3 if tag == 258 and channels > 1 else 1, value)
+        for tag, value in sorted(fields.items())
+    )
+    bits = struct.pack("<4H", *[values.itemsize * 8] * 4)
+    start = b"II*\0" + struct.pack("<I", 8 + values.nbytes + len(bits))
+    return start + values.tobytes() + bits + struct.pack("<H", len(fields)) + listed + bytes(4)
+
+
+@pytest.mark.parametrize("values", [GREYS.astype(np.uint32) * 2**24, GREYS.astype(np.uint32) * (2**24 + 3)])
+def test_unsigned_32_bits_do_not_turn_negative(values):
+    decoded = decode_image(tiff_of(values, 1), LIMIT)
+    assert np.abs(decoded - GREYS[..., None]).max() <= 1
+
+
+def test_signed_16_bits():
+    decoded = decode_image(tiff_of((GREYS * 257 - 32768).astype(np.int16), 2), LIMIT)
+    assert np.abs(decoded - GREYS[..., None]).max() <= 1
+
+
+def png_of_16_bits(values: np.ndarray) -> bytes:
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("encode", [png_of_16_bits, lambda values: tiff_of(values, 1)], ids=["PNG", "TIFF"])
+def test_colours_of_16_bits(encode):
+    decoded = decode_image(encode(RAMP.astype(np.uint16) * 257), LIMIT)
+    assert np.array_equal(decoded, RAMP)
+
+
 def test_cmyk_and_palette_keep_their_colours():
     red = rgb(200, 10, 10)
     assert (
@@ -65,6 +136,42 @@ def test_exif_orientation_is_honoured():
     exif[0x0112] = 6
     data = saved(Image.fromarray(RAMP), "JPEG", exif=exif)
     assert decode_image(data, LIMIT).shape == (30, 40, 3)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_each_format_is_turned_once(form, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = Image.fromarray(np.kron(RAMP, np.ones((4, 4, 1), np.uint8)))
+    turned = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, -1)}
+    expected = turned.get(orientation, lambda a: a[::-1, ::-1].transpose(1, 0, 2))(np.asarray(photo))
+    decoded = decode_image(saved(photo, form, exif=exif.tobytes()), LIMIT)
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).mean() < 8
+
+
+def test_a_photo_of_an_iphone_is_decoded():
+    photo = Image.fromarray(np.kron(RAMP, np.ones((16, 16, 1), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(photo, "HEIF", exif=exif.tobytes(), thumbnails=[64], quality=90)
+    assert data[4:12] == b"ftypheic"
+    upright = np.rot90(np.asarray(photo), -1)
+    for enough in (None, 50):  # the thumbnail inside, 64 px, may show another cut of the picture
+        decoded = decode_image(data, LIMIT, enough=enough)
+        assert decoded.shape == upright.shape and np.abs(decoded.astype(int) - upright).mean() < 4
+    with pytest.raises(BadImage, match="too_many_pixels: 640 x 480"):
+        decode_image(data, 1000)
+
+
+def test_ten_bits_of_an_iphone_are_scaled():
+    values = np.kron(RAMP, np.ones((4, 4, 1), np.uint8)).astype(np.uint16) * 257
+    buffer = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", values.shape[1::-1], values.tobytes()).save(buffer, quality=-1)
+    assert pillow_heif.open_heif(buffer).info["bit_depth"] == 10
+    decoded = decode_image(buffer.getvalue(), LIMIT)
+    assert np.abs(decoded.astype(int) - values // 257).mean() < 4
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])

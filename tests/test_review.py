@@ -1,14 +1,18 @@
 """The review page's server: what is said is on the disk, and nobody overwrites anybody."""
 
+import io
 import os
 import threading
 
+import numpy as np
 import pandas as pd
+import pytest
+from PIL import Image
 
 from benchmarks.review_project import NOTHING_SAID as HEADER
 from benchmarks.review_project import write_faces
 from fer_tasks.cleaning.decisions import parse_decisions
-from fer_tasks.dataset import read_table
+from fer_tasks.dataset import read_dataset, read_table
 from tests.reviewing import page, rows, say, word
 
 
@@ -119,6 +123,17 @@ def test_all_that_is_known_of_a_face(client, drawn_faces):
     assert known["size"] == [180, 240] and known["measures"]["yaw"] >= 0
     assert [row["note"] for row in known["said"]] == ["drawing"]
     assert client.get(f"/photos/{face['image_id']}").headers["Content-Type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize("form", ["HEIF", "TIFF", "AVIF"])
+def test_photos_that_no_browser_shows_are_sent_as_jpeg(tmp_path, decisions, form):
+    face = write_faces(tmp_path / "data", 12).iloc[0]
+    photo = read_dataset(tmp_path / "data" / "raw").manifest.set_index("image_id").loc[face["parent_id"]]
+    Image.new("RGB", (240, 180), (200, 30, 30)).save(tmp_path / "data" / "raw" / photo["file"], form)
+    sent = page(tmp_path / "data", decisions).get(f"/photos/{face['image_id']}")
+    shown = Image.open(io.BytesIO(sent.content))
+    assert (sent.headers["Content-Type"], shown.format, shown.size) == ("image/jpeg", "JPEG", (240, 180))
+    assert np.abs(np.asarray(shown).astype(int) - [200, 30, 30]).max() < 8
 
 
 def test_cleaning_that_runs_meanwhile_is_seen(tmp_path, decisions):
