@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prefect import flow
 
@@ -13,7 +14,7 @@ from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, wri
 from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
-from fer_tasks.faces.signals import light_signals
+from fer_tasks.faces.signals import SIDE, light_signals
 from fer_tasks.settings import CropFaces, Settings
 from flows.fan_out import in_process, map_items, shard_task
 from flows.stage import close, made_from, run_stage
@@ -33,14 +34,19 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 
 
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
-    transform = transform_of(face, margin, size)
-    photo = images.read_image(Path(face["path"]), enough_for(transform, face["height"], face["width"]))
-    image = cut_face(photo, transform, (face["height"], face["width"]), size)
+    image = _crop(face, margin, size)
+    measured = image if size == SIDE else _crop(face, margin, SIDE)
     known = {
-        "transform": json.dumps(transform.round(4).tolist()),
+        "transform": json.dumps(transform_of(face, margin, size).round(4).tolist()),
         "pixels": images.pixel_hash(image),
     }
-    return images.encode_png(image), {**known, **light_signals(image)}
+    return images.encode_png(image), {**known, **light_signals(measured)}
+
+
+def _crop(face: dict[str, Any], margin: float, size: int) -> np.ndarray:
+    transform, shape = transform_of(face, margin, size), (face["height"], face["width"])
+    photo = images.read_image(Path(face["path"]), enough_for(transform, *shape))
+    return cut_face(photo, transform, shape, size)
 
 
 @flow(name="crop_faces")

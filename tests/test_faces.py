@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 
 from fer_tasks.faces.choose import choose_face, main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, detect_faces
 from fer_tasks.faces.signals import light_signals, pose_signals, roll, scene_signals
+from fer_tasks.images import decode_image
+from flows.crop_faces import cut
 
 LEVEL = np.array([[40, 30], [40, 70], [60, 50], [80, 35], [80, 65]], float)
 
@@ -141,6 +144,22 @@ def test_signals_of_pose_light_and_scene():
     assert sharp > 1000
     scene = scene_signals(faces((0, 0, 10, 10), (20, 20, 20, 20)), 1, (50, 100))
     assert scene == {"n_faces": 2, "second_face": 0.25, "face_share": 0.08}
+
+
+@pytest.mark.parametrize("size", [32, 48, 224, 1024])
+def test_what_is_measured_does_not_depend_on_the_size_of_crops(tmp_path, size):
+    Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg", quality=95)
+    box = {"box_row": 60, "box_col": 170, "box_height": 130, "box_width": 100}
+    face = {"path": str(tmp_path / "photo.jpg"), "height": 512, "width": 512, "landmarks": "", **box}
+    found = {side: cut.fn({"face": face}, 0.2, side)["face"] for side in (size, 150)}
+    measured = {
+        side: {name: row[name] for name in ("sharpness", "brightness", "contrast", "flatness")}
+        for side, (_, row) in found.items()
+    }
+    assert measured[size] == measured[150]
+    png = decode_image(found[150][0], 10**6)
+    assert measured[150] == light_signals(png), "at the default size it is the crop itself that is measured"
+    assert decode_image(found[size][0], 10**7).shape == (size, size, 3)
 
 
 def test_coinciding_eyes_divide_by_nothing():

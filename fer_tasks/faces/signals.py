@@ -5,6 +5,9 @@ import numpy as np
 
 from fer_tasks.faces.detector import LANDMARKS, Faces
 
+# px of the crop that light is measured on, whatever size crops have: the rules' limits were chosen at it.
+SIDE = 150
+
 
 def pose_signals(landmarks: np.ndarray) -> dict[str, float]:
     """`eye_distance` in px, `roll` in degrees and `yaw` of (5, 2) landmarks.
@@ -32,7 +35,9 @@ def scene_signals(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> di
 
 
 def light_signals(crop: np.ndarray) -> dict[str, float]:
-    """`sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000), and `brightness`, the mean grey
+    """What is measured of the light on a face: comparable between crops of one size only, that is SIDE.
+
+    `sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000), and `brightness`, the mean grey
     0..255, of an (M, N, 3) uint8 crop; of its middle, without what is behind the face: `contrast`, the
     standard deviation of the grey, and `flatness`, the share 0..1 of 3 x 3 px squares with a standard
     deviation below 1: skin in a photo is hardly ever that even, drawings are."""
