@@ -59,7 +59,7 @@ def main() -> None:
         for how, views in (("", "none"), (" and mirrored", "flip"), (" perturbed", "perturbations")):
             probabilities = predict(model, x, test_time_augmentation=views)
             said = scores(y_true, probabilities)
-            low, high = accuracy_interval(probabilities.argmax(axis=1) == y_true, 2000, 2021)
+            low, high = accuracy_interval(probabilities.argmax(axis=1) == y_true)
             interval = f"95 % interval {low:.4f} to {high:.4f}"
             print(f"{cell}{how}: accuracy {said['accuracy']:.4f} ({interval}), loss {said['loss']:.4f}")
             figures[cell + how.replace(" ", "_")] = round(said["accuracy"], 4)

@@ -216,7 +216,7 @@ def main() -> None:
     def tell(who: str, probabilities: np.ndarray) -> dict[str, float]:
         right = probabilities.argmax(1) == labels[asked]
         for which, some in (("all", right), ("without a copy", right[new])):
-            low, high = accuracy_interval(some, 2000, 2021)
+            low, high = accuracy_interval(some)
             print(f"{who}, {which}: {some.mean():.4f} (95 % interval {low:.4f} to {high:.4f})")
         return {who: round(right.mean(), 4), f"{who}_without_a_copy": round(right[new].mean(), 4)}
 

@@ -10,6 +10,7 @@ from fer_tasks.labels import EXPRESSIONS
 
 Scores = Mapping[str, np.ndarray]  # of each metric: (draws,)
 METRICS = ("accuracy", "macro_f1")
+ROUNDING = 1e-6  # of a score
 AGAINST = ("", "_gain", "_total")  # the score itself, its difference to the step before and to the first
 
 
@@ -26,7 +27,8 @@ def compare(
     Intervals are percentiles of a bootstrap that draws pictures and seeds, each with replacement and
     independently of the other (the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). Every
     step sees the same draws, so differences are paired by picture and by seed. Few seeds are drawn from few:
-    three of them understate how much seeds differ by about a third of their variance.
+    three of them understate how much seeds differ by about a third of their variance. Where draws do not
+    differ, as with equal predictions, they cannot tell how sure a figure is: its interval is NaN.
     """
     shapes = {said.shape for said in predicted.values()}
     if not len(y_true) or len(shapes) != 1 or next(iter(shapes))[1:] != y_true.shape:
@@ -69,6 +71,8 @@ def _row(step: str, now: Scores, before: Scores, first: Scores) -> dict[str, str
         of = (now[metric], now[metric] - before[metric], now[metric] - first[metric])
         for suffix, drawn in zip(AGAINST, of, strict=True):
             low, high = np.percentile(drawn[1:], [2.5, 97.5])
+            if high - low < ROUNDING:
+                low = high = np.nan
             name = metric + suffix
             row |= {name: float(drawn[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
     return row

@@ -275,9 +275,10 @@ def _write(made: page.Ablation, target: Path) -> None:
     url = f"data:image/png;base64,{base64.b64encode(made.figure.data).decode()}"
     create_image_artifact(url, key="ablation-steps", description="what each rule of cleaning earned")
     total, low, high = (100 * made.earned[f"accuracy_total{end}"] for end in ("", "_low", "_high"))
+    interval = f"95 % interval {low:+.1f} to {high:+.1f}" if low < high else "no interval"
     get_run_logger().info(
-        f"cleaning earned {total:+.1f} points of accuracy (95 % interval {low:+.1f} to {high:+.1f}, "
-        f"{made.tested} test faces); see {target}/ablation.html"
+        f"cleaning earned {total:+.1f} points of accuracy ({interval}, {made.tested} test faces); "
+        f"see {target}/ablation.html"
     )
 
 

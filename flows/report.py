@@ -68,10 +68,10 @@ def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
     board = cells.leaderboard(models, grid.ids)
     trained = board[board["status"] == "trained"]
     tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
-    board = leaderboard(board, tested, published, models, settings.report)
+    board = leaderboard(board, tested, published, models)
     own = cells.networks(trained)["cell"]
     histories = {cell: cells.read_history(models / cell) for cell in own}
-    taught = lessons(board, tested, models, settings.report)
+    taught = lessons(board, tested, models)
     stages = {name: read_dataset(data / name) for name in STAGES}
     return _Found(board, tested, histories, published, taught, stages)
 

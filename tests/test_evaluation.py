@@ -54,19 +54,25 @@ def test_the_interval_is_that_of_resampled_pictures():
     right = np.arange(200) < 120
     rng = np.random.default_rng(5)
     means = [rng.choice(right, 200).mean() for _ in range(4000)]
-    assert accuracy_interval(right, 4000, 0) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.011)
-    assert accuracy_interval(right, 1000, 7) == accuracy_interval(right, 1000, 7)
+    assert accuracy_interval(right) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.011)
+
+
+def test_the_interval_has_a_width_where_all_or_none_are_right():
+    """By hand: z² / (n + z²) with z = 1.96, of 12 pictures."""
+    assert accuracy_interval(np.ones(12, bool)) == pytest.approx((0.7575, 1), abs=1e-4)
+    assert accuracy_interval(np.zeros(12, bool)) == pytest.approx((0, 0.2425), abs=1e-4)
+    assert accuracy_interval(np.arange(10) < 8) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=80))
 def test_the_interval_holds_the_accuracy(right):
-    low, high = accuracy_interval(np.array(right), 500, 0)
-    assert 0 <= low <= np.mean(right) <= high <= 1
+    low, high = accuracy_interval(np.array(right))
+    assert 0 <= low <= np.mean(right) <= high <= 1 and low < high
 
 
 def test_no_picture_no_interval():
     with pytest.raises(ValueError, match="at least one"):
-        accuracy_interval(np.array([], bool), 100, 0)
+        accuracy_interval(np.array([], bool))
 
 
 def sure(confidence: np.ndarray) -> np.ndarray:

@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 
 from fer_tasks import cells
-from fer_tasks.settings import load_settings
 from flows.grid.lessons import COLUMNS, SCORES, lessons
 from flows.grid.predictions import Answers
 
-WANTED = load_settings(Path(__file__).parents[1] / "params.yaml").report
 SAME = {"model": "resnet", "epochs": 3, "seed": 1, "memory": 2, "distil": None}
 TAUGHT = {"teacher": "three", "temperature": 3, "soft": 0.9, "hard": 0.1}
 N = 400
@@ -51,7 +49,7 @@ def test_a_student_stands_beside_its_twin(tmp_path, write):
     alone = np.arange(N) < 200
     said = dict.fromkeys(("other-seed", "half-batch", "without-twin", "three"), answers(alone))
     said |= {"student": answers(np.arange(N) < 240), "alone": answers(alone)}
-    table = lessons(board(said), said, tmp_path, WANTED)
+    table = lessons(board(said), said, tmp_path)
     assert list(table.columns) == COLUMNS
     (row,) = table.to_dict("records")
     assert (row["cell"], row["twin"], row["teacher"]) == ("student", "alone", "three")
@@ -63,4 +61,4 @@ def test_a_student_stands_beside_its_twin(tmp_path, write):
 def test_a_grid_without_students_has_no_lessons(tmp_path, write):
     write("alone")
     said = {"alone": answers(np.arange(N) < 9)}
-    assert lessons(board(said), said, tmp_path, WANTED).empty
+    assert lessons(board(said), said, tmp_path).empty

@@ -181,11 +181,11 @@ def test_texts_are_escaped():
     outline(html)
 
 
-def ablated(lost: str = "", **changes: object) -> Ablation:
+def ablated(lost: str = "", right: int = 50, **changes: object) -> Ablation:
     steps = ["raw faces", "profile", "dark", "clean"]
     table = pd.DataFrame({"step": steps, "train": 900, "val": 90, "added": 0, "relabelled": 0, "rejects": ""})
     y_true = np.arange(100) % 7
-    better = np.where(np.arange(100) < 50, y_true, 0)
+    better = np.where(np.arange(100) < right, y_true, 0)
     said = {"raw faces": np.zeros((3, 100), int), "clean": np.stack([better] * 3)}
     table = table.assign(removed=[0, 3, 4, 5], reason=["", lost, lost, ""])
     table = table.merge(compare(y_true, said, 200, 0), on="step", how="left")
@@ -201,6 +201,11 @@ def test_the_ablation_says_first_what_all_of_cleaning_earned():
     assert text.count("not trained: out of memory") == 2 and "nan" not in text
     page = outline(html)
     assert "script" not in page.tags and page.tags.count("img") == page.tags.count("table") == 1
+
+
+def test_steps_that_name_the_same_faces_right_have_no_interval_and_not_one_of_width_zero():
+    text = told(render_ablation(ablated(right=0)))
+    assert "+0.0 points of accuracy" in text and "95 % interval: no interval" in text and "nan" not in text
 
 
 def test_a_test_set_that_people_have_not_judged_is_told_loudly():

@@ -39,27 +39,57 @@ def test_the_interval_of_a_gain_is_that_of_pictures_drawn_together():
     rng = np.random.default_rng(5)
     drawn = (rng.integers(0, 120, 120) for _ in range(4000))
     gains = [one[rows].mean() - other[rows].mean() for rows in drawn]
-    assert gain_interval(one, other, 4000, 0) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.011)
-    assert gain_interval(one, one, 100, 0) == (0, 0)
+    assert gain_interval(one, other) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("counts", "interval"),  # right: both, one alone, the other alone, neither; as in Newcombe 1998
+    [
+        ((36, 12, 2, 0), (0.0569, 0.3404)),
+        ((20, 12, 2, 16), (0.0562, 0.3292)),
+        ((54, 0, 0, 0), (-0.0664, 0.0664)),
+    ],
+)
+def test_the_interval_of_a_gain_is_that_of_the_paper(counts, interval):
+    assert gain_interval(*pair(*counts)) == pytest.approx(interval, abs=5e-4)
+
+
+@given(st.tuples(*[st.integers(0, 40)] * 4).filter(any))
+def test_the_interval_of_a_gain_holds_it_and_has_a_width(counts):
+    one, other = pair(*counts)
+    low, high = gain_interval(one, other)
+    gain = one.mean() - other.mean()
+    assert -1 - 1e-9 <= low <= gain + 1e-9 and gain - 1e-9 <= high <= 1 + 1e-9 and high - low > 1e-3
+    assert gain_interval(other, one) == pytest.approx((-high, -low))
+
+
+def test_an_interval_of_a_gain_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        alike, alone, lucky = rng.random(40) < 0.8, rng.random(40) < 0.9, rng.random(40) < 0.7
+        low, high = gain_interval(alike & alone, alike & lucky)
+        held += low <= 0.8 * 0.9 - 0.8 * 0.7 <= high
+    assert 930 <= held <= 990
 
 
 def test_models_against_one_of_them():
     best, worse = pair(60, 30, 5, 5)
-    table = against({"best": best, "worse": worse, "same": best}, "best", 500, 0).set_index("cell")
+    table = against({"best": best, "worse": worse, "same": best}, "best").set_index("cell")
     assert list(table.index) == ["worse", "same"]
     assert table.loc["worse", "gain"] == pytest.approx(-0.25) and table.loc["worse", "gain_high"] < 0
     assert table["differs"].tolist() == [True, False] and table.loc["same", "p"] == 1
 
 
 def test_a_model_alone_has_none_to_differ_from():
-    alone = against({"best": np.array([True])}, "best", 100, 0)
+    alone = against({"best": np.array([True])}, "best")
     assert alone.empty and {"gain", "gain_low", "gain_high", "p", "differs"} <= set(alone.columns)
 
 
 @pytest.mark.parametrize("right", [{"a": np.ones(3, bool), "b": np.ones(2, bool)}, {"a": np.ones(0, bool)}])
 def test_other_pictures_are_refused(right):
     with pytest.raises(ValueError, match="the same n > 0 pictures"):
-        against(right, "a", 100, 0)
+        against(right, "a")
 
 
 def test_chance_is_rarely_taken_for_a_difference():
@@ -67,5 +97,5 @@ def test_chance_is_rarely_taken_for_a_difference():
     alarms = 0
     for _ in range(60):
         right = {f"cell-{i}": rng.random(300) < 0.6 for i in range(12)}
-        alarms += bool(against(right, "cell-0", 100, 0)["differs"].any())
+        alarms += bool(against(right, "cell-0")["differs"].any())
     assert alarms <= 8, "about 3 of 60 at a level of 5 %"

@@ -10,7 +10,6 @@ from fer_tasks import cells, evaluation, significance
 from fer_tasks.dataset import read_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published, parse_published
-from fer_tasks.settings import Report
 from flows.grid.inspection import milliseconds_a_face
 from flows.grid.predictions import Answers
 
@@ -31,15 +30,14 @@ def leaderboard(
     answers: Mapping[str, Answers],
     published: Published | None,
     models: Path,
-    wanted: Report,
 ) -> pd.DataFrame:
     """`board`, of `cells.leaderboard`, the best first, with more columns: the scores on the test split
     (test_…), the gain over the best that is a model of its own (gain…, p, differs), others' figures
     (published_…, difference…), bytes and ms_a_face. What a cell lacks is NaN."""
-    board = board.merge(_test_scores(answers, wanted), on="cell", how="left")
+    board = board.merge(_test_scores(answers), on="cell", how="left")
     files = {cell: file for cell in answers if (file := cells.model_file(models / cell))}
     right = {cell: found.right for cell, found in answers.items()}
-    gains = significance.against(right, next(iter(files)), wanted.bootstrap, wanted.seed)
+    gains = significance.against(right, next(iter(files)))
     board = board.merge(gains, on="cell", how="left")
     if published:
         board = board.merge(published.figures.rename(columns=_as_published), on="cell", how="left")
@@ -59,10 +57,10 @@ def recalls(answers: Mapping[str, Answers]) -> pd.DataFrame:
     return table.rename_axis("cell").reset_index()
 
 
-def _test_scores(answers: Mapping[str, Answers], wanted: Report) -> pd.DataFrame:
+def _test_scores(answers: Mapping[str, Answers]) -> pd.DataFrame:
     rows = []
     for cell, found in answers.items():
-        low, high = evaluation.accuracy_interval(found.right, wanted.bootstrap, wanted.seed)
+        low, high = evaluation.accuracy_interval(found.right)
         scores = evaluation.scores(found.y_true, found.probabilities)
         scores |= {"low": low, "high": high}
         scores["ece"] = evaluation.expected_calibration_error(found.y_true, found.probabilities)

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from fer_tasks import cells, significance
-from fer_tasks.settings import Report
 from flows.grid.predictions import Answers
 
 SCORES = ["test_accuracy", "test_loss", "test_ece"]
@@ -16,9 +15,7 @@ COLUMNS = ["cell", "twin", "teacher", *SCORES, *(f"twin_{name}" for name in SCOR
 COLUMNS += ["gain", "gain_low", "gain_high", "p", "differs"]
 
 
-def lessons(
-    board: pd.DataFrame, answers: Mapping[str, Answers], models: Path, wanted: Report
-) -> pd.DataFrame:
+def lessons(board: pd.DataFrame, answers: Mapping[str, Answers], models: Path) -> pd.DataFrame:
     """A row a student whose twin was trained, too: COLUMNS, the SCORES of `board`, and what
     `significance.against` says of the student against its twin, p by `holm` for as many as there are."""
     abouts = {cell: cells.read_cell(models / cell) for cell in answers}
@@ -28,7 +25,7 @@ def lessons(
     for cell, about in networks.items():
         if (taught := about["settings"]["distil"]) and (twin := twins.get(_rest(about))):
             right = {name: answers[name].right for name in (cell, twin)}
-            gain = significance.against(right, twin, wanted.bootstrap, wanted.seed).iloc[0]
+            gain = significance.against(right, twin).iloc[0]
             of_twin = scores.loc[twin].add_prefix("twin_")
             rows.append({**gain, **scores.loc[cell], **of_twin, "twin": twin, "teacher": taught["teacher"]})
     table = pd.DataFrame(rows, columns=COLUMNS)
