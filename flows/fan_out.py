@@ -141,13 +141,18 @@ class Progress(tqdm):
         super().__init__(total=total, desc=key, leave=False, mininterval=0.5, file=shown, **scaled)
         self._artifact: UUID = create_progress_artifact(0.0, key=key, description="begins")
 
+    def __exit__(self, *raised: Any) -> None:
+        if self.total is None and raised[0] is None:  # all there was
+            self.reach(self.n, self.n)
+        super().__exit__(*raised)
+
     def update(self, n: float = 1) -> bool | None:
         shown = super().update(n)
         if shown or self.n == self.total:
             done, whole = (f"{amount or 0:,.0f}" for amount in (self.n, self.total))
             text = f"{done} of {whole if self.total else '?'}{' bytes' if self.unit == 'B' else ''}"
             text += f", {self.postfix}" if self.postfix else ""
-            percent = min(100.0, 100.0 * self.n / max(self.total or 0, 1))
+            percent = min(100.0, 100.0 * self.n / self.total) if self.total else 0.0
             update_progress_artifact(self._artifact, percent, description=text)
         return shown
 
