@@ -9,6 +9,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from fer_tasks.errors import writing_to
+
 ABOUT = "about"  # the entry with what is no array
 
 
@@ -17,11 +19,12 @@ def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, 
 
     `about` is JSON and says by its `fingerprint` what it is a checkpoint of.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.stem}.partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, **{ABOUT: np.array(json.dumps(about))}, **arrays)
-    os.replace(partial, file)
+    with writing_to(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            np.savez(stream, **{ABOUT: np.array(json.dumps(about))}, **arrays)
+        os.replace(partial, file)
 
 
 def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:

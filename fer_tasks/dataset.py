@@ -8,9 +8,9 @@ data/<stage>/
 """
 
 import hashlib
+import io
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_tasks.errors import UserError
+from fer_tasks.errors import UserError, writing_to
 
 # Read as text whatever they look like: an id such as 12e4567890123456 is no number.
 TEXT_COLUMNS = tuple(
@@ -69,16 +69,20 @@ def image_id(data: bytes) -> str:
 def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") -> str:
     """Write one image file into a dataset; returns its path relative to `root`."""
     file = f"images/{image_id[:2]}/{image_id}{suffix}"
-    (root / file).parent.mkdir(parents=True, exist_ok=True)
-    (root / file).write_bytes(data)
+    _write(root, file, data)
     return file
 
 
 def copy_images(source: Path, target: Path, files: Iterable[str]) -> None:
     """Copy image files, named relative to their dataset, from one dataset into another."""
     for file in files:
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file, target / file)
+        _write(target, file, (source / file).read_bytes())
+
+
+def _write(root: Path, file: str, data: bytes) -> None:
+    with writing_to(root):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(data)
 
 
 def write_dataset(
@@ -120,19 +124,27 @@ def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
     Returns the first 16 hex digits of the SHA-256 of its content. Raises ValueError where the blocks have
     another number of rows in all.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    array, filled = None, 0
-    digest = hashlib.sha256()
+    filled, digest, mode = 0, hashlib.sha256(), "wb"
     for block in blocks:
-        if array is None:
-            array = np.lib.format.open_memmap(path, "w+", block.dtype, (rows, *block.shape[1:]))
-        array[filled : filled + len(block)] = block
-        filled += len(block)
-        digest.update(np.ascontiguousarray(block).tobytes())
-    if array is None or filled != rows:
+        data = np.ascontiguousarray(block).tobytes()
+        # Not memory-mapped: where the disk is full, writing to a map kills the process.
+        with writing_to(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open(mode) as file:
+                file.write(data if mode == "ab" else _header(block.dtype, (rows, *block.shape[1:])) + data)
+        filled, mode = filled + len(block), "ab"
+        digest.update(data)
+    if mode == "wb" or filled != rows:
         raise ValueError(f"{path}: {filled} rows came for {rows}")
-    array.flush()
     return digest.hexdigest()[:16]
+
+
+def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """How a .npy file of such an array begins."""
+    descr, stream = np.lib.format.dtype_to_descr(dtype), io.BytesIO()
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -167,10 +179,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file in one step: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def image_files(manifest: pd.DataFrame, root: Path) -> dict[str, tuple[str, str]]:

@@ -14,7 +14,6 @@ from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dat
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import doubles, fer2013, folder
-from fer_tasks.sources.disk import writing_to
 from flows.fan_out import map_items, shard_task
 from flows.source import CACHE, as_folder
 from flows.stage import close, run_stage
@@ -87,10 +86,9 @@ def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
 
 @contextmanager
 def _whole_or_absent(target: Path) -> Iterator[None]:
-    """Nothing half-written stays where writing fails, and a full disk is one clear message."""
+    """Nothing half-written stays where writing fails."""
     try:
-        with writing_to(target.parent, 0):
-            yield
+        yield
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_tasks.dataset import Dataset
-from fer_tasks.errors import UserError
+from fer_tasks.errors import UserError, as_user_error
 from fer_tasks.settings import Settings, load_settings
 from flows.fan_out import WORKERS
 
@@ -76,8 +76,10 @@ def mistakes_in_one_line() -> Iterator[None]:
     """Exit with status 1 and the message alone where the user can mend what went wrong."""
     try:
         yield
-    except UserError as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+    except Exception as error:
+        if not (mistake := as_user_error(error)):
+            raise
+        sys.exit(f"{Path(sys.argv[0]).stem}: {mistake}")
 
 
 def make_home() -> None:
@@ -132,6 +134,6 @@ def made_from(*datasets: Dataset) -> dict[str, str]:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], UserError):
-        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    if record.exc_info and record.exc_info[1] and (mistake := as_user_error(record.exc_info[1])):
+        record.msg, record.args, record.exc_info = str(mistake), (), None
     return True

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fer_tasks.errors import DiskError
 from fer_tasks.network import Refused, TryAgain
 from fer_tasks.sources.archive import ArchiveError, BrokenArchive
-from fer_tasks.sources.disk import DiskError
 from fer_tasks.sources.kaggle import Handle, Store, alone, obtain
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree
@@ -84,7 +84,7 @@ store = Store(Path({str(tmp_path)!r}), 10**7)
 obtain(Service({kaggle.address!r}), Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total: None)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert run.stderr.splitlines()[-1].startswith("fer_tasks.sources.disk.DiskError: no room in ")
+    assert run.stderr.splitlines()[-1].startswith("fer_tasks.errors.DiskError: no room in ")
     assert not (tmp_path / TELEMOJI.owner / TELEMOJI.slug / "3.zip").exists()
     assert tree(get_all(kaggle, tmp_path)) == FILES
     assert kaggle.ranges()[1].startswith("bytes=")

@@ -9,8 +9,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from fer_tasks.errors import UserError
-from fer_tasks.sources.disk import writing_to
+from fer_tasks.errors import UserError, writing_to
 
 MAX_MEMBERS = 1_000_000
 MAX_DEPTH = 32  # folders in a member's path

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import filelock
 import requests
 
+from fer_tasks.errors import writing_to
 from fer_tasks.network import (
     Patience,
     Refused,
@@ -27,7 +28,6 @@ from fer_tasks.network import (
     refuse_for_now,
 )
 from fer_tasks.sources.archive import BrokenArchive, unpack
-from fer_tasks.sources.disk import writing_to
 from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
 from fer_tasks.sources.transfer import Progress, transfer
 

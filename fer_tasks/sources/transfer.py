@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 
 import requests
 
+from fer_tasks.errors import writing_to
 from fer_tasks.network import (
     Patience,
     Refused,
@@ -24,7 +25,6 @@ from fer_tasks.network import (
     reaching,
     refuse_for_now,
 )
-from fer_tasks.sources.disk import writing_to
 from fer_tasks.sources.kaggle_key import NOBODY
 
 CHUNK = 1 << 16  # bytes; a cut connection loses less than one
