@@ -1,5 +1,6 @@
 """`python -m apps.review`: a server that may be killed, mistakes in one line, import and export."""
 
+import csv
 import io
 import signal
 import threading
@@ -14,9 +15,9 @@ from apps.review.exchange import import_decisions, review_list
 from benchmarks.review_project import DECISIONS, served, write_faces
 from benchmarks.review_project import NOTHING_SAID as HEADER
 from fer_tasks.cleaning.decisions import BadDecisions, parse_decisions
-from fer_tasks.dataset import read_table
+from fer_tasks.dataset import read_dataset, read_table, write_table
 from fer_tasks.errors import UserError
-from tests.reviewing import command, say, word
+from tests.reviewing import command, page, rows, say, word
 
 
 def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_project, drawn_faces):
@@ -135,6 +136,19 @@ def test_the_review_list_goes_out_as_csv(client, drawn_data, decisions, drawn_fa
         rule in table.set_index("image_id").loc[image_id, "doubts"] for image_id, rule in doubted.items()
     )
     assert review_list(open_desk(drawn_data)(), Book(decisions)).astype(str).equals(table.astype(str))
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r", "＝"])
+def test_a_name_or_a_note_is_no_formula_in_a_spreadsheet(tmp_path, decisions, begins):
+    face, name = write_faces(tmp_path / "data", 12).iloc[0], f'{begins}HYPERLINK("http://a.example","x").jpg'
+    textfree = read_dataset(tmp_path / "data" / "textfree")
+    write_table(textfree.root / "manifest.csv", textfree.manifest.assign(source=name))
+    client = page(tmp_path / "data", decisions)
+    say(client, word(face, "reject", note="=1+1"))
+    sent = list(csv.DictReader(io.StringIO(client.get("/review.csv").text, newline="")))
+    assert {row["source"] for row in sent} == {f"'{name}"} and {row["note"] for row in sent} == {"", "'=1+1"}
+    assert not [cell for row in sent for cell in row.values() if cell.startswith((begins, "="))]
+    assert rows(decisions)[0][6] == "=1+1", "decisions are kept as they were said"
 
 
 def test_the_list_is_written_to_a_file_too(review_project, drawn_faces):

@@ -12,6 +12,20 @@ from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions,
 from fer_tasks.dataset import read_text
 from fer_tasks.labels import expression_of
 
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # how one begins, as OWASP lists them
+
 
 class Imported(NamedTuple):
     """What became of the rows of a file."""
@@ -53,8 +67,17 @@ def import_decisions(path: Path, desk: Desk, book: Book) -> Imported:
 
 
 def review_list(desk: Desk, book: Book) -> pd.DataFrame:
-    """A row for each face, worst first: what is doubted of it, what the rules do, what people said."""
-    return pd.DataFrame([_row(desk, i, state_of(desk, book, i)) for i in desk.faces])
+    """A row for each face, worst first: what is doubted of it, what the rules do, what people said.
+
+    It is made for spreadsheets: a text that one would take for a formula, such as the name of a file from the
+    web, has an apostrophe before it.
+    """
+    rows = [_row(desk, i, state_of(desk, book, i)) for i in desk.faces]
+    return pd.DataFrame([{name: _no_formula(value) for name, value in row.items()} for row in rows])
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _row(desk: Desk, image_id: str, state: State) -> dict[str, object]:
