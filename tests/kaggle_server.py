@@ -26,9 +26,9 @@ TELEMOJI, TITLE = Handle("kreinisalex", "telemoji"), "Telemoji"
 CHUNK = 1 << 16  # bytes that the client keeps or loses together
 
 
-def zipped(files: dict[str, bytes]) -> bytes:
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()

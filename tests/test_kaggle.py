@@ -15,8 +15,10 @@ from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
 from tests.loopback import silence
 
 
-def get(kaggle: Kaggle, target: Path, progress: Progress = lambda done, total: None) -> None:
-    fetch(kaggle.service(), TELEMOJI, 3, target, progress)
+def get(
+    kaggle: Kaggle, target: Path, progress: Progress = lambda done, total: None, max_bytes: int = 10**7
+) -> None:
+    fetch(kaggle.service(), TELEMOJI, 3, target, max_bytes, progress)
 
 
 @pytest.mark.parametrize("text", ["kreinisalex/telemoji", " kreinisalex/telemoji\n"])
@@ -212,6 +214,40 @@ def test_a_part_without_its_note_is_not_used(kaggle, tmp_path, note):
         (tmp_path / "3.zip.part.json").write_text(note)
     get(kaggle, tmp_path / "3.zip")
     assert tree(tmp_path) == {"3.zip": ZIP} and kaggle.ranges() == [""]
+
+
+def test_a_file_that_is_too_large_is_not_fetched(kaggle, tmp_path):
+    told = []
+    with pytest.raises(Refused, match=f"sends a file of {len(ZIP):,} bytes; at most 100,000 bytes are"):
+        get(kaggle, tmp_path / "3.zip", lambda *here: told.append(here), max_bytes=100_000)
+    assert tree(tmp_path) == {} and not told
+
+
+def test_of_a_file_of_unknown_length_no_more_is_fetched_than_is_allowed(kaggle, tmp_path):
+    kaggle.fail("storage", *[bad.headers_wrong(Content_Length="")] * 2)
+    told = []
+    with pytest.raises(Refused, match="sends a file of more; at most 100,000 bytes are allowed"):
+        get(kaggle, tmp_path / "3.zip", lambda done, total: told.append(done), max_bytes=100_000)
+    assert tree(tmp_path) == {} and 100_000 < max(told) <= 100_000 + CHUNK
+    get(kaggle, tmp_path / "3.zip", max_bytes=len(ZIP))
+    assert tree(tmp_path) == {"3.zip": ZIP}
+
+
+def test_more_than_was_told_is_not_fetched(kaggle, tmp_path):
+    """The rest of a file, told to be 70,000 bytes, without a length of its own."""
+    kaggle.fail("storage", bad.cut_after(70_000))
+    with pytest.raises(TryAgain):
+        get(kaggle, tmp_path / "3.zip")
+    note = tmp_path / "3.zip.part.json"
+    note.write_text(note.read_text().replace(str(len(ZIP)), "0"))
+    whole = f"bytes {CHUNK}-{2 * CHUNK - 1}/{2 * CHUNK}"
+    kaggle.fail("storage", bad.headers_wrong(Content_Range=whole, Content_Length=""))
+    told = []
+    with pytest.raises(TryAgain, match="bytes came of a file of"):
+        get(kaggle, tmp_path / "3.zip", lambda done, total: told.append(done))
+    assert max(told) <= 3 * CHUNK
+    get(kaggle, tmp_path / "3.zip")
+    assert tree(tmp_path) == {"3.zip": ZIP}
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -75,7 +75,7 @@ class Store:
     """Where downloads are kept, and their bounds."""
 
     root: Path
-    max_bytes: int  # of the unpacked files
+    max_bytes: int  # of the zip, and of the unpacked files
     wait_s: float = 3600  # for another run that downloads the same
 
 
@@ -102,8 +102,11 @@ def look_up(service: Service, handle: Handle) -> About:
     return About(version, size, str(said.get("licenseName") or ""), str(said.get("title") or ""))
 
 
-def fetch(service: Service, handle: Handle, version: int, target: Path, progress: Progress) -> None:
-    """One attempt to get a version's zip into `target`, going on where an earlier one was cut.
+def fetch(
+    service: Service, handle: Handle, version: int, target: Path, max_bytes: int, progress: Progress
+) -> None:
+    """One attempt to get a version's zip, of at most `max_bytes`, into `target`, going on where an earlier
+    one was cut.
 
     `target` must name the version, since the parts beside it are used again, and the caller holds `alone`.
     `progress(bytes here, bytes in all or 0)` is called for every 64 KiB. The key goes to `service` only,
@@ -116,21 +119,21 @@ def fetch(service: Service, handle: Handle, version: int, target: Path, progress
     if reply.status_code not in (301, 302, 303, 307, 308) or not link:
         page = " with a web page" if is_page(reply) else ""
         raise Refused(f"Kaggle answered {reply.status_code}{page} in place of a link to {handle}")
-    transfer(urljoin(reply.url, link), target, service.patience, progress)
+    transfer(urljoin(reply.url, link), target, max_bytes, service.patience, progress)
 
 
 def obtain(service: Service, handle: Handle, version: int, store: Store, progress: Progress) -> Path:
     """The folder with a version's files; one attempt to get them where they are not there yet.
 
     The zip is removed once unpacked: it would double the space, and the version's folder says enough.
-    It stays where only the room or `max_bytes` was missing, and goes where it is broken. Older versions
-    are removed when the new one is whole. Raises TryAgain, Refused, ArchiveError, DiskError.
+    It stays where only the room, or `max_bytes` for its files, was missing, and goes where it is broken.
+    Older versions are removed when the new one is whole. Raises TryAgain, Refused, ArchiveError, DiskError.
     """
     folder = store.root / handle.owner / handle.slug
     files, packed = folder / str(version), folder / f"{version}.zip"
     with alone(store, handle):
         if not files.is_dir():
-            fetch(service, handle, version, packed, progress)
+            fetch(service, handle, version, packed, store.max_bytes, progress)
             try:
                 unpack(packed, files, store.max_bytes)
             except BrokenArchive:

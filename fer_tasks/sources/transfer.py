@@ -39,11 +39,12 @@ class Whole(NamedTuple):
     total: int = 0  # bytes
 
 
-def transfer(url: str, target: Path, patience: Patience, progress: Progress) -> None:
+def transfer(url: str, target: Path, max_bytes: int, patience: Patience, progress: Progress) -> None:
     """One attempt to get `url` into `target`, without any key; a later attempt goes on from there.
 
-    `target` is whole, of the size and the md5 that the storage told, or absent. Raises TryAgain, Refused,
-    DiskError.
+    `target` is whole, of the size and the md5 that the storage told, or absent. `max_bytes`: of a larger file
+    nothing is fetched, or no more than that where the storage does not tell how large it is. Raises TryAgain,
+    Refused, DiskError.
     """
     part = target.with_name(target.name + ".part")
     with writing_to(target.parent, 0):
@@ -52,12 +53,23 @@ def transfer(url: str, target: Path, patience: Patience, progress: Progress) -> 
     if not whole.total or done != whole.total:
         with reaching(url, patience), _ask(url, done, whole, patience) as reply:
             start, whole = _read_head(reply, part, (done, whole), patience)
+            if whole.total > max_bytes:
+                raise _too_large(url, f"{whole.total:,} bytes", max_bytes)
             with writing_to(target.parent, whole.total):
-                _receive(reply, part, (start, whole), progress)
+                done = _receive(reply, part, (start, whole), whole.total or max_bytes, progress)
+            if not whole.total and done > max_bytes:
+                part.unlink()
+                _note(part).unlink()
+                raise _too_large(url, "more", max_bytes)
     _check(part, whole)
     with writing_to(target.parent, whole.total):
         os.replace(part, target)
         _note(part).unlink(missing_ok=True)
+
+
+def _too_large(url: str, size: str, max_bytes: int) -> Refused:
+    allowed = f"at most {max_bytes:,} bytes are allowed (`max_bytes` of the source)"
+    return Refused(f"{host_of(url)} sends a file of {size}; {allowed}")
 
 
 def _ask(url: str, done: int, whole: Whole, patience: Patience) -> requests.Response:
@@ -108,19 +120,25 @@ def _whole(reply: requests.Response) -> Whole:
     return Whole(reply.headers.get("ETag", ""), hashes[1] if hashes else "")
 
 
-def _receive(reply: requests.Response, part: Path, begun: tuple[int, Whole], progress: Progress) -> None:
+def _receive(
+    reply: requests.Response, part: Path, begun: tuple[int, Whole], most: int, progress: Progress
+) -> int:
+    """Append what comes to the part, until it is larger than `most` bytes; returns how large it is."""
     done, whole = begun
     if not done:
         part.unlink(missing_ok=True)  # first, so that an old part never lies beside a new note
     _note(part).write_text(json.dumps(whole._asdict()))
     progress(done, whole.total)
     if reply.status_code == 416:
-        return
+        return done
     with part.open("ab") as file:
         for chunk in reply.iter_content(CHUNK):
             file.write(chunk)
             done += len(chunk)
             progress(done, whole.total)
+            if done > most:
+                break
+    return done
 
 
 def _check(part: Path, whole: Whole) -> None:
