@@ -1,5 +1,6 @@
 """Cells side by side never state to need more memory than there is, and each has its turn."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fer_tasks.errors import UserError
 from fer_tasks.training import isolation
 from flows.grid import memory
 from flows.grid.memory import machine_memory, reserve
@@ -28,8 +30,7 @@ with reserve(12, 12, print):
 @pytest.fixture(autouse=True)
 def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other test's cells count; nobody waits for longer than has to be."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(memory, "ASKS_EVERY", 0.001)
 
 
@@ -115,6 +116,50 @@ def test_who_waits_says_so_and_a_small_one_does_not_pass_a_large_one():
     first.join()
     second.join()
     assert sorted(order) == ["large", "small"]
+
+
+def test_claims_are_kept_where_nobody_else_can_write(tmp_path):
+    with reserve(12, 12, pytest.fail):
+        (folder,) = {claim.parent for claim in tmp_path.rglob("claim-*")}
+    assert tmp_path in folder.parents and folder.stat().st_mode & 0o077 == 0
+
+
+def open_to_all(folder: Path) -> None:
+    folder.chmod(0o777)
+
+
+def of_another(folder: Path) -> None:
+    if os.geteuid():
+        pytest.skip("wants to give a folder away")
+    os.chown(folder, 65534, 65534)
+
+
+def a_link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("changed", [open_to_all, of_another, a_link])
+def test_a_folder_of_claims_that_others_could_change_is_refused(tmp_path, changed):
+    with reserve(12, 12, pytest.fail):
+        (folder,) = {claim.parent for claim in tmp_path.rglob("claim-*")}
+    changed(folder)
+    with pytest.raises(UserError, match="can be changed by others, or is a link: remove it; or set XDG_RUN"):
+        reserve(12, 12, pytest.fail).__enter__()
+
+
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
+def test_without_a_runtime_folder_a_checked_one_below_the_temporary_folder_serves(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if Path(f"/run/user/{os.getuid()}").exists():
+        pytest.skip("this machine has a runtime folder for this user")
+    with reserve(12, 12, pytest.fail):
+        assert list(tmp_path.rglob("claim-*"))
+    shared = next(tmp_path.iterdir())
+    a_link(shared)
+    with pytest.raises(UserError, match="set XDG_RUNTIME_DIR to a folder that you own"):
+        reserve(12, 12, pytest.fail).__enter__()
 
 
 def test_a_cell_that_fails_gives_its_memory_back():

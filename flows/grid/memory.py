@@ -1,21 +1,26 @@
 """Cells side by side in the memory that there is: each waits until what it states to need is free."""
 
 import os
-import tempfile
+import stat
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
+from platformdirs import user_runtime_path
 
+from fer_tasks.errors import UserError
 from fer_tasks.training.isolation import check_not_told_to_end
 
 GB = 1e9
 # A container's limit, by the second and the first version of Linux' control groups.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 ASKS_EVERY = 0.1  # s
+warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")  # a container or cron: the fallback does
+OWN_FOLDER = "set XDG_RUNTIME_DIR to a folder that you own, of mode 700"
 
 
 def machine_memory(limits: Sequence[Path] = LIMITS) -> float:
@@ -83,10 +88,25 @@ def _mark(claim: Path) -> Path:
 
 
 def _claims() -> Path:
-    """The folder of this user's claims to this machine's memory, a file each: when, a name, GB."""
-    folder = Path(tempfile.gettempdir(), f"monday-fer-memory-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """The folder of this user's claims to this machine's memory, a file each: when, a name, GB.
+
+    Raises UserError where it could be anyone else's: whoever writes there can stop every run.
+    """
+    try:
+        folder = user_runtime_path("monday-fer", ensure_exists=True) / "memory"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        is_own = _is_own(folder.parent) and _is_own(folder)
+    except OSError as error:
+        raise UserError(f"no folder for what cells claim of the memory: {error}; {OWN_FOLDER}") from None
+    if not is_own:
+        raise UserError(f"{folder} can be changed by others, or is a link: remove it; or {OWN_FOLDER}")
     return folder
+
+
+def _is_own(folder: Path) -> bool:
+    """Is it a folder, not a link to one, of this user, in which nobody else can write?"""
+    about = folder.lstat()
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & 0o022
 
 
 def _one_at_a_time() -> FileLock:
