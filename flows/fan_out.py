@@ -3,7 +3,6 @@ way."""
 
 import hashlib
 import io
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
-from loky import get_reusable_executor
+from loky import cpu_count, get_reusable_executor
 from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from flows.code import code_digest
 from flows.result_cache import MISSING, ResultCache
 
-WORKERS = os.cpu_count() or 1
+WORKERS = cpu_count()  # the cores that this process may use: its affinity and its container's quota count
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
 AHEAD = 4 * WORKERS  # shards in flight: their results are the memory a stage needs, however many there are
 SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats what was in flight

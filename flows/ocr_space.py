@@ -198,8 +198,14 @@ def _wait(seconds: float) -> None:
 
 
 def _ledger_of(url: str) -> Path:
-    """One a service, outside the project: a quota is of a machine's address, not of a clone."""
-    return user_state_path("monday-fer") / f"{urlsplit(url).netloc.replace(':', '-')}.sqlite"
+    """One a service, outside the project: a quota is of a machine's address, not of a clone. Raises UserError
+    where there is no folder for it."""
+    try:
+        folder = user_state_path("monday-fer", ensure_exists=True)
+    except OSError as error:
+        fix = "set XDG_STATE_HOME to a folder that you can write, outside the project"
+        raise UserError(f"calls to {url} cannot be counted: {error}; {fix}") from None
+    return folder / f"{urlsplit(url).netloc.replace(':', '-')}.sqlite"
 
 
 def _key() -> str:

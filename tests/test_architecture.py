@@ -24,6 +24,7 @@ FLOW_HELPERS = {
     "code",
     "fan_out",
     "grid",
+    "home",
     "measure",
     "ocr_space",
     "people",
@@ -34,6 +35,7 @@ FLOW_HELPERS = {
     "server",
     "source",
     "transform",
+    "versions",
 }
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

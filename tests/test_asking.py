@@ -257,3 +257,11 @@ def test_what_is_known_is_worked_out_from_the_kept_replies(faces, ocr):
     (root,) = (path for path in ocr_space.KEPT.iterdir() if path.is_dir())
     known = kept.what_is_known(root)
     assert set(known.lines) == {pixels for pixels, _ in faces.values()} and not known.unread
+
+
+def test_a_ledger_that_cannot_be_kept_says_where_it_could(monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/nowhere")
+    with pytest.raises(
+        UserError, match="cannot be counted: .*set XDG_STATE_HOME to a folder that you can write"
+    ):
+        ocr_space._ledger_of("https://api.ocr.space")

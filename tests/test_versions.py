@@ -1,0 +1,123 @@
+"""What a build wrote is committed, and the user's other changes stay as they are: git for real."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_tasks.errors import UserError
+from flows.versions import OF_GIT, check_can_commit, commit_build
+
+ROOT = Path(__file__).parents[1]
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def write(**files: str) -> None:
+    for name, text in files.items():
+        path = Path(name.replace("__", "/").replace("_", "."))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, a user's changes of every kind, and a build's files, new to git."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    git("init", "--quiet", "--initial-branch=main")
+    git("config", "user.name", "kim")
+    git("config", "user.email", "kim@localhost")
+    write(params_yaml="a", both_py="a", staged_py="a", gone_py="a")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "first")
+    write(both_py="staged", staged_py="staged", new_py="new")
+    git("rm", "--quiet", "gone.py")
+    git("add", "both.py", "staged.py", "new.py")
+    write(params_yaml="changed", both_py="changed again", untracked_txt="u")
+    write(dvc_lock="build 1", reports__metrics_json="{}")
+    return tmp_path
+
+
+def changes() -> list[str]:
+    """The user's own: git's two letters for each file, and what is staged of it."""
+    return [line for line in git("status", "--porcelain").splitlines() if "dvc.lock" not in line] + [
+        git("diff", "--cached", "--", ".", ":!dvc.lock", ":!reports")
+    ]
+
+
+def test_what_a_build_wrote_is_committed_and_all_else_stays_as_it_is(repository):
+    before = [line for line in changes() if "reports" not in line]
+    assert len(before) == 7
+    check_can_commit()
+    commit = commit_build("Rebuild of photos")
+    assert git("log", "-1", "--format=%h %s").strip() == f"{commit} Rebuild of photos"
+    assert git("show", "--format=", "--name-only").split() == list(OF_GIT)
+    assert changes() == before
+    assert commit_build("again") is None and git("rev-list", "--count", "HEAD") == "2\n"
+    write(dvc_lock="build 2")
+    assert commit_build("Rebuild of photos") and git("show", "HEAD:dvc.lock") == "build 2"
+    assert git("show", "--format=", "--name-only").split() == ["dvc.lock"] and changes() == before
+
+
+def begin_a_merge():
+    git("stash", "--all")
+    for branch in ("other", "main"):
+        git("switch", "--quiet", *(["--create"] if branch == "other" else []), branch)
+        write(params_yaml=branch)
+        git("commit", "--quiet", "--all", "--message", branch)
+    subprocess.run(["git", "merge", "other"], capture_output=True)
+
+
+def begin_a_rebase():
+    begin_a_merge()
+    git("merge", "--abort")
+    subprocess.run(["git", "rebase", "other"], capture_output=True)
+
+
+def forget_who_commits():
+    git("config", "--unset", "user.name")
+    git("config", "--unset", "user.email")
+    git("config", "user.useConfigOnly", "true")
+
+
+@pytest.mark.parametrize(
+    ("happened", "says"),
+    [
+        (begin_a_merge, "a merge is in progress, .*finish or abort it"),
+        (begin_a_rebase, "a rebase is in progress, .*finish or abort it"),
+        (lambda: git("checkout", "--quiet", "--detach"), r"on no branch .*`git switch BRANCH`"),
+        (forget_who_commits, "does not know who commits a build: `git config user.name NAME`"),
+        (lambda: Path(".git").rename("elsewhere"), "cannot be committed, .*not a git repository"),
+    ],
+)
+def test_a_build_that_could_not_be_committed_is_told_before_it_begins(repository, happened, says):
+    happened()
+    with pytest.raises(UserError, match=says):
+        check_can_commit()
+
+
+def test_a_hook_that_refuses_is_told_with_its_words(repository):
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.write_text("#!/bin/sh\necho no commits after midnight\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(UserError, match="no commits after midnight"):
+        commit_build("Rebuild of photos")
+
+
+def test_git_keeps_what_dvc_does_not():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    written = [
+        entry for stage in stages for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])
+    ]
+    uncached = {
+        name for entry in written if isinstance(entry, dict) for name, how in entry.items() if "cache" in how
+    }
+    assert {"dvc.lock", *uncached} == set(OF_GIT)
