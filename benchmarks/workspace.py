@@ -14,14 +14,15 @@ BUILT = ("dvc.lock", "reports/metrics.json")  # a user's own build is not the co
 
 def copy_project(target: Path) -> Path:
     """Copy what git tracks or would track into `target`, as a git repository with one commit: nothing is
-    built there."""
+    built there, and `dvc push` stays there."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for file in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
         if file not in BUILT and (ROOT / file).exists():
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, target / file)
-    who = ["-c", "user.name=copy", "-c", "user.email=copy@localhost"]
-    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "copy"]):
+    (target / ".dvc" / "config.local").write_text("['remote \"local\"']\n    url = ../.dvc-remote\n")
+    name, address = ["config", "user.name", "copy"], ["config", "user.email", "copy@localhost"]
+    for command in (["init", "-q"], name, address, ["add", "-A"], ["commit", "-q", "-m", "copy"]):
         subprocess.run(["git", *command], cwd=target, check=True)
     return target
 

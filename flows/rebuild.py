@@ -1,4 +1,4 @@
-"""Has the source changed? Then `dvc repro` and `dvc push`: what a schedule runs (`make schedule`)."""
+"""Has the source changed? Then `dvc repro`, `dvc push` and a commit: what `make schedule` schedules."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from flows.source import fingerprint
 from flows.stage import IS_PAUSED, paused
+from flows.versions import check_can_commit, commit_build
 
 BUILT = Path(".cache/rebuild.json")  # {source: the fingerprint it had when the last rebuild ended well}
 
@@ -59,22 +60,27 @@ def _up_to_date() -> bool:
 def rebuild(force: bool = False) -> bool | State:
     """Rebuild if the source's fingerprint is new, something is not up to date, or if told to.
 
-    Returns whether it did; where a stage was paused it ends paused too, and the next run goes on.
+    Pushes the data and commits what names it. Returns whether it did; where a stage was paused it ends paused
+    too, and the next run continues. Raises UserError before anything is built if no commit is possible.
     """
     source = load_settings().download.source
+    # Before anything reads the source: what changes from here on is the next run's.
     now = fingerprint(Path(source))
     built = json.loads(BUILT.read_text()) if BUILT.exists() else {}
     changed = force or built != {source: now}
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    # A description is of something elsewhere: DVC cannot see that this has changed.
-    if changed and source.endswith(".yaml"):
+    check_can_commit()
+    # DVC looks into a folder, but not behind a file: a table names pictures, a description what is elsewhere.
+    if changed and not Path(source).is_dir():
         dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
     try:
         dvc.with_options(name="dvc repro")("repro")
     except StagePaused as stage:
         return paused(str(stage))
     dvc.with_options(name="dvc push")("push")
+    commit = commit_build(f"Rebuild of {source} ({now})")
+    get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     write_text(BUILT, json.dumps({source: now}))
     return True

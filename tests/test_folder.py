@@ -130,6 +130,19 @@ def test_the_fingerprint_changes_with_names_sizes_and_times(tmp_path):
     assert len(set(seen)) == 4
 
 
+def test_the_fingerprint_of_a_table_changes_with_what_it_stands_for(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,label\na.jpg,happy\n")
+    seen = [fingerprint(tmp_path / "labels.csv")]
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    seen.append(fingerprint(tmp_path / "labels.csv"))
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
+    assert fingerprint(tmp_path / "labels.csv") == seen[-1]
+    seen.append(fingerprint(tmp_path / "fer2013.csv"))
+    (tmp_path / "fer2013new.csv").write_text("Usage,Image name,neutral\n")
+    seen.append(fingerprint(tmp_path / "fer2013.csv"))
+    assert len(set(seen)) == 4
+
+
 def test_equal_files_are_told_apart_by_their_labels():
     rows = [
         ("x", "b", "happy", "train"),

@@ -142,21 +142,3 @@ def test_a_decision_is_applied_and_what_follows_is_rebuilt(built, server, tmp_pa
     succeeds(project, "flows.clean", **server)
     clean = read_dataset(project / "data" / "clean").manifest.set_index("image_id")
     assert clean.loc[face["image_id"], ["label", "reviewer"]].tolist() == ["sad", "kim"]
-
-
-def test_a_rebuild_happens_when_the_source_has_changed(built, server, tmp_path):
-    project = shrink(copy_project(tmp_path / "nightly"))
-    photos = project / "photos"
-    subprocess.run(["cp", "-r", str(built / ".cache" / "sample"), str(photos)], check=True)
-    change_params(project, download={"source": "photos"})
-    command = [sys.executable, "-c", REBUILD]
-    env = environment(project, **server)
-
-    def status() -> int:
-        return subprocess.run(command, cwd=project, env=env, capture_output=True).returncode
-
-    assert status() == 11 and (project / "reports" / "metrics.json").exists()
-    assert status() == 10, "unchanged: nothing to do"
-    next(photos.rglob("*.png")).unlink()
-    assert status() == 11, "a picture less: again"
-    assert any((project / ".dvc-remote").rglob("*")), "and pushed"

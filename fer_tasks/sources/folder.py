@@ -4,6 +4,7 @@ import csv
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -56,10 +57,19 @@ def fingerprint(source: Path) -> str:
     if not source.exists():
         raise SourceError(f"download.source: {source} does not exist; {_nearest(source)}")
     files = [source] if source.is_file() else [path for path, _ in _files(source)]
-    if source.suffix.lower() == ".csv":
-        files += [Path(row[1]) for row in _rows_of_csv(source) if row[4] == ""]
+    if source.suffix.lower() == ".csv" and source.is_file():
+        files += _files_behind(source)
     about = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+
+
+def _files_behind(table: Path) -> list[Path]:
+    """The files that a CSV stands for: those that its rows name; for FER2013's pixels the tables beside it,
+    one of which may hold the votes."""
+    with table.open(encoding="utf-8-sig", errors="replace") as file:
+        if {"emotion", "pixels"} <= set(re.findall(r"\w+", file.readline(1000).lower())):
+            return [path for path in table.parent.glob("*.csv") if path != table]
+    return [Path(row[1]) for row in _rows_of_csv(table) if row[4] == ""]
 
 
 def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
