@@ -23,9 +23,9 @@ check: $(VENV)/ready   ## the fast tests and the linter
 ablation: $(VENV)/ready  ## what did each rule of cleaning earn? trains one small model a step and seed; it takes a while
 	python -m flows.ablation
 
+fer2013: override export SOURCE := $(value SOURCE)
 fer2013: $(VENV)/ready  ## the line on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
-	dvc exp run -S 'download.source=$(SOURCE)' -S crop_faces.mode=whole -S crop_faces.size=48 -S drop_text.engine=none \
-		-S 'clean.reject=[]' -S train.grid=fer2013 -S train.workers=1 -S train.threads=2
+	python -m flows.fer2013
 
 server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server
@@ -43,11 +43,16 @@ schedule: $(VENV)/ready  ## rebuild by night when the source has changed: deploy
 	prefect --no-prompt deploy --all
 	prefect worker start --pool monday-fer
 
+# A system upgrade can take away the Python that a venv was made with.
+$(shell [ ! -d $(VENV) ] || $(BIN)/python -c 'import yaml' 2>/dev/null || rm -f $(VENV)/ready)
+
 $(VENV)/ready: requirements.lock
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "this folder is not a git repository, or git is not installed: DVC and the tests need both. Use git clone, or: git init" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
 	@echo "setting up $(VENV) with the packages of requirements.lock: about three minutes"
-	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import yaml' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@why=$$($(BIN)/python -c 'import cv2' 2>&1) || { echo "OpenCV does not start: $$(echo "$$why" | tail -n 1). Debian, Ubuntu: apt install libgl1 libglib2.0-0. Without these: rm -r $(VENV), then make PYTHON=python3.13 …" >&2; exit 1; }
 	touch $@
 
 clean:                 ## remove what was made here, but not the versions in .dvc and the replies of OCR.space

@@ -73,7 +73,8 @@ def rebuild(force: bool = False) -> bool | State:
         return False
     check_can_commit()
     # DVC looks into a folder, but not behind a file: a table names pictures, a description what is elsewhere.
-    if changed and not Path(source).is_dir():
+    # Neither what it thinks is unchanged nor what it remembers of earlier runs can be relied on there.
+    if not Path(source).is_dir():
         dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
     try:
         dvc.with_options(name="dvc repro")("repro")

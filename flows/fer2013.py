@@ -1,0 +1,47 @@
+"""`make fer2013 SOURCE=…`: the line on FER2013, its settings written to params.yaml by `dvc exp run -S`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from fer_tasks.errors import UserError
+from fer_tasks.sources.folder import fingerprint
+from flows.stage import mistakes_in_one_line
+
+SETTINGS = (
+    "crop_faces.mode=whole",
+    "crop_faces.size=48",
+    "drop_text.engine=none",
+    "clean.reject=[]",
+    "train.grid=fer2013",
+    "train.workers=1",
+    "train.threads=2",
+)
+
+
+def run(source: str) -> int:
+    """Run the whole line on a folder or table, named in any characters; returns the exit status of DVC.
+
+    Raises UserError where nothing is named, or what is named is not there.
+    """
+    if not source:
+        wanted = "make fer2013 SOURCE=folder, one with Kaggle's fer2013.csv or with its train/ and test/"
+        raise UserError(f"no source is named: {wanted}")
+    source = os.path.expanduser(source)
+    fingerprint(Path(source))
+    overrides = [f"download.source={_quoted(source)}", *SETTINGS]
+    command = [sys.executable, "-m", "dvc", "exp", "run"]
+    return subprocess.run([*command, *(word for one in overrides for word in ("-S", one))]).returncode
+
+
+def _quoted(text: str) -> str:
+    """A string as Hydra wants it, which reads what `-S` is given; OmegaConf would fill in `${…}`."""
+    return QuotedString(text.replace("${", r"\${"), Quote.single).with_quotes()
+
+
+if __name__ == "__main__":
+    with mistakes_in_one_line():
+        sys.exit(run(os.environ.get("SOURCE", "")))
