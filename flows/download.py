@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dat
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import doubles, fer2013, folder
+from fer_tasks.sources.listing import Listing, together
+from fer_tasks.sources.names import suffix_of
 from flows.fan_out import map_items, shard_task
 from flows.source import CACHE, as_folder
 from flows.stage import close, run_stage
@@ -47,14 +50,14 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     listing = _list_pictures(files)
     for warning in listing.warnings:
         get_run_logger().warning(warning)
-    pictures = listing.pictures.assign(
-        image_id=[image_id(Path(p).read_bytes()) for p in listing.pictures["path"]]
-    )
-    once, twice = doubles.set_doubles_aside(pictures)
-    measured = once.merge(_inspect_all(once, settings.download), on="image_id")
-    kept = measured[measured["reason"] == ""].astype({"width": int, "height": int})
-    bad = measured[measured["reason"] != ""]
-    rejected = pd.concat([listing.rejected.assign(image_id=""), twice, bad])[[*REJECTED_COLUMNS, "source"]]
+    pictures = _with_ids(listing.pictures)
+    readable = pictures[pictures["reason"] == ""].drop(columns=["reason", "detail"])
+    measured = readable.merge(_inspect_all(readable, settings.download), on="image_id")
+    good = measured["reason"] == ""
+    kept, twice = doubles.set_doubles_aside(measured[good])
+    kept = kept.astype({"width": int, "height": int})
+    bad = [listing.rejected.assign(image_id=""), pictures[pictures["reason"] != ""], twice, measured[~good]]
+    rejected = pd.concat(bad)[[*REJECTED_COLUMNS, "source"]]
     contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
     made_from = {settings.download.source: image_id(contents.encode())}
     with _whole_or_absent(target):
@@ -64,13 +67,34 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     close(target, len(listing.pictures) + len(listing.rejected), info)
 
 
-def _list_pictures(files: Path) -> folder.Listing:
-    if table := fer2013.pixel_table(files):
-        found = fer2013.list_pictures(table, CACHE / "fer2013", _save)
-        near = sorted(table.parent.glob("*.csv"))
-    else:
-        found, near = folder.list_pictures(files), fer2013.tables(files)
-    return found._replace(pictures=fer2013.add_votes(found.pictures, near))
+def _list_pictures(files: Path) -> Listing:
+    """All that the source holds: where that is a table of FER2013 in a folder, what lies beside it, too."""
+    folder.check(files)
+    pixels = fer2013.pixel_table(files)
+    near = sorted(pixels.parent.glob("*.[ct]sv")) if pixels else fer2013.tables(files)
+    read = [path for path in (pixels, fer2013.votes_table(near)) if path]
+    found = [fer2013.list_pictures(pixels, CACHE / "fer2013", _save)] if pixels else []
+    if files.is_dir():
+        found.append(folder.list_folder(files, but=read))
+    listing = reduce(together, found or [folder.list_table(files)])
+    notes = fer2013.notes_on_votes(listing.pictures, near)
+    pictures = fer2013.add_votes(listing.pictures, near)
+    return folder.require_pictures(files, Listing(pictures, listing.rejected, (*listing.notes, *notes)))
+
+
+def _with_ids(pictures: pd.DataFrame) -> pd.DataFrame:
+    """The pictures with image_id, and reason and detail where a file cannot be read after all."""
+    read = pd.DataFrame(
+        map(_id_or_fault, pictures["path"]), columns=["image_id", "reason", "detail"], dtype=str
+    )
+    return pictures.reset_index(drop=True).join(read)
+
+
+def _id_or_fault(path: str) -> tuple[str, str, str]:
+    try:
+        return image_id(Path(path).read_bytes()), "", ""
+    except OSError as error:
+        return "", "unreadable", f"it cannot be read: {error.strerror}"
 
 
 def _save(path: Path, pixels: np.ndarray) -> None:
@@ -98,7 +122,7 @@ def _copy(known_id: str, path: Path, target: Path) -> str:
     data = path.read_bytes()
     if image_id(data) != known_id:
         raise UserError(f"{path} changed while it was read; run again when nothing writes to the source")
-    return write_image(target, known_id, data, path.suffix.lower())
+    return write_image(target, known_id, data, suffix_of(path.name))
 
 
 if __name__ == "__main__":

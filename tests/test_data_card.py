@@ -22,7 +22,8 @@ from fer_tasks.settings import load_settings
 from flows.data_card import make_card
 from tests.test_page import outline
 
-SETTINGS = load_settings(Path(__file__).parents[1] / "params.yaml")
+ROOT = Path(__file__).parents[1]
+SETTINGS = load_settings(ROOT / "params.yaml")
 NOTHING = pd.DataFrame(columns=DOUBTS)
 MEASURES = {"yaw": 0.1, "roll": 1.0, "second_face": 0.0, "eye_distance": 40.0, "brightness": 120.0}
 MEASURES |= {"contrast": 50.0, "sharpness": 300.0, "flatness": 0.1, "score": 0.99, "copy_of": ""}
@@ -177,8 +178,13 @@ def test_how_often_people_found_a_rule_right(line):
     assert cells(html, "kim") == ["1", "2", "1", "0"]
 
 
-def test_every_rule_is_explained():
+def test_every_rule_and_reason_is_explained():
     assert set(RULE_NAMES) <= set(tables.ABOUT)
+    code = "".join(
+        path.read_text() for part in ("flows", "fer_tasks") for path in (ROOT / part).rglob("*.py")
+    )
+    reasons = re.findall(r'(?:set_aside|BadImage)\("(\w+)"|"reason": "(\w+)"', code)
+    assert {one or other for one, other in reasons} <= set(tables.ABOUT)
 
 
 LABELS = st.lists(st.sampled_from(EXPRESSIONS), max_size=30)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -113,14 +114,42 @@ def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server):
     tags = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     votes = "\n".join([f"Usage,Image name,{tags}", *["Training,a,1,7,0,0,0,0,0,1,1,0"] * 15])
     (source / "fer2013new.csv").write_text(votes + "\n")
+    beside = {
+        "happy/" + "김.jpg".encode("cp949").decode("utf-8", "surrogateescape"): photo(1),
+        "happy/same.png": photo(1),
+        "sad/a.jpg?Signature=" + "x" * 230: photo(2),
+        "sad/empty.jpg": b"",
+        "fear/empty.jpg": b"",
+        "sad/note.txt": b"no picture",
+        "fear/note.txt": b"no picture",
+        "README.txt": b"of the set",
+    }
+    for name, data in beside.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(data)
+    os.mkfifo(source / "sad" / "pipe.jpg")
     change_params(project, download={"source": "fer2013"}, crop_faces={"mode": "whole", "size": 48})
     for module in ("flows.download", "flows.crop_faces"):
-        done = run(project, module, **server)
+        done = run(project, module, **server, LC_ALL="POSIX")
         assert done.returncode == 0, done.stdout + done.stderr
+    raw = read_dataset(project / "data" / "raw")
+    photos = raw.manifest[raw.manifest["source_split"] == ""]
+    assert set(photos["source"]) == {"happy/\\xb1\\xe8.jpg", "sad/a.jpg?Signature=" + "x" * 230}
+    assert set(photos["file"].str[-4:]) == {".jpg"} and photos["file"].str.len().max() < 40
+    reasons = raw.rejected.set_index("source")["reason"].to_dict()
+    assert reasons == {
+        "fer2013.csv row 000015": "bad_row",
+        "happy/same.png": "duplicate_file",
+        "sad/empty.jpg": "not_a_picture",
+        "fear/empty.jpg": "not_a_picture",
+        "sad/note.txt": "not_a_picture",
+        "fear/note.txt": "not_a_picture",
+        "README.txt": "no_class_folder",
+        "sad/pipe.jpg": "special_file",
+    }
     faces = read_dataset(project / "data" / "faces").manifest
+    faces = faces[faces["source_split"] != ""]
     assert len(faces) == 14 and faces["votes_happy"].eq(0.7).all() and faces["votes_other"].eq(0.2).all()
     assert faces["source_split"].value_counts().to_dict() == {"train": 10, "val": 2, "test": 2}
-    rejected = read_dataset(project / "data" / "raw").rejected
-    assert rejected["reason"].tolist() == ["bad_row"] and re.search(
-        r"emotion '8'", rejected["detail"].iloc[0]
-    )
+    rejected = raw.rejected.set_index("source")["detail"]
+    assert re.search(r"emotion '8'", rejected["fer2013.csv row 000015"])

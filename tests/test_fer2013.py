@@ -15,7 +15,9 @@ from fer_tasks.cleaning.decisions import parse_decisions
 from fer_tasks.dataset import write_bytes
 from fer_tasks.images import decode_image, encode_png
 from fer_tasks.sources import fer2013
-from fer_tasks.sources.folder import SourceError, list_pictures
+from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.folder import list_pictures
+from flows.download import _list_pictures
 
 TAGGED = [name.removeprefix("votes_") for name in fer2013.VOTES]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -43,6 +45,76 @@ def test_both_tables_of_kaggle_are_known_by_their_header(tmp_path, header):
     pictures = fer2013.list_pictures(path, tmp_path / "cache", save).pictures
     assert pictures["label"].tolist() == ["happy", "neutral", "angry"]
     assert pictures["source_split"].tolist() == ["train", "val", "test"]
+
+
+@pytest.mark.parametrize("header", ['"emotion","pixels","Usage"', "\ufeffemotion;pixels;Usage"])
+def test_the_table_may_be_quoted_or_parted_otherwise(tmp_path, header):
+    row = (3, PLAIN, "Training")
+    path = table(tmp_path, row, header=header)
+    if ";" in header:
+        path.write_text(path.read_text().replace(",", ";"))
+    (tmp_path / "a.csv").mkdir()
+    assert fer2013.pixel_table(tmp_path) == path
+    assert fer2013.list_pictures(path, tmp_path / "cache", save).pictures["label"].tolist() == ["happy"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "fer2013.csv has no row below its header"),
+        ([(3, "1 2", "Training")], "(bad_row 1), such as fer2013.csv row 000001: 2 pixels; there are 2304"),
+    ],
+)
+@pytest.mark.parametrize("named", ["fer2013.csv", "."])
+def test_a_table_without_a_usable_row_says_why(tmp_path, monkeypatch, rows, said, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s").mkdir()
+    table(tmp_path / "s", *rows)
+    with pytest.raises(SourceError) as caught:
+        _list_pictures(tmp_path / "s" / named)
+    assert said in str(caught.value)
+
+
+def test_what_lies_beside_the_table_is_listed_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "s"
+    (source / "test" / "sad").mkdir(parents=True)
+    table(source, (3, PLAIN, "Training"), (9, PLAIN, "Training"))
+    for name in ("test/sad/mine.jpg", "README.txt", "icml_face_data.csv"):
+        (source / name).write_text("x")
+    (source / "fer2013new.csv").write_text(
+        VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\nTraining,,0,0,0,0,0,0,0,0,0,10\n"
+    )
+    found = _list_pictures(source)
+    assert found.pictures[["source", "source_split"]].to_numpy().tolist() == [
+        ["fer2013.csv row 000001", "train"],
+        ["test/sad/mine.jpg", "test"],
+    ]
+    assert found.pictures["votes_happy"].notna().tolist() == [True, False]
+    assert set(found.rejected["source"]) == {"fer2013.csv row 000002", "README.txt", "icml_face_data.csv"}
+
+
+def test_votes_that_are_words_are_no_votes_and_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = table(tmp_path, *[(3, PLAIN, "Training")] * 3)
+    rows = [
+        "Training,a,1,7,0,0,0,0,0,1,1,0",
+        "Training,a,many,7,0,0,0,0,0,1,1,0",
+        "Training,a,-1,2,0,0,0,0,0,0,0,0",
+    ]
+    (tmp_path / "fer2013new.csv").write_text(VOTED + "\n".join(rows) + "\n")
+    found = _list_pictures(path)
+    assert found.pictures[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False]
+    assert found.notes == (f"{tmp_path}/fer2013new.csv: the votes of 2 rows are not numbers, and not used",)
+
+
+def test_votes_by_row_are_not_for_pictures_in_folders(tmp_path):
+    (tmp_path / "sad").mkdir()
+    (tmp_path / "sad" / "a.jpg").write_text("x")
+    (tmp_path / "fer2013new.csv").write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
+    found = _list_pictures(tmp_path)
+    assert found.pictures["source"].tolist() == ["sad/a.jpg"] and "votes_happy" not in found.pictures
+    assert "its votes are for the rows of fer2013.csv, which is not the source" in found.notes[0]
 
 
 def test_other_sources_are_left_alone(tmp_path):

@@ -18,7 +18,7 @@ def set_doubles_aside(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     files = pictures.groupby("image_id")
     first = files["source"].transform("first")
     conflict = files["label"].transform("nunique") > 1
-    double = ~conflict & (pictures["source"] != first)
+    double = ~conflict & (files.cumcount() > 0)
     labels = "same file under " + files["label"].transform(lambda label: ", ".join(sorted(set(label))))
     reasons = pd.concat(
         [

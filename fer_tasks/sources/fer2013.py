@@ -5,16 +5,18 @@ and FER+ (Barsoum et al. 2016): ten taggers' votes for a picture.
 the faces are files in class folders they need nothing of this but the votes.
 """
 
-import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.sources.folder import SPLITS, Listing, SourceError
+from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.listing import COLUMNS, Listing
+from fer_tasks.sources.names import split_of
+from fer_tasks.sources.table import columns, is_table, rows
 
 SIDE = 48  # px
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # by their number in the CSV
@@ -23,90 +25,103 @@ USAGES = ("Training", "PublicTest", "PrivateTest")
 TAGS = {"anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy", "neutral": "neutral"}
 TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "nf": "other"}
 VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
-AT_ONCE = 2048  # rows; the whole CSV is 300 MB
 
 
 def tables(source: Path) -> list[Path]:
-    """The CSV that `source` is, or those that it holds, at most three folders down."""
-    if source.suffix.lower() == ".csv":
+    """The table that `source` is, or those that it holds, at most three folders down."""
+    if is_table(source):
         return [source]
-    return sorted([*source.glob("*.csv"), *source.glob("*/*.csv"), *source.glob("*/*/*.csv")])
+    below = (path for pattern in ("*", "*/*", "*/*/*") for path in source.glob(f"{pattern}.[ct]sv"))
+    return sorted(path for path in below if is_table(path))
 
 
 def pixel_table(source: Path) -> Path | None:
-    """The CSV of FER2013's pixels that `source` is or holds, by its header; None where it is something
+    """The table of FER2013's pixels that `source` is or holds, by its header; None where it is something
     else."""
-    return next((path for path in tables(source) if {"emotion", "pixels", "usage"} <= _header(path)), None)
+    wanted = {"emotion", "pixels", "usage"}
+    return next((path for path in tables(source) if wanted <= set(columns(path))), None)
+
+
+def votes_table(near: Iterable[Path]) -> Path | None:
+    """The first of the tables that holds FER+'s votes, by its header; None where none does."""
+    return next((path for path in near if set(TAGS) <= set(columns(path))), None)
 
 
 def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], None]) -> Listing:
-    """Every row of the CSV as a picture, and what is wrong with others.
+    """Every row of the table as a picture, and what is wrong with others.
 
     `save(path, pixels)` writes (48, 48) uint8 grey pixels as a PNG below `cache`.
     Training is "train", PublicTest "val", PrivateTest "test". Raises SourceError for a table that cannot be
     read.
     """
     pictures, rejected = [], []
-    for number, row in _rows(table):
+    for number, (_, row) in enumerate(rows(table), start=1):
         source = f"{table.name} row {number:06}"
         pixels, fault = _decode(row)
         if fault:
             rejected.append({"source": source, "reason": "bad_row", "detail": fault})
             continue
-        label, split = EMOTIONS[int(row["emotion"])], SPLITS[row["usage"].lower()]
+        label, split = EMOTIONS[int(row["emotion"])], split_of(row["usage"])
         path = cache / split / label / f"{number:06}.png"
         save(path, pixels)
         pictures.append({"source": source, "path": str(path), "label": label, "source_split": split})
     return Listing(
-        pd.DataFrame(pictures, columns=["source", "path", "label", "source_split"]),
-        pd.DataFrame(rejected, columns=["source", "reason", "detail"]),
-        [],
+        pd.DataFrame(pictures, columns=COLUMNS, dtype=str),
+        pd.DataFrame(rejected, columns=["source", "reason", "detail"], dtype=str),
+        () if pictures or rejected else (f"{table} has no row below its header",),
     )
 
 
 def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     """The pictures with their shares of FER+'s votes in the columns VOTES, 0..1, where one of the tables
-    `near` has them; empty for a picture that has none.
+    `near` has them; empty for a picture that has none, or of which they are no numbers.
 
     A table with the column `file` names pictures, and a name that it has twice says nothing;
     `fer2013new.csv` has a row for each of fer2013.csv. Raises SourceError where that has fewer.
     """
-    table = next((path for path in near if set(TAGS) <= _header(path)), None)
+    table = votes_table(near)
     if table is None:
         return pictures
-    votes = pd.read_csv(table).rename(columns=lambda name: name.strip().lower())
-    given = votes[list(TAGS)].T.groupby(TAGS).sum().T.rename(columns=lambda name: f"votes_{name}")
-    shares = given.div(given.sum(axis=1).where(lambda total: total > 0), axis=0).round(4)[VOTES]
+    given = [row for _, row in rows(table)]
+    votes = pd.DataFrame({name: [row[name] for row in given] for name in columns(table)})
+    counts = votes[list(TAGS)].apply(pd.to_numeric, errors="coerce").astype(float)
+    counts = counts.where(np.isfinite(counts).all(axis=1) & (counts >= 0).all(axis=1))
+    sums = counts.T.groupby(TAGS).sum(min_count=1).T.rename(columns=lambda name: f"votes_{name}")
+    shares = sums.div(sums.sum(axis=1).where(lambda total: total > 0), axis=0).round(4)[VOTES]
     if "file" in votes:
         named = shares.set_axis(votes["file"])[~votes["file"].duplicated(keep=False).to_numpy()]
         return pictures.join(named, on=pictures["source"].map(os.path.basename))
-    rows = pictures["source"].str.extract(r" row (\d+)$")[0].astype(float)
-    if rows.isna().any() or rows.max() > len(shares):
+    numbers = _row_numbers(pictures)
+    if numbers.isna().all():
+        return pictures
+    if numbers.max() > len(shares):
         raise SourceError(f"download.source: {table} has {len(shares)} rows, the pictures' table has more")
-    return pictures.join(shares.set_axis(range(1, len(shares) + 1)), on=rows)
+    return pictures.join(shares.set_axis(range(1, len(shares) + 1)), on=numbers)
 
 
-def _header(table: Path) -> set[str]:
-    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return {name.strip().lower() for name in file.readline(1000).split(",")}
+def notes_on_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> list[str]:
+    """What a person should know of votes that `add_votes` cannot use."""
+    table = votes_table(near)
+    if table is None:
+        return []
+    if "file" not in columns(table) and _row_numbers(pictures).isna().all():
+        return [f"{table} is not used: its votes are for the rows of fer2013.csv, which is not the source"]
+    bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for _, row in rows(table))
+    return [f"{table}: the votes of {bad} rows are not numbers, and not used"] if bad else []
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows from 1 on, with column names in lower case."""
-    number = 0
+def _row_numbers(pictures: pd.DataFrame) -> pd.Series:
+    return pictures["source"].str.extract(r" row (\d+)$")[0].astype(float)
+
+
+def _is_count(text: str) -> bool:
     try:
-        for chunk in pd.read_csv(
-            table, dtype=str, keep_default_na=False, chunksize=AT_ONCE, skipinitialspace=True
-        ):
-            chunk.columns = [name.strip().lower() for name in chunk.columns]
-            for row in chunk.to_dict("records"):
-                number += 1
-                yield number, row
-    except (pd.errors.ParserError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"download.source: {table} cannot be read after row {number}: {error}") from None
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False
 
 
-def _decode(row: dict[str, str]) -> tuple[np.ndarray, str]:
+def _decode(row: dict[str | None, str]) -> tuple[np.ndarray, str]:
     """The (48, 48) uint8 pixels of a row and "", or what is wrong with it."""
     none = np.empty(0, np.uint8)
     if row["usage"] not in USAGES:

@@ -1,139 +1,208 @@
-"""A folder of class folders, or a CSV of file and label -> the pictures there are."""
+"""A folder of class folders, or a table of file and label -> the pictures there are."""
 
-import csv
 import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
-from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS, expression_of
+from fer_tasks.labels import expression_of
+from fer_tasks.sources import table
+from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.label_table import is_label_table, list_table, pictures_behind
+from fer_tasks.sources.listing import (
+    KNOWN,
+    NUMBERED,
+    NUMBERS,
+    Listing,
+    Verdict,
+    as_listing,
+    fault_of,
+    set_aside,
+)
+from fer_tasks.sources.names import hints_at_split, is_litter, shown, split_of
 
 DEPTH = 3  # class folders are looked for so many levels down
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLITS |= {"val": "val", "valid": "val", "validation": "val", "publictest": "val", "privatetest": "test"}
-LITTER = {"thumbs.db", "desktop.ini"}
-KNOWN = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
+RENAME = "rename it to train, val or test, or move it out of the source"
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+# FER2013's own names, which tell the public from the private test split where both lie in test/.
+FER2013 = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.(?:jpg|png)")
+BY_NAME = {("", "Training"): "train", ("", "PublicTest"): "val", ("", "PrivateTest"): "test"}
+BY_NAME |= {("test", "PublicTest"): "val"}
 
-
-class SourceError(UserError):
-    """The source that params.yaml names is not there, is empty, or holds no classes."""
-
-
-class Listing(NamedTuple):
-    """What a source holds; every file is in one of the tables."""
-
-    pictures: pd.DataFrame  # source (path as the user knows it), path (to read it), label, source_split
-    rejected: pd.DataFrame  # source, reason, detail
-    warnings: list[str]
+Way = tuple[str, ...]  # the names of the folders from the source's to a file
 
 
 def list_pictures(source: Path) -> Listing:
-    """List a folder or a .csv; nothing is decoded. Raises SourceError with what would be right."""
-    if not source.exists():
-        raise SourceError(f"download.source: {source} does not exist; {_nearest(source)}")
-    rows = pd.DataFrame(
-        _rows_of_csv(source) if source.suffix.lower() == ".csv" else _rows_of_folder(source),
-        columns=["source", "path", "label", "source_split", "reason", "detail"],
-    ).sort_values("source", ignore_index=True)
-    if rows.empty:
-        raise SourceError(f"download.source: {source} is empty; put pictures into class folders: {KNOWN}")
-    pictures = rows[rows["reason"] == ""][["source", "path", "label", "source_split"]]
-    if pictures.empty:
-        met = ", ".join(sorted({Path(path).parts[0] for path in rows["source"]})[:8])
-        raise SourceError(f"download.source: {source} holds no class folder (it has: {met}); {KNOWN}")
-    rejected = rows[rows["reason"] != ""][["source", "reason", "detail"]]
-    return Listing(pictures, rejected, _warnings(pictures, rejected))
+    """List a folder or a table; nothing is decoded. Raises SourceError where no picture can be used."""
+    check(source)
+    return require_pictures(source, list_folder(source) if source.is_dir() else list_table(source))
+
+
+def require_pictures(source: Path, listing: Listing) -> Listing:
+    """The listing as it is. Raises SourceError where there is no picture in it."""
+    if listing.pictures.empty:
+        why = "; ".join([_why_none(source, listing.rejected), *listing.notes])
+        raise SourceError(f"download.source: {why}")
+    return listing
+
+
+def list_folder(root: Path, but: Collection[Path] = ()) -> Listing:
+    """List a folder of class folders without the files `but`; there may be no picture in it."""
+    passed_over: list[Path] = []
+    entries = [(path, fault) for path, fault in _walk(root, passed_over) if path not in but]
+    ways = [path.relative_to(root).parts[:-1] for path, _ in entries]
+    holders = {way[:i] for way in ways for i, name in enumerate(way) if split_of(name)}
+    found = [(path, fault or _verdict(root, path, holders)) for path, fault in entries]
+    named = [(shown(path.relative_to(root).as_posix()), path, fault) for path, fault in _by_name(found)]
+    left_out = _some([shown(path.relative_to(root)) for path in passed_over])
+    return as_listing(named, [f"left out, as hidden or litter: {left_out}"] if passed_over else [])
 
 
 def fingerprint(source: Path) -> str:
-    """Has the source changed? 16 hex digits of its files' names, sizes and times; their contents are not
-    read."""
-    if not source.exists():
+    """Has the source, or another file, changed? 16 hex digits of its files' names, sizes and times; their
+    contents are not read."""
+    if not os.path.isfile(source):
+        check(source)
+    files = [path for path, _ in _walk(source, [])] if source.is_dir() else _files_of_table(source)
+    return hashlib.sha256(repr([_stamp(path) for path in sorted(files)]).encode()).hexdigest()[:16]
+
+
+def _files_of_table(source: Path) -> list[Path]:
+    """A table and the files that it stands for: the pictures that it names, or, of FER2013's pixels, the tables
+    beside it, one of which may hold the votes."""
+    if is_label_table(source):
+        return [source, *pictures_behind(source)]
+    return [source, *(path for path in source.parent.glob("*.[ct]sv") if path != source)]
+
+
+def check(source: Path) -> None:
+    """Raise SourceError where `source` is no folder and no table."""
+    if os.path.isdir(source) or table.is_table(source):
+        return
+    if not os.path.lexists(source):
         raise SourceError(f"download.source: {source} does not exist; {_nearest(source)}")
-    files = [source] if source.is_file() else [path for path, _ in _files(source)]
-    if source.suffix.lower() == ".csv" and source.is_file():
-        files += _files_behind(source)
-    about = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
-    return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-
-
-def _files_behind(table: Path) -> list[Path]:
-    """The files that a CSV stands for: those that its rows name; for FER2013's pixels the tables beside it,
-    one of which may hold the votes."""
-    with table.open(encoding="utf-8-sig", errors="replace") as file:
-        if {"emotion", "pixels"} <= set(re.findall(r"\w+", file.readline(1000).lower())):
-            return [path for path in table.parent.glob("*.csv") if path != table]
-    return [Path(row[1]) for row in _rows_of_csv(table) if row[4] == ""]
-
-
-def _files(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Every file and linked folder below `root` that is no litter, with the names of the folders on the
-    way."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        way = Path(folder).relative_to(root).parts
-        links = [name for name in names if (Path(folder) / name).is_symlink()]  # os.walk does not enter them
-        for name in files + links:
-            if not name.startswith(".") and name.lower() not in LITTER:
-                yield Path(folder) / name, way
-
-
-def _rows_of_folder(root: Path) -> Iterator[tuple[str, str, str, str, str, str]]:
-    for path, way in _files(root):
-        where = (path.relative_to(root).as_posix(), str(path))
-        near = [name.strip().lower() for name in way]
-        classes = [label for label in map(expression_of, near[:DEPTH]) if label]
-        begin = path.name.lower().split("_")[0]  # FER2013's files say it: PrivateTest_10131363.jpg
-        split = next((SPLITS[name] for name in (begin, *near) if name in SPLITS), "")
-        if path.is_dir() or not path.resolve().is_relative_to(root.resolve()):
-            yield *where, "", "", "link_not_followed", f"links to {path.resolve()}"
-        elif not os.access(path, os.R_OK):
-            yield *where, "", "", "unreadable", "no permission to read it"
-        elif classes:
-            yield *where, classes[0], split, "", ""
-        elif unknown := next((name for name in way if name.lower() not in SPLITS), ""):
-            yield *where, "", "", "unknown_class", f"folder {unknown!r}; {KNOWN}"
-        else:
-            yield *where, "", "", "no_class_folder", f"lies in no class folder; {KNOWN}"
-
-
-def _rows_of_csv(source: Path) -> Iterator[tuple[str, str, str, str, str, str]]:
-    try:
-        table = pd.read_csv(source, sep=None, engine="python", dtype=str, encoding="utf-8-sig").fillna("")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, UnicodeDecodeError) as error:
-        raise SourceError(f"download.source: {source} is no CSV in UTF-8: {error}") from None
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    if not {"file", "label"} <= set(table.columns):
-        met = ", ".join(table.columns)
-        raise SourceError(f"download.source: {source} needs the columns file and label; it has: {met}")
-    for row in table.itertuples():
-        path = source.parent / row.file
-        where = (row.file, str(path))
-        label = expression_of(row.label)
-        if not path.is_file():
-            yield *where, "", "", "file_not_found", f"row {row.Index + 2}: there is no such file"
-        elif not label:
-            yield *where, "", "", "unknown_class", f"row {row.Index + 2}: label {row.label!r}; {KNOWN}"
-        else:
-            yield *where, label, SPLITS.get(getattr(row, "split", "").strip().lower(), ""), "", ""
-
-
-def _warnings(pictures: pd.DataFrame, rejected: pd.DataFrame) -> list[str]:
-    absent = [name for name in EXPRESSIONS if name not in set(pictures["label"])]
-    said = [f"the source has no picture of {name}; the models will not know it" for name in absent]
-    unknown = rejected[rejected["reason"] == "unknown_class"]["detail"].str.replace(
-        r"row \d+: ", "", regex=True
+    if source.suffix.lower() in ARCHIVES:
+        raise SourceError(f"download.source: {source} is an archive; unpack it, and name the folder")
+    kind = "is a file" if os.path.isfile(source) else "is no file and no folder"
+    raise SourceError(
+        f"download.source: {source} {kind}; name a folder of class folders, a table (.csv, .tsv) with the "
+        "columns file and label, or a description in sources/ (.yaml)"
     )
-    return said + [f"{n} files set aside: {detail}" for detail, n in unknown.value_counts().items()]
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        about = os.stat(path) if os.path.exists(path) else os.lstat(path)
+    except (OSError, ValueError):  # no such file, or none that could be
+        return str(path), 0, 0
+    return str(path), about.st_size, about.st_mtime_ns
+
+
+def _walk(root: Path, passed_over: list[Path]) -> Iterator[tuple[Path, Verdict | None]]:
+    """Every file and linked folder below `root` that is no litter, and every folder that cannot be read, with
+    that fault. Folders that are hidden or litter are added to `passed_over`."""
+    errors: list[OSError] = []
+    for folder, names, files in os.walk(root, onerror=errors.append):
+        here = Path(folder)
+        passed_over += [here / name for name in sorted(names) if is_litter(name, folder=True)]
+        names[:] = sorted(name for name in names if not is_litter(name, folder=True))
+        yield from ((here / name, None) for name in files if not is_litter(name))
+        # os.walk does not enter links.
+        yield from ((here / name, None) for name in names if os.path.islink(here / name))
+    for error in errors:
+        yield Path(error.filename), set_aside("unreadable", f"a folder that cannot be read: {error.strerror}")
+
+
+def _verdict(root: Path, path: Path, holders: Collection[Way]) -> Verdict:
+    """What a file's place says of it. `holders`: the folders in which a split's folder lies."""
+    if os.path.islink(path) and _leads_out(path, root):
+        return set_aside("link_not_followed", f"links to {shown(os.path.realpath(path))}")
+    if fault := fault_of(path):
+        return fault
+    if path.name.startswith("."):
+        return set_aside("hidden_file", "its name begins with a dot")
+    way = path.relative_to(root).parts[:-1]
+    classes = [(i, label) for i, name in enumerate(way[:DEPTH]) if (label := expression_of(name))]
+    if classes:
+        return _of_class(way, *classes[0], holders)
+    if unknown := next((name for name in way if not split_of(name)), ""):
+        return set_aside("unknown_class", f"folder {shown(unknown)!r}; {KNOWN}")
+    return set_aside("no_class_folder", f"lies in no class folder; {KNOWN}")
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    return os.path.isdir(path) or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def _of_class(way: Way, at: int, label: str, holders: Collection[Way]) -> Verdict:
+    """The verdict on a file of the class folder `way[at]`. A folder that must be a split, by its name or by
+    those beside it, must be one that is known."""
+    for i, name in enumerate(way):
+        beside = way[:i] in holders or (i < at and hints_at_split(name))
+        if beside and not split_of(name) and not expression_of(name):
+            return set_aside("unknown_split", f"folder {shown(name)!r}; {RENAME}")
+    splits = {split: name for name in way if (split := split_of(name))}
+    if len(splits) > 1:
+        return set_aside("unknown_split", f"lies in {' and '.join(map(repr, splits.values()))}; {RENAME}")
+    return Verdict(label, next(iter(splits), ""))
+
+
+def _by_name(found: list[tuple[Path, Verdict]]) -> list[tuple[Path, Verdict]]:
+    """The same, where most pictures have FER2013's own names by what these say: of those in test/ some are
+    the public test split, and those in no split's folder have the one of their name."""
+    names = [met[1] if (met := FER2013.fullmatch(path.name)) else "" for path, _ in found]
+    pictures = sum(bool(verdict.label) for _, verdict in found)
+    if (
+        2 * sum(bool(name and verdict.label) for name, (_, verdict) in zip(names, found, strict=True))
+        <= pictures
+    ):
+        return found
+    return [
+        (path, verdict._replace(split=BY_NAME.get((verdict.split, name), verdict.split)))
+        for name, (path, verdict) in zip(names, found, strict=True)
+    ]
+
+
+def _why_none(source: Path, rejected: pd.DataFrame) -> str:
+    """Why nothing in a source can be used, and what would be right."""
+    if rejected.empty and not source.is_dir():
+        return f"{source} has no row below its header"
+    if rejected.empty:
+        return f"{source} is empty; put pictures into class folders: {KNOWN}"
+    reasons = rejected["reason"].value_counts()
+    first = rejected[rejected["reason"] == reasons.index[0]].iloc[0]
+    if source.is_dir() and set(reasons.index) <= {"unknown_class", "no_class_folder"}:
+        return _why_no_class(source, rejected)
+    if set(reasons.index) == {"link_not_followed"}:
+        link = f"{first['source']}, which {first['detail']}"
+        return f"{source} holds nothing but links that lead out of it, such as {link}; name that folder"
+    counts = ", ".join(f"{reason} {n}" for reason, n in reasons.items())
+    kind = "file in" if source.is_dir() else "row of"
+    return f"no {kind} {source} can be used ({counts}), such as {first['source']}: {first['detail']}"
+
+
+def _why_no_class(source: Path, rejected: pd.DataFrame) -> str:
+    met = sorted({name.split("/")[0] for name in rejected["source"]})
+    begin = f"{source} holds no class folder"
+    if archives := [name for name in met if name.lower().endswith(ARCHIVES)]:
+        return f"{begin}; unpack {_some(archives)} there"
+    if tables := [name for name in met if is_label_table(source / name)]:
+        return f"{begin}, but a table of file and label: name {source / tables[0]}"
+    numbers = f"; {NUMBERS}" if rejected["detail"].str.match(NUMBERED).any() else ""
+    return f"{begin} (it has: {', '.join(met[:8])}); {KNOWN}{numbers}"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _nearest(path: Path) -> str:
-    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
-    close = difflib.get_close_matches(path.absolute().relative_to(parent).parts[0], os.listdir(parent), n=1)
+    parent = next(folder for folder in path.absolute().parents if os.path.isdir(folder))
+    known = os.listdir(parent) if os.access(parent, os.R_OK) else []
+    close = difflib.get_close_matches(path.absolute().relative_to(parent).parts[0], known, n=1)
     return f"did you mean {parent / close[0]}?" if close else f"the nearest folder there is: {parent}"

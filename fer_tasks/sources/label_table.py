@@ -1,0 +1,68 @@
+"""A table with the columns file and label (and split) -> the pictures that it names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_tasks.labels import expression_of
+from fer_tasks.sources import table
+from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.listing import KNOWN, Listing, Verdict, as_listing, fault_of, set_aside
+from fer_tasks.sources.names import shown, split_of
+
+USED = {"file", "label", "split"}
+Row = dict[str | None, str]
+
+
+def is_label_table(path: Path) -> bool:
+    """Is it a table with the columns file and label?"""
+    return table.is_table(path) and {"file", "label"} <= set(table.columns(path))
+
+
+def list_table(source: Path) -> Listing:
+    """List the files that a table names, relative to its folder. Raises SourceError for another table."""
+    columns, rows = table.columns(source), list(table.rows(source))
+    if not {"file", "label"} <= set(columns):
+        met = shown(", ".join(columns)) or "none"
+        raise SourceError(f"download.source: {source} needs the columns file and label; it has: {met}")
+    found = [
+        (shown(row["file"]), source.parent / row["file"], _verdict(source, number, row))
+        for number, row in rows
+    ]
+    return as_listing(found, _unused_splits(columns, [row for _, row in rows]))
+
+
+def pictures_behind(source: Path) -> list[Path]:
+    """The files that a table names, there or not; none where `source` is something else or cannot be read."""
+    if not is_label_table(source):
+        return []
+    try:
+        return [source.parent / row["file"] for _, row in table.rows(source)]
+    except SourceError:
+        return []
+
+
+def _verdict(source: Path, number: int, row: Row) -> Verdict:
+    verdict = _of_row(source, row)
+    return verdict._replace(detail=f"row {number}: {verdict.detail}") if verdict.reason else verdict
+
+
+def _of_row(source: Path, row: Row) -> Verdict:
+    label, split = expression_of(row["label"]), row.get("split", "").strip()
+    if None in row:
+        return set_aside("bad_row", "more values than columns; put a name with a comma in quotes")
+    if not row["file"].strip():
+        return set_aside("bad_row", "it names no file")
+    if fault := fault_of(source.parent / row["file"]):
+        return fault
+    if not label:
+        return set_aside("unknown_class", f"label {shown(row['label'])!r}; {KNOWN}")
+    if split and not split_of(split):
+        return set_aside("unknown_split", f"split {shown(split)!r}; write train, val, test or nothing")
+    return Verdict(label, split_of(split) or "")
+
+
+def _unused_splits(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """A warning for each other column than `split` that holds splits."""
+    others = [name for name in dict.fromkeys(columns) if name not in USED]
+    found = [name for name in others if rows and all(split_of(row[name]) for row in rows)]
+    return [f"the column {shown(name)!r} holds splits and is not used; call it split" for name in found]

@@ -1,0 +1,91 @@
+"""What a source holds, as tables: the pictures, what is set aside, and what to warn of."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from fer_tasks.labels import EXPRESSIONS
+
+KNOWN = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
+NUMBERS = "rename numbers to expressions. RAF-DB: 1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad, 6 angry, "
+NUMBERS += "7 neutral. AffectNet: 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 angry"
+NUMBERED = r"(?:folder|label) '\d+'"  # how the detail of a number in place of a class begins
+COLUMNS = ["source", "path", "label", "source_split"]
+WARNED_OF = ["unknown_class", "unknown_split", "unreadable"]
+
+
+class Listing(NamedTuple):
+    """What a source holds; every file is in one of the tables."""
+
+    pictures: pd.DataFrame  # source (path as the user knows it), path (to read it), label, source_split
+    rejected: pd.DataFrame  # source, reason, detail
+    notes: tuple[str, ...] = ()  # what else a person should know
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before the pictures are used."""
+        absent = [name for name in EXPRESSIONS if name not in set(self.pictures["label"])]
+        said = [f"the source has no picture of {name}; the models will not know it" for name in absent]
+        unsplit = int((self.pictures["source_split"] == "").sum())
+        if 0 < unsplit < len(self.pictures):
+            said.append(f"{unsplit} pictures are in no split while others are; they count as train")
+        named = self.rejected[self.rejected["reason"].isin(WARNED_OF)]["detail"]
+        details = named.str.replace(r"^row \d+: ", "", regex=True)
+        said += [f"{n} files set aside: {detail}" for detail, n in details.value_counts().items()]
+        numbers = [NUMBERS] if details.str.match(NUMBERED).any() else []
+        return [*said, *numbers, *self.notes]
+
+
+class Verdict(NamedTuple):
+    """What is known of a file before it is opened: a label and a split, or why it is set aside."""
+
+    label: str = ""
+    split: str = ""  # train, val, test, or "" where the source does not say
+    reason: str = ""  # a fixed word; "" for a picture
+    detail: str = ""
+
+
+def set_aside(reason: str, detail: str) -> Verdict:
+    """The verdict on a file that is not used."""
+    return Verdict(reason=reason, detail=detail)
+
+
+def fault_of(path: Path) -> Verdict | None:
+    """Why a file must not be opened, None where it may: a named pipe would hold the run for ever."""
+    try:
+        about = os.stat(path)
+    except FileNotFoundError:
+        return set_aside("file_not_found", "there is no such file")
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        why = getattr(error, "strerror", None) or str(error)
+        return set_aside("file_not_found", f"there is no such file: {why}")
+    if not stat.S_ISREG(about.st_mode):
+        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe, a socket or a device"
+        return set_aside("special_file", f"{kind}, not a file")
+    if not os.access(path, os.R_OK):
+        return set_aside("unreadable", "no permission to read it")
+    return None if about.st_size else set_aside("not_a_picture", "the file is empty")
+
+
+def as_listing(found: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str]) -> Listing:
+    """The listing of files, each by the name that the user knows it by, its path and its verdict."""
+    rows = pd.DataFrame(
+        [(name, str(path), *verdict) for name, path, verdict in found],
+        columns=[*COLUMNS, "reason", "detail"],
+    ).sort_values("source", ignore_index=True, kind="stable")
+    pictures = rows[rows["reason"] == ""][COLUMNS]
+    rejected = rows[rows["reason"] != ""][["source", "reason", "detail"]]
+    return Listing(pictures, rejected, tuple(notes))
+
+
+def together(one: Listing, other: Listing) -> Listing:
+    """Two listings of one source."""
+    return Listing(
+        pd.concat([one.pictures, other.pictures], ignore_index=True),
+        pd.concat([one.rejected, other.rejected], ignore_index=True),
+        one.notes + other.notes,
+    )

@@ -1,0 +1,57 @@
+"""What the names of files and folders say: a split, litter of a system, a picture's format."""
+
+import os
+import re
+import unicodedata
+
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "holdout": "test"}
+SPLITS |= {"heldout": "test", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLITS |= {"devel": "val", "development": "val", "publictest": "val", "privatetest": "test"}
+HINTS = {*SPLITS, "eval", "evaluation"}  # these could be validation or test
+NOUNS = {"set", "split", "data", "images"}  # test_set, "Train data"
+LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+LITTER_FOLDERS = {"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"}
+LITTER_FOLDERS |= {"__macosx", "system volume information"}
+SUFFIX = re.compile(
+    r"\.(jpe?g|jfif|png|gif|bmp|webp|tiff?|avif|hei[cf]|jp2|p[bgpn]m|ico|tga)(?![a-z0-9])", re.ASCII
+)
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or a table calls `name`: train, val or test; None if nobody knows it."""
+    words = re.split(r"[\s_-]+", name.strip().lower())
+    while len(words) > 1 and words[-1] in NOUNS:
+        words.pop()
+    whole = "".join(words)
+    return SPLITS.get(whole) or SPLITS.get(whole.removesuffix("set"))
+
+
+def hints_at_split(name: str) -> bool:
+    """Does a folder's name, such as `my_test2`, hold the word for one split without being a known one?"""
+    words = {SPLITS.get(word, word) for word in re.split(r"[\W\d_]+", name.lower()) if word in HINTS}
+    return split_of(name) is None and len(words) == 1
+
+
+def is_litter(name: str, folder: bool = False) -> bool:
+    """Does a system leave files (or folders) of this name wherever it goes? So are hidden ones."""
+    lower = name.lower()
+    if folder:
+        return name.startswith(".") or lower in LITTER_FOLDERS
+    return lower in LITTER or name.startswith("._") or (name.startswith(".") and not suffix_of(name))
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a picture's name in lower case, ".jpg" of `a.JPG?size=2`; "" where it has none."""
+    found = list(SUFFIX.finditer(name.lower()))
+    return found[-1][0] if found else ""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as text that any file and any terminal takes: what is no UTF-8 and what cannot be printed is
+    escaped, as in `\\xb1\\xe8.jpg`."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

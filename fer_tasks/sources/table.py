@@ -1,0 +1,69 @@
+"""Tables that people made, row by row: commas, semicolons or tabs, in UTF-8 or UTF-16."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_tasks.sources.errors import SourceError
+
+SUFFIXES = (".csv", ".tsv")
+SEPARATORS = ",;\t|"  # of those that part a header into equally many columns the first
+HEADER = 65_536  # characters at most
+
+
+def is_table(path: Path) -> bool:
+    """Is it a file that is called a table? Its content is not looked at."""
+    return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
+
+
+def columns(path: Path) -> list[str]:
+    """The names of a table's columns in lower case; none where it cannot be read."""
+    try:
+        with _open(path) as file:
+            return _header(file)[0]
+    except (OSError, UnicodeError, csv.Error):
+        return []
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:
+    """The number of each row, as a spreadsheet counts them, and its values by column in lower case.
+
+    A value that is missing is "", those beyond the last column are under None. Raises SourceError, with the
+    number of the row, where the table cannot be read on.
+    """
+    number = 0
+    try:
+        with _open(path) as file:
+            names, separator = _header(file)
+            reader = csv.DictReader(
+                file, names, restval="", delimiter=separator, skipinitialspace=True, strict=True
+            )
+            number = 1
+            for row in reader:
+                number = reader.line_num + 1
+                yield number, row
+    except UnicodeError:
+        raise SourceError(
+            f"download.source: {path} is not in UTF-8 or UTF-16 after row {number}; save it as CSV in UTF-8"
+        ) from None
+    except (OSError, csv.Error) as error:
+        raise SourceError(f"download.source: {path} cannot be read after row {number}: {error}") from None
+
+
+def _open(path: Path) -> io.TextIOWrapper:
+    with path.open("rb") as file:
+        begin = file.read(2)
+    encoding = "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return path.open(encoding=encoding, newline="")
+
+
+def _header(file: io.TextIOWrapper) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them."""
+    line = file.readline(HEADER)
+    parted = {
+        mark: next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in SEPARATORS
+    }
+    mark = max(SEPARATORS, key=lambda mark: len(parted[mark]))
+    return [name.strip().lower() for name in parted[mark]], mark
