@@ -14,7 +14,7 @@ from prefect.states import State
 from fer_tasks.dataset import write_text
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
-from flows.source import fingerprint
+from flows.source import check_source, fingerprint
 from flows.stage import IS_PAUSED, paused
 from flows.versions import check_can_commit, commit_build
 
@@ -64,6 +64,7 @@ def rebuild(force: bool = False) -> bool | State:
     too, and the next run continues. Raises UserError before anything is built if no commit is possible.
     """
     source = load_settings().download.source
+    check_source(Path(source))
     # Before anything reads the source: what changes from here on is the next run's.
     now = fingerprint(Path(source))
     built = json.loads(BUILT.read_text()) if BUILT.exists() else {}

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from fer_tasks.settings import load_grid, load_settings
-from fer_tasks.sources.folder import fingerprint
 from flows.server import start_in_background
+from flows.source import check_source
 from flows.stage import mistakes_in_one_line
 
 
@@ -15,7 +15,7 @@ def run() -> int:
     """Run the whole line; returns the exit status of `dvc repro`."""
     settings = load_settings()
     load_grid(settings.train.grid)
-    fingerprint(Path(settings.download.source))  # a source that is not there is told before anything starts
+    check_source(Path(settings.download.source))  # told before anything starts
     url = start_in_background()
     status = subprocess.run(
         [sys.executable, "-m", "dvc", "repro"], env={**os.environ, "PREFECT_API_URL": url}

@@ -11,6 +11,7 @@ from fer_tasks.dataset import write_bytes
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import folder, kaggle, sample
+from fer_tasks.sources.apart import refuse_what_is_made_here
 from fer_tasks.sources.kaggle_key import authorization
 from flows.caching import same_inputs_and_code
 from flows.fan_out import Progress
@@ -19,9 +20,18 @@ from flows.retries import network_task
 CACHE = Path(".cache")
 
 
+def check_source(source: Path) -> None:
+    """Raise UserError where the source is not there, is of an unknown kind, or lies in what is made here."""
+    refuse_what_is_made_here(source)
+    if _is_description(source):
+        load_source(source)
+    else:
+        folder.check(source)
+
+
 def as_folder(source: Path) -> tuple[Path, dict[str, Any]]:
     """Where the source's files are, and what its owner says of them, for `dataset.json`."""
-    if source.suffix != ".yaml":
+    if not _is_description(source):
         return source, {}
     wanted = load_source(source)
     return _draw_sample(wanted) if isinstance(wanted, Sample) else _get_from_kaggle(wanted)
@@ -29,9 +39,13 @@ def as_folder(source: Path) -> tuple[Path, dict[str, Any]]:
 
 def fingerprint(source: Path) -> str:
     """Has it changed? One cheap call: Kaggle is asked for its version, files for names, sizes and times."""
-    if source.suffix == ".yaml" and isinstance(wanted := load_source(source), Kaggle):
+    if _is_description(source) and isinstance(wanted := load_source(source), Kaggle):
         return f"{wanted.dataset} {_version(wanted)[0]}"
     return folder.fingerprint(source)
+
+
+def _is_description(source: Path) -> bool:
+    return source.suffix == ".yaml" and not source.is_dir()
 
 
 @task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code())

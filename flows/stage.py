@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,10 +20,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError, as_user_error
 from fer_tasks.settings import Settings, load_settings
+from fer_tasks.sources.apart import refuse_what_is_made_here
 from flows.fan_out import WORKERS
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
+# What a stage empties before it begins. DVC leaves that to it, since it would not refuse a source there.
+MADE_ANEW = {
+    "download": Path("data/raw"),
+    "crop_faces": Path("data/faces"),
+    "drop_text": Path("data/textfree"),
+}
+MADE_ANEW |= {"clean": Path("data/clean"), "make_features": Path("data/features")}
 NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that has run out end
 
 
@@ -38,6 +47,9 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
     with mistakes_in_one_line():
         settings = load_settings()
+        refuse_what_is_made_here(Path(settings.download.source))
+        if flow.name in MADE_ANEW:
+            shutil.rmtree(MADE_ANEW[flow.name], ignore_errors=True)
         make_home()
         url = running_server()
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))

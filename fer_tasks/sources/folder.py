@@ -67,16 +67,17 @@ def fingerprint(source: Path) -> str:
     contents are not read."""
     if not os.path.isfile(source):
         check(source)
-    files = [path for path, _ in _walk(source, [])] if source.is_dir() else _files_of_table(source)
+    files = [path for path, _ in _walk(source, [])] if source.is_dir() else _files_of(source)
     return hashlib.sha256(repr([_stamp(path) for path in sorted(files)]).encode()).hexdigest()[:16]
 
 
-def _files_of_table(source: Path) -> list[Path]:
-    """A table and the files that it stands for: the pictures that it names, or, of FER2013's pixels, the tables
-    beside it, one of which may hold the votes."""
+def _files_of(source: Path) -> list[Path]:
+    """A file and those that it stands for: the pictures that a table names, or, for FER2013's pixels, the
+    tables beside it, one of which may hold the votes."""
     if is_label_table(source):
         return [source, *pictures_behind(source)]
-    return [source, *(path for path in source.parent.glob("*.[ct]sv") if path != source)]
+    beside = source.parent.glob("*.[ct]sv") if table.is_table(source) else ()
+    return [source, *(path for path in beside if path != source)]
 
 
 def check(source: Path) -> None:
