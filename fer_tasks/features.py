@@ -17,6 +17,7 @@ from skimage.feature import local_binary_pattern
 from fer_tasks.errors import UserError
 
 Transform = Callable[[np.ndarray], np.ndarray]
+LARGEST = 4096  # px; a face crop has 1024 at most
 
 
 class BadRecipe(UserError):
@@ -35,7 +36,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """(M, N, C) -> (size, size, C), by areas when shrinking, linear when enlarging."""
-    _require(size >= 1, "resize: size must be at least 1 px")
+    _require(1 <= size <= LARGEST, f"resize: size must be from 1 to {LARGEST} px")
     way = cv2.INTER_AREA if size < min(image.shape[:2]) else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=way).reshape(size, size, image.shape[2])
 
@@ -61,6 +62,7 @@ def hog(
     """Histogram of oriented gradients (Dalal & Triggs 2005), scikit-image's, L2-Hys: a (D,) float32
     vector."""
     _require(min(orientations, pixels_per_cell, cells_per_block) >= 1, "hog: its options must be at least 1")
+    _require(orientations <= 360, "hog: orientations must be at most 360")
     cell, block = (pixels_per_cell,) * 2, (cells_per_block,) * 2
     _require(
         min(image.shape[:2]) >= pixels_per_cell * cells_per_block,
@@ -77,7 +79,7 @@ def lbp(image: np.ndarray, points: int = 8, radius: float = 1, method: str = "un
     a share of 127.5², the largest there can be, and 0 where it is undefined.
     """
     _require(method in LBP_LARGEST, f"lbp: method {method!r}; choose one of {sorted(LBP_LARGEST)}")
-    _require(points >= 1 and radius > 0, "lbp: points must be at least 1 and radius above 0")
+    _require(1 <= points <= 64 and radius > 0, "lbp: points must be from 1 to 64 and radius above 0")
     codes = local_binary_pattern(gray(image)[:, :, 0], points, radius, method)
     return (np.nan_to_num(codes) / LBP_LARGEST[method](points)).astype(np.float32)[:, :, None]
 
@@ -110,7 +112,7 @@ def make_transform(steps: Sequence[Mapping[str, Any]]) -> Transform:
 
     try:
         transform(np.full((150, 150, 3), 128, np.uint8))
-    except (IndexError, ValueError, TypeError, cv2.error) as error:
+    except (IndexError, ValueError, TypeError, ArithmeticError, MemoryError, cv2.error) as error:
         raise BadRecipe(f"the steps {[step['op'] for step in steps]} do not fit together: {error}") from None
     return transform
 
@@ -122,7 +124,7 @@ def transform_all(images: Sequence[np.ndarray], steps: Sequence[Mapping[str, Any
 
 def _bind(step: Mapping[str, Any]) -> Transform:
     options = {name: value for name, value in step.items() if name != "op"}
-    if step.get("op") not in TRANSFORMS:
+    if not isinstance(step.get("op"), str) or step["op"] not in TRANSFORMS:
         raise BadRecipe(f"no step {step.get('op')!r}; choose one of {sorted(TRANSFORMS)}")
     function = TRANSFORMS[step["op"]]
     try:

@@ -15,9 +15,9 @@ from fer_tasks.settings.params import (
     WritingRule,
     load_settings,
 )
-from fer_tasks.settings.section import SettingsError
 from fer_tasks.settings.source import Kaggle, Sample, load_source
 from fer_tasks.settings.training import Training
+from fer_tasks.settings.yaml_file import SettingsError
 
 __all__ = [
     "Cell",

@@ -1,5 +1,6 @@
 """grids/<name>.yaml: cells, what is made of several, and what a smaller size leaves of them."""
 
+import os
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fer_tasks.errors import did_you_mean
-from fer_tasks.settings.section import Section, SettingsError, load
+from fer_tasks.settings.section import Section, load
 from fer_tasks.settings.training import Training
+from fer_tasks.settings.yaml_file import SettingsError
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
@@ -130,7 +132,7 @@ def _reduce(cell: Cell, to: Reduced) -> Cell:
 
 def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
     """Read and check grids/<name>.yaml. Raises SettingsError, listing the grids there are."""
-    if not (folder / f"{name}.yaml").exists():
+    if not os.path.isfile(folder / f"{name}.yaml"):
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise SettingsError(f"params.yaml: train.grid: no grid {name!r} in {folder}/; choose one of {known}")
     return load(Grid, folder / f"{name}.yaml")

@@ -1,10 +1,11 @@
 """params.yaml: every number a person may want to change, one section a stage."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fer_tasks.settings.section import Section, load
 from fer_tasks.settings.training import Training
@@ -14,6 +15,16 @@ class Download(Section):
     source: str = Field(min_length=1)
     max_pixels: int = Field(ge=4096)
     min_side: int = Field(ge=1)
+
+    @field_validator("source")
+    @classmethod
+    def _names_a_place(cls, source: str) -> str:
+        if not source.strip() or "\0" in source:
+            raise ValueError("name a folder, a table or a description in sources/")
+        whole = os.path.expandvars(os.path.expanduser(source))
+        if whole != source:  # DVC, which watches the source, takes it as it is written
+            raise ValueError(f"~ and $NAME are not replaced here; write {whole}")
+        return source
 
 
 class CropFaces(Section):

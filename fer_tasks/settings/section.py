@@ -3,35 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fer_tasks.errors import UserError, did_you_mean
-
-
-class SettingsError(UserError):
-    """A settings file is missing, is no YAML, or holds an unknown key or a value out of range."""
+from fer_tasks.errors import did_you_mean
+from fer_tasks.settings.yaml_file import SettingsError, read
 
 
 class Section(BaseModel):
-    """A section of a settings file: frozen, and it knows no other keys than its fields."""
+    """A section of a settings file: frozen, it knows no other keys than its fields, and takes no value for
+    what it is not, such as `yes` for a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def load(model: type[Section], path: Path) -> Any:
     """Read and check a YAML file. Raises SettingsError."""
     return check(model, path, read(path))
-
-
-def read(path: Path) -> Any:
-    """What a YAML file says. Raises SettingsError."""
-    try:
-        return yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise SettingsError(f"{path} is missing; run from the project's root") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
 
 
 def check(model: type[Section], path: Path, content: Any) -> Any:
@@ -52,6 +39,8 @@ def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
     given = f" (it is {problem['input']!r})" if isinstance(problem["input"], str | int | float | None) else ""
+    if isinstance(problem["input"], bool):
+        given = f" (it is {problem['input']}: YAML takes yes, no, on and off for true and false)"
     return f"{where}: {problem['msg']}{given}"
 
 

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from fer_tasks.settings.section import Section, SettingsError, check, read
+from fer_tasks.settings.section import Section, check
+from fer_tasks.settings.yaml_file import SettingsError, read
 
 
 class Sample(Section):
@@ -37,6 +38,6 @@ def load_source(path: Path) -> Sample | Kaggle:
     """Read and check the description of a source. Raises SettingsError."""
     content = read(path)
     kind = content.get("kind") if isinstance(content, dict) else None
-    if kind not in SOURCES:
+    if not isinstance(kind, str) or kind not in SOURCES:
         raise SettingsError(f"{path}: kind: choose one of {sorted(SOURCES)} (it is {kind!r})")
     return check(SOURCES[kind], path, content)
