@@ -163,7 +163,9 @@ def _with_splits(faces: Dataset, clean: Dataset) -> pd.DataFrame:
 def _tell_test(tested: pd.DataFrame, enough: int) -> None:
     judged = int(tested["judged"].sum())
     if tested.empty:
-        raise UserError("no test face is judged or beyond doubt: `make review`, or raise clean.test_share")
+        raise UserError(
+            "no test face is judged or beyond doubt: judge some (`make review`), or add test pictures"
+        )
     get_run_logger().info(f"{len(tested)} test faces, {judged} of them kept or relabelled by people")
     if judged < len(tested):
         get_run_logger().warning(

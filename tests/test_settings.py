@@ -1,13 +1,18 @@
 """Settings enter once, typed; a mistake is one line that names the file, the key and the mend."""
 
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from fer_tasks.features import make_transform
 from fer_tasks.models import check_model
-from fer_tasks.settings import SettingsError, cells_of_size, load_grid, load_settings, load_source
+from fer_tasks.settings import Settings, SettingsError, cells_of_size, load_grid, load_settings, load_source
+from fer_tasks.settings.section import Section
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -33,6 +38,44 @@ def message(path: Path) -> str:
     with pytest.raises(SettingsError) as caught:
         load_settings(path)
     return str(caught.value)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The string literals of a module, `{}` for what an f-string fills in; all of another file."""
+    if path.suffix != ".py":
+        yield path.read_text()
+        return
+    tree = ast.parse(path.read_text())
+    inner = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inner:
+            yield node.value
+
+
+def is_key(key: str) -> bool:
+    """Is there such a key in params.yaml? What lies below a dict may have any name."""
+    model: Any = Settings
+    for name in key.split("."):
+        if not isinstance(model, type) or not issubclass(model, Section):
+            return True
+        if name not in model.model_fields:
+            return False
+        model = model.model_fields[name].annotation
+    return True
+
+
+def test_every_key_of_params_yaml_that_is_named_somewhere_is_there():
+    sections, suffixes = "|".join(Settings.model_fields), "html|csv|log|py|json|md"
+    named = re.compile(rf"(?<![\w/.])((?:{sections})\.(?!(?:{suffixes})\b)[a-z_{{}}][a-z_.{{}}]*+)(?!\()")
+    paths = [path for part in ("flows", "fer_tasks", "apps") for path in (ROOT / part).rglob("*.py")]
+    paths += [ROOT / name for name in ("README.md", "Makefile", "params.yaml")]
+    found = {
+        (path.name, key.rstrip(".")) for path in paths for text in texts(path) for key in named.findall(text)
+    }
+    assert {key for _, key in found} >= {"download.source", "train.size", "clean.val_share"}
+    assert {(file, key) for file, key in found if not is_key(key)} == set()
 
 
 def test_the_project_s_own_settings_are_right():
@@ -64,11 +107,27 @@ def test_a_mistyped_key_is_named_with_what_was_meant(tmp_path, section):
         ("train.workers", 0, "greater than or equal to 1"),
         ("drop_text.engine", "tesseract", "'local'"),
         ("download.source", "", "at least 1 character"),
+        ("train.workers", True, "YAML takes yes, no, on and off for true and false"),
+        ("crop_faces.margin", False, "valid number"),
+        ("crop_faces.size", "150", "valid integer"),
+        ("ablation.training.learning_rate", float("inf"), "finite number"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_range(tmp_path, place, value, said):
     text = message(written(tmp_path, changed(place, value)))
     assert f"params.yaml: {place}: " in text and said in text and repr(value) in text
+
+
+@pytest.mark.parametrize("source", ["~/photos", "$HOME/photos", "${HOME}/photos"])
+def test_a_source_that_a_shell_would_read_otherwise_is_told_as_it_must_be(tmp_path, monkeypatch, source):
+    monkeypatch.setenv("HOME", "/home/kim")
+    text = message(written(tmp_path, changed("download.source", source)))
+    assert "~ and $NAME are not replaced here; write /home/kim/photos" in text
+
+
+@pytest.mark.parametrize("source", [None, " ", "a\0b"])
+def test_a_source_that_names_nothing(tmp_path, source):
+    assert "params.yaml: download.source: " in message(written(tmp_path, changed("download.source", source)))
 
 
 def test_a_key_never_goes_out_unencrypted_but_to_this_machine(tmp_path):

@@ -7,7 +7,6 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from fer_tasks.dataset import Dataset
-from fer_tasks.errors import UserError
 from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.training import frozen
@@ -16,7 +15,7 @@ from flows.code import code_digest
 from flows.grid import ensembles
 from flows.grid.cell_process import fit_cell
 from flows.grid.entries import entries
-from flows.grid.predictions import predict_split
+from flows.grid.predictions import empty_split, predict_split
 
 
 def fingerprints(
@@ -48,9 +47,7 @@ def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str
     check_model(cell.model, cell.options)
     for split in ("train", "val"):
         if split not in set(data.manifest["split"]):
-            raise UserError(
-                f"there is no picture in the {split} split; add pictures or change clean.{split}_share"
-            )
+            raise empty_split(split)
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
     taught_by = [predict_split] if cell.distil else []
     code = code_digest(fit_cell, *taught_by, only=entries(settings))

@@ -26,6 +26,7 @@ from flows.grid.entries import entries
 from flows.result_cache import MISSING, ResultCache
 
 BLOCK = 1024  # pictures in memory at once
+DRAWN_BY = {"val": "clean.val_share", "test": "clean.test_share"}  # where the source has no such split
 
 
 class Split(NamedTuple):
@@ -84,8 +85,7 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
     manifest = shared_manifest([*data.values()])
     faces = manifest[manifest["split"] == split.name]
     if faces.empty:
-        share = f"clean.{split.name}_share"
-        raise UserError(f"there is no picture in the {split.name} split; add pictures or raise {share}")
+        raise empty_split(split.name)
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
     keys = {
         one: _key(one, about, data[about["settings"]["recipe"]].fingerprint, split.name)
@@ -123,6 +123,14 @@ def _compare(about: dict[str, Any], data: Dataset) -> None:
         raise UserError(f"{wrong}; {mend}")
     if about.get("features", data.fingerprint) != data.fingerprint:
         get_run_logger().warning(f"{cell} was trained on other features than {data.root} has now; {mend}")
+
+
+def empty_split(split: str) -> UserError:
+    """What to tell the user of a split, train, val or test, that has no picture."""
+    if split == "train":
+        return UserError("there is no picture in the train split; add pictures to it")
+    raised = f"or raise {DRAWN_BY[split]} where the source has no {split} split of its own"
+    return UserError(f"there is no picture in the {split} split; add pictures, {raised}")
 
 
 def shared_manifest(features: Sequence[Dataset]) -> pd.DataFrame:
