@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fer_tasks.cleaning.label_doubts import label_doubt, out_of_fold
 from fer_tasks.labels import EXPRESSIONS
@@ -37,7 +39,20 @@ def test_a_face_s_copies_do_not_vouch_for_it():
     assert apart.mean() < 0.4 and together.mean() > 0.45
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2], [3] * 30, []])
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), max_size=24), st.sampled_from([0.0, 0.5, 1e4])
+)
+@settings(max_examples=60, deadline=None)
+def test_any_few_faces_are_answered_or_left_open(faces, spread):
+    labels, groups = (np.array(column, int) for column in zip(*faces, strict=True)) if faces else ([], [])
+    labels, groups = np.array(labels, int), np.array(groups, int)
+    said = out_of_fold(looks(labels, spread), labels, groups)
+    known = np.isfinite(said).all(axis=1)
+    assert said.shape == (len(labels), 7) and np.allclose(said[known].sum(axis=1), 1)
+    assert (np.isnan(label_doubt(labels, said)) == ~known).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [3] * 30, [], [*range(7)] * 4])
 def test_too_little_to_learn_from_leaves_the_doubt_open(labels):
     labels = np.array(labels, int)
     said = out_of_fold(looks(labels, 0.5), labels, np.arange(len(labels)))

@@ -29,11 +29,12 @@ def out_of_fold(
     """What models that saw neither a face nor its copies say of it: (n, 7) probabilities.
 
     `hogs`: (n, d) of `hog.hog_of`. `labels`: (n,) int, indices into EXPRESSIONS. `groups`: (n,), of copies.
-    NaN where there is too little to learn from: fewer than two classes, or than FOLDS groups. `apply`: like
-    `map`, over the folds; it may run them side by side.
+    NaN where there is too little to learn from: fewer than two classes, fewer than FOLDS groups, or no class
+    of FOLDS faces. `apply`: like `map`, over the folds; it may run them side by side.
     """
     probabilities = np.full((len(labels), len(EXPRESSIONS)), np.nan)
-    if len(np.unique(groups)) < FOLDS or len(np.unique(labels)) < 2:
+    _, sizes = np.unique(labels, return_counts=True)
+    if len(np.unique(groups)) < FOLDS or len(sizes) < 2 or sizes.max() < FOLDS:
         return probabilities
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
