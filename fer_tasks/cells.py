@@ -93,9 +93,10 @@ def write_history(folder: Path, history: pd.DataFrame) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Forget what there is of a cell but for its log."""
+    """Forget what there is of a cell but for its log, and folders, such as .ipynb_checkpoints, that are not
+    its own."""
     for file in folder.glob("*"):
-        if file.name != LOG:
+        if file.name != LOG and not file.is_dir():
             file.unlink()
 
 

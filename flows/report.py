@@ -15,6 +15,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from fer_tasks import cells, evaluation, page, plots
 from fer_tasks.data_card import stage_counts
 from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
+from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.published import Published
 from fer_tasks.settings import Grid, Settings, load_grid
@@ -67,6 +68,8 @@ def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
     published = read_published(settings.train.grid, grid.ids)
     board = cells.leaderboard(models, grid.ids)
     trained = board[board["status"] == "trained"]
+    if cells.networks(trained).empty:
+        raise UserError(_why_no_cell(settings.train.grid, grid, board))
     tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
     board = leaderboard(board, tested, published, models)
     own = cells.networks(trained)["cell"]
@@ -74,6 +77,14 @@ def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
     taught = lessons(board, tested, models)
     stages = {name: read_dataset(data / name) for name in STAGES}
     return _Found(board, tested, histories, published, taught, stages)
+
+
+def _why_no_cell(name: str, grid: Grid, board: pd.DataFrame) -> str:
+    begin = f"no cell of grids/{name}.yaml is trained"
+    if board.empty:
+        return f"{begin}, of {len(grid.cells)}; `dvc repro train` trains them"
+    first = board.iloc[0]
+    return f"{begin}; {first['cell']} failed: {first['reason']}"
 
 
 def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look: Look) -> page.Report:

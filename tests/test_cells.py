@@ -67,6 +67,18 @@ def test_a_cell_that_fails_now_leaves_no_model_of_before(tmp_path):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["cell.json"]
 
 
+def test_a_folder_in_a_cell_s_folder_is_left_alone(tmp_path):
+    cells.write_cell(tmp_path / "a", about("a"), TRAINED)
+    (tmp_path / "a" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "a" / ".ipynb_checkpoints" / "history.csv").write_text("x")
+    cells.write_cell(tmp_path / "a", about("a", "failed"), None)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"cell.json", ".ipynb_checkpoints"}
+    cells.forget(tmp_path / "a")
+    cells.write_cell(tmp_path / "a", about("a"), TRAINED)
+    cells.write_best(tmp_path, "a")
+    assert cells.read_cell(tmp_path / "best") == about("a")
+
+
 def test_a_log_goes_on_with_the_cell_and_outlives_its_other_files(tmp_path):
     folder = tmp_path / "a"
     for said in ("begins", "goes on"):
