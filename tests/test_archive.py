@@ -64,6 +64,25 @@ def test_a_sound_zip(tmp_path, method):
     assert {p.name for p in tmp_path.iterdir()} == {"z.zip", "set"}
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("웃음/김 (1).jpg".encode("cp949"), "웃음/김 (1).jpg"),
+        ("웃음/김.jpg".encode(), "웃음/김.jpg"),
+        ("fête/été.jpg".encode("cp437"), "fête/été.jpg"),
+        ("Straße.jpg".encode("cp437"), "Straße.jpg"),
+        ("cañón.jpg".encode("cp437"), "cañón.jpg"),
+        (b"plain.jpg", "plain.jpg"),
+    ],
+)
+def test_names_of_old_programs_come_out_as_they_were(tmp_path, raw, name):
+    """Without the flag that says UTF-8, which zipfile always writes where it is needed."""
+    path = zip_at(tmp_path / "z.zip", {"x" * len(raw): b"photo"})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(raw), raw))
+    unpack(path, tmp_path / "set", max_bytes=10**6)
+    assert tree(tmp_path / "set") == {name: b"photo"}
+
+
 def test_what_is_there_is_not_written_over(tmp_path):
     (tmp_path / "set").mkdir()
     with pytest.raises(FileExistsError):

@@ -6,6 +6,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -14,6 +15,7 @@ from fer_tasks.errors import UserError, writing_to
 MAX_MEMBERS = 1_000_000
 MAX_DEPTH = 32  # folders in a member's path
 CHUNK = 1 << 16  # bytes
+IN_UTF8 = 0x800  # the flag of a member whose name is in UTF-8
 # Of these two, zipfile unpacks no more into memory than it is asked for; of bzip2 and LZMA it does.
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 # zipfile checks little of what it reads: a damaged archive ends in any of these.
@@ -85,6 +87,21 @@ def _fault(member: zipfile.ZipInfo) -> str:
     return "" if member.compress_type in METHODS else "is packed by a method that is not known here"
 
 
+def name_of(member: zipfile.ZipInfo) -> str:
+    """A member's path. Where the archive does not say that it is UTF-8, zipfile takes it for code page 437;
+    but some programs write UTF-8 all the same, or the code page of their country, such as Korea's."""
+    if member.flag_bits & IN_UTF8 or member.filename != member.orig_filename:
+        return member.filename
+    raw = member.filename.encode("cp437")
+    with suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
+    with suppress(UnicodeDecodeError):
+        korean = raw.decode("euc_kr")  # its two bytes of a syllable are lines of a table in code page 437
+        if all(c.isascii() or "\uac00" <= c <= "\ud7a3" for c in korean):
+            return korean
+    return member.filename
+
+
 def _place(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> None:
     try:
         _write(archive, member, root)
@@ -93,7 +110,7 @@ def _place(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> Non
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> None:
-    path = root / PurePosixPath(member.filename)
+    path = root / PurePosixPath(name_of(member))
     if member.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         return
