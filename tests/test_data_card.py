@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as search
 from hypothesis import strategies as st
 
 from fer_tasks import data_card as tables
@@ -194,7 +195,7 @@ REASONS = st.lists(
 
 
 @given(LABELS, REASONS)
-@settings(deadline=None)
+@search(deadline=None)
 def test_nothing_vanishes_in_the_table_of_losses(kept, rejected):
     rows = pd.DataFrame(rejected, columns=["label", "reason"], dtype=object).assign(stage="clean")
     table = tables.losses(rows, pd.Series(kept, dtype=object))
