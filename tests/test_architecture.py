@@ -48,7 +48,9 @@ ORCHESTRATION = {
     f"flows/{name}.py" for name in ("caching", "fan_out", "grid/memory", "result_cache", "stage")
 }
 ORCHESTRATION |= {f"flows/code/{file.name}" for file in (ROOT / "flows" / "code").glob("*.py")}
-CHECKED_ONLY = {f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source")}
+CHECKED_ONLY = {
+    f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source", "yaml_file")
+}
 LEAST = {"learning_rate": 0.1, "epochs": 1, "batch_size": 1}
 DISK = {"dataset", "cells", "checkpoints", "images", "settings", "shared_features", "sources", "text"}
 
