@@ -1,5 +1,6 @@
 """What a server's reply, or its silence, means: try again, or something for the user to mend."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -103,3 +104,17 @@ def wait_asked(header: str, now: datetime) -> float | None:
 def is_page(reply: requests.Response) -> bool:
     """Is the reply a page for people, such as a proxy's or a login's?"""
     return "html" in reply.headers.get("Content-Type", "").lower()
+
+
+def read_short(reply: requests.Response, patience: Patience, most: int) -> bytes:
+    """The body of a reply to a request with `stream=True`. Raises Refused where it has more than `most`
+    bytes, and TryAgain where it drips for longer than `patience` has."""
+    host, until, body = host_of(reply.url), time.monotonic() + patience.whole_s, bytearray()
+    # `iter_content` returns when its chunk is full, however long a drip takes to fill it.
+    while chunk := reply.raw.read1(1 << 14, decode_content=True):
+        body += chunk
+        if len(body) > most:
+            raise Refused(f"{host} sent more than {most:,} bytes in a reply that should be short")
+        if time.monotonic() > until:
+            raise TryAgain(f"the reply of {host} did not end within {patience.whole_s:g} s")
+    return bytes(body)

@@ -124,6 +124,14 @@ def test_an_answer_that_makes_no_sense(kaggle, body):
         look_up(kaggle.service(), TELEMOJI)
 
 
+@pytest.mark.parametrize("call", ["GetDataset", "DownloadDataset"])
+def test_an_answer_without_end_is_not_read_to_it(kaggle, tmp_path, call):
+    kaggle.fail(call, lambda handler: handler.reply(200, b" " * (2 << 20)))
+    with pytest.raises(Refused, match="127.0.0.1 sent more than 1,048,576 bytes in a reply that should be"):
+        look_up(kaggle.service(), TELEMOJI)
+        get(kaggle, tmp_path / "3.zip")
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_page_in_place_of_the_file(kaggle, tmp_path, packed):
     wrong = bad.headers_wrong(Content_Encoding="gzip") if packed else bad.page()

@@ -6,6 +6,7 @@
   <version>/        the files, whole as soon as the folder is there
 """
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from fer_tasks.network import (
     host_of,
     is_page,
     reaching,
+    read_short,
     refuse_for_now,
 )
 from fer_tasks.sources.archive import BrokenArchive, unpack
@@ -32,6 +34,7 @@ from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
 from fer_tasks.sources.transfer import Progress, transfer
 
 BASE = "https://api.kaggle.com"
+MAX_REPLY = 1 << 20  # bytes; what Kaggle tells of a data set is a hundredth of it
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Both become names of folders: no dots, no slashes.
 NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
@@ -91,10 +94,10 @@ def handle_of(text: str) -> Handle:
 
 def look_up(service: Service, handle: Handle) -> About:
     """Has the data changed? One small call tells the current version. Raises TryAgain, Refused."""
-    reply = _ask(service, handle, "GetDataset")
+    reply, body = _ask(service, handle, "GetDataset")
     if reply.status_code != 200:
         raise Refused(f"Kaggle answered {reply.status_code} when asked about {handle}")
-    said = _json(service, reply)
+    said = _json(service, reply, body)
     try:
         version, size = int(said["currentVersionNumber"]), int(said.get("totalBytes") or 0)
     except (KeyError, TypeError, ValueError):
@@ -114,7 +117,7 @@ def fetch(
     """
     if target.exists():
         return
-    reply = _ask(service, handle, "DownloadDataset", datasetVersionNumber=version)
+    reply, _ = _ask(service, handle, "DownloadDataset", datasetVersionNumber=version)
     link = reply.headers.get("Location", "")
     if reply.status_code not in (301, 302, 303, 307, 308) or not link:
         page = " with a web page" if is_page(reply) else ""
@@ -180,13 +183,13 @@ def _forget_older(folder: Path, version: int) -> None:
         shutil.rmtree(path.rename(old) if path != old else old)
 
 
-def _ask(service: Service, handle: Handle, call: str, **more: Any) -> requests.Response:
+def _ask(service: Service, handle: Handle, call: str, **more: Any) -> tuple[requests.Response, bytes]:
     url = f"{service.base.rstrip('/')}/v1/datasets.DatasetApiService/{call}"
     body = {"ownerSlug": handle.owner, "datasetSlug": handle.slug, **more}
     with reaching(url, service.patience):
-        reply = requests.post(
-            url, json=body, auth=service.key, timeout=service.patience[:2], allow_redirects=False
-        )
+        sent = {"json": body, "auth": service.key, "timeout": service.patience[:2]}
+        with requests.post(url, **sent, stream=True, allow_redirects=False) as reply:
+            answer = read_short(reply, service.patience, MAX_REPLY)
     refuse_for_now(reply, service.patience)
     if reply.status_code in (401, 403):
         page = f"https://www.kaggle.com/datasets/{handle}"
@@ -196,12 +199,12 @@ def _ask(service: Service, handle: Handle, call: str, **more: Any) -> requests.R
         )
     if reply.status_code == 404:
         raise Refused(f"no such data set, or no access: {handle}")
-    return reply
+    return reply, answer
 
 
-def _json(service: Service, reply: requests.Response) -> dict[str, Any]:
+def _json(service: Service, reply: requests.Response, body: bytes) -> dict[str, Any]:
     try:
-        said = reply.json()
+        said = json.loads(body)
     except ValueError:
         said = None
     if not isinstance(said, dict):

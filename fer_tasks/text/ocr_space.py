@@ -5,14 +5,13 @@ https://ocr.space/ocrapi; most failures come with status 200, and a quota that i
 
 import json
 import re
-import time
 from typing import Any, NoReturn
 
 import requests
 from pydantic import BaseModel, ValidationError
 
 from fer_tasks.errors import UserError
-from fer_tasks.network import Patience, Refused, TryAgain, host_of, reaching, refuse_for_now
+from fer_tasks.network import Patience, Refused, TryAgain, host_of, reaching, read_short, refuse_for_now
 from fer_tasks.text.quota import QuotaSpent
 from fer_tasks.text.sheets import Word
 
@@ -95,20 +94,8 @@ def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: 
             allow_redirects=False,
         ) as reply,
     ):
-        text = _receive(reply, patience).replace(key, "***")
+        text = read_short(reply, patience, MAX_REPLY).decode("utf-8", "replace").replace(key, "***")
         return _understand(reply, text, patience)
-
-
-def _receive(reply: requests.Response, patience: Patience) -> str:
-    host, until, body = host_of(reply.url), time.monotonic() + patience.whole_s, bytearray()
-    # `iter_content` returns when its chunk is full, however long a drip takes to fill it.
-    while chunk := reply.raw.read1(1 << 14, decode_content=True):
-        body += chunk
-        if len(body) > MAX_REPLY:
-            raise Refused(f"{host} sent more than {MAX_REPLY:,} bytes in reply to one picture")
-        if time.monotonic() > until:
-            raise TryAgain(f"the reply of {host} did not end within {patience.whole_s:g} s")
-    return body.decode("utf-8", "replace")
 
 
 def _understand(reply: requests.Response, text: str, patience: Patience) -> str:
