@@ -119,7 +119,10 @@ def _whole_or_absent(target: Path) -> Iterator[None]:
 
 
 def _copy(known_id: str, path: Path, target: Path) -> str:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError:  # or it would look like a fault of the disk that is written to
+        data = b""
     if image_id(data) != known_id:
         raise UserError(f"{path} changed while it was read; run again when nothing writes to the source")
     return write_image(target, known_id, data, suffix_of(path.name))

@@ -13,7 +13,9 @@ from PIL import Image
 
 from benchmarks.workspace import change_params, copy_project
 from fer_tasks.dataset import read_dataset
+from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from flows.download import _copy, _whole_or_absent
 from flows.source import fingerprint
 from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
 from tests.project import run
@@ -100,6 +102,14 @@ def test_one_cheap_call_tells_whether_the_data_changed(project, kaggle, monkeypa
     assert fingerprint(Path("sources/kaggle.yaml")) == before and "storage" not in kaggle.calls()
     kaggle.version += 1
     assert fingerprint(Path("sources/kaggle.yaml")) != before
+
+
+def test_a_picture_that_vanishes_in_between_is_no_fault_of_the_disk(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"a.jpg changed while it was read"),
+        _whole_or_absent(tmp_path / "raw"),
+    ):
+        _copy("0123", tmp_path / "a.jpg", tmp_path / "raw")
 
 
 def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server):

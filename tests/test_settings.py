@@ -74,7 +74,7 @@ def test_every_key_of_params_yaml_that_is_named_somewhere_is_there():
     found = {
         (path.name, key.rstrip(".")) for path in paths for text in texts(path) for key in named.findall(text)
     }
-    assert {key for _, key in found} >= {"download.source", "train.size", "clean.val_share"}
+    assert {key for _, key in found} >= {"download.source", "train.size"}
     assert {(file, key) for file, key in found if not is_key(key)} == set()
 
 
