@@ -1,7 +1,7 @@
 """What a server's reply, or its silence, means: try again, or something for the user to mend."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +15,8 @@ from fer_tasks.errors import UserError
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that say nothing of the request itself
 YEAR_S = 366 * 86400.0
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Refused(UserError):
@@ -39,6 +41,21 @@ class Patience(NamedTuple):
     silent_s: float = 60  # between two bytes of a reply
     asked_s: float = 600  # the longest Retry-After that is worth waiting for
     whole_s: float = 300  # for a short reply as a whole, however slowly it drips
+
+
+def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
+    """Have no proxy asked for servers of this machine, by this process and those it starts.
+
+    Adds them to NO_PROXY in both spellings. `socks://`, which GNOME writes, becomes the `socks5://` it means:
+    Python's libraries refuse to start with the former.
+    """
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    names = [name.strip() for name in exempt.split(",") if name.strip()]
+    if "*" not in names:
+        environ["no_proxy"] = environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *LOOPBACK]))
+    for name in [name for name in environ if name.lower().endswith("_proxy")]:
+        if environ[name].startswith("socks://"):
+            environ[name] = f"socks5://{environ[name].removeprefix('socks://')}"
 
 
 def host_of(url: str) -> str:

@@ -1,12 +1,13 @@
 """What a server's reply, or its absence, is taken for."""
 
+import os
 import pickle
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from fer_tasks.network import TryAgain, wait_asked
+from fer_tasks.network import TryAgain, keep_loopback_direct, wait_asked
 from fer_tasks.sources.kaggle import look_up
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP, kaggle_server
@@ -49,3 +50,32 @@ def test_the_wait_that_was_asked_for_reaches_the_flow(kaggle):
     with pytest.raises(TryAgain) as caught:
         look_up(kaggle.service(), TELEMOJI)
     assert caught.value.after_s is None
+
+
+@pytest.mark.parametrize(
+    ("given", "exempt"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "a.example, .b.example"}, "a.example,.b.example,127.0.0.1,localhost,::1"),
+        ({"no_proxy": "localhost", "NO_PROXY": "other"}, "localhost,127.0.0.1,::1"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_no_proxy_is_asked_for_this_machine(given, exempt):
+    environ = {"ALL_PROXY": "socks://127.0.0.1:1080/", "http_proxy": "http://proxy.example:3128", **given}
+    keep_loopback_direct(environ)
+    assert environ["no_proxy"] == exempt and environ.get("NO_PROXY", "*") in (exempt, "*")
+    assert environ["ALL_PROXY"] == "socks5://127.0.0.1:1080/"
+    assert environ["http_proxy"] == "http://proxy.example:3128"
+
+
+def test_a_service_of_this_machine_is_asked_past_the_proxy(monkeypatch):
+    for name in ("http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with kaggle_server(ZIP) as server:
+        with pytest.raises(TryAgain):
+            look_up(server.service(), TELEMOJI)
+        keep_loopback_direct(os.environ)
+        assert look_up(server.service(), TELEMOJI).title
