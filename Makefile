@@ -34,14 +34,10 @@ review: $(VENV)/ready  ## the page on which people judge doubted faces, until Ct
 	python -m apps.review $(ARGS)
 
 stop:                  ## stop the server that `make run` left running
-	-pkill -f "[p]ython -m flows.server"
+	[ ! -e $(VENV)/ready ] || python -m flows.own_server
 
-schedule: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
-schedule: $(VENV)/ready  ## rebuild by night when the source has changed: deploy prefect.yaml and start a worker
-	python -m flows.server --background
-	prefect --no-prompt work-pool create monday-fer --type process --overwrite
-	prefect --no-prompt deploy --all
-	prefect worker start --pool monday-fer
+schedule: $(VENV)/ready  ## rebuild by night when the source has changed, until Ctrl-C: deploy prefect.yaml and start a worker
+	python -m flows.schedule
 
 # A system upgrade can take away the Python that a venv was made with.
 $(shell [ ! -d $(VENV) ] || $(BIN)/python -c 'import yaml' 2>/dev/null || rm -f $(VENV)/ready)
@@ -55,6 +51,6 @@ $(VENV)/ready: requirements.lock
 	@why=$$($(BIN)/python -c 'import cv2' 2>&1) || { echo "OpenCV does not start: $$(echo "$$why" | tail -n 1). Debian, Ubuntu: apt install libgl1 libglib2.0-0. Without these: rm -r $(VENV), then make PYTHON=python3.13 …" >&2; exit 1; }
 	touch $@
 
-clean:                 ## remove what was made here, but not the versions in .dvc and the replies of OCR.space
+clean:                 ## remove what was made here, but not the versions in .dvc, the replies of OCR.space, Prefect's runs
 	rm -rf data models reports
-	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name ocr_space -exec rm -rf {} +
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name ocr_space ! -name server -exec rm -rf {} +

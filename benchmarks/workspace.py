@@ -42,7 +42,6 @@ def environment(project: Path, **extra: str) -> dict[str, str]:
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PREFECT_HOME": str(project / ".cache" / "prefect-home"),
-        "PREFECT_SERVER_API_PORT": "4298",  # where none answers; a person's may be on the usual one
         "XDG_STATE_HOME": str(project / ".cache" / "state"),  # where the ledger of calls is
         "DO_NOT_TRACK": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",

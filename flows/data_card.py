@@ -17,7 +17,8 @@ from fer_tasks.data_card import ABOUT, Distribution
 from fer_tasks.dataset import Dataset, read_dataset, read_table, read_text, write_bytes
 from fer_tasks.images import encode_jpeg, read_image
 from fer_tasks.settings import DataCard, Settings
-from flows.stage import report_url, run_stage
+from flows.stage import run_stage
+from flows.which_server import report_url
 
 STAGES = ("raw", "faces", "textfree", "clean")
 QUALITY = 80  # of the page's JPEGs, which are small and many

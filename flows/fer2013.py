@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from fer_tasks.errors import UserError
 from fer_tasks.sources.folder import fingerprint
-from flows.stage import mistakes_in_one_line
+from flows.stage import ready_for_prefect
 
 SETTINGS = (
     "crop_faces.mode=whole",
@@ -43,5 +43,5 @@ def _quoted(text: str) -> str:
 
 
 if __name__ == "__main__":
-    with mistakes_in_one_line():
+    with ready_for_prefect():
         sys.exit(run(os.environ.get("SOURCE", "")))

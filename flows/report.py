@@ -24,7 +24,8 @@ from flows.grid.inspection import Look, looking
 from flows.grid.leaderboard import leaderboard, read_published, recalls
 from flows.grid.lessons import lessons
 from flows.grid.predictions import Answers, Split, answers
-from flows.stage import report_url, run_stage
+from flows.stage import run_stage
+from flows.which_server import report_url
 
 STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")

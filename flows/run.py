@@ -8,7 +8,8 @@ from pathlib import Path
 from fer_tasks.settings import load_grid, load_settings
 from flows.server import start_in_background
 from flows.source import check_source
-from flows.stage import mistakes_in_one_line
+from flows.stage import ready_for_prefect
+from flows.which_server import serves_this_project
 
 
 def run() -> int:
@@ -21,16 +22,20 @@ def run() -> int:
         [sys.executable, "-m", "dvc", "repro"], env={**os.environ, "PREFECT_API_URL": url}
     ).returncode
     if status == 0:
-        sys.stdout.write(
-            f"\nreport   {Path('reports/index.html').resolve().as_uri()}\n"
-            f"         {url.removesuffix('/api')}/reports/\n"
-            f"data     {Path('reports/data.html').resolve().as_uri()}\n"
-            f"         {url.removesuffix('/api')}/reports/data.html\n"
-            f"runs     {url.removesuffix('/api')} (Prefect's UI; `make stop` ends its server)\n"
-        )
+        sys.stdout.write(_where_to_look(url))
     return status
 
 
+def _where_to_look(url: str) -> str:
+    ui, served = url.removesuffix("/api"), serves_this_project(url)
+    lines = []
+    for name, page, path in (("report", "index.html", ""), ("data", "data.html", "data.html")):
+        lines.append(f"{name:<8} {Path('reports', page).resolve().as_uri()}")
+        lines += [f"         {ui}/reports/{path}"] if served else []
+    ends = " (Prefect's UI; `make stop` ends its server)" if served else " (Prefect's UI)"
+    return "\n" + "\n".join([*lines, f"runs     {ui}{ends}"]) + "\n"
+
+
 if __name__ == "__main__":
-    with mistakes_in_one_line():
+    with ready_for_prefect():
         sys.exit(run())

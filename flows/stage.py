@@ -2,26 +2,36 @@
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 from prefect import Flow, get_run_logger
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 from prefect.states import Cancelled, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError, as_user_error
+from fer_tasks.network import keep_loopback_direct
 from fer_tasks.settings import Settings, load_settings
 from fer_tasks.sources.apart import refuse_what_is_made_here
 from flows.fan_out import WORKERS
+from flows.own_server import FOLDER
+from flows.which_server import running_server
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
@@ -45,21 +55,35 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
     logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
-    with mistakes_in_one_line():
+    with ready_for_prefect():
         settings = load_settings()
         refuse_what_is_made_here(Path(settings.download.source))
         if flow.name in MADE_ANEW:
             shutil.rmtree(MADE_ANEW[flow.name], ignore_errors=True)
         make_home()
-        url = running_server()
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
-        with temporary_settings({PREFECT_API_URL: url}) if url else nullcontext():
+        with temporary_settings(_server_to_use()):
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
             if why := _why_paused(state):
                 sys.stderr.write(f"{flow.name}{IS_PAUSED}{why} `dvc repro` goes on.\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
+
+
+def _server_to_use() -> dict[Any, str | None]:
+    """Prefect's settings for the server that answers.
+
+    A temporary one gets a password that nobody else knows: it listens, too, and no page should be let in.
+    """
+    if url := running_server():
+        return {PREFECT_API_URL: url}
+    password = f"stage:{secrets.token_urlsafe()}"
+    return {
+        PREFECT_API_KEY: None,
+        PREFECT_API_AUTH_STRING: password,
+        PREFECT_SERVER_API_AUTH_STRING: password,
+    }
 
 
 def _end_with_children(signum: int, frame: Any) -> None:
@@ -84,9 +108,15 @@ def _why_paused(state: State) -> str | None:
 
 
 @contextmanager
-def mistakes_in_one_line() -> Iterator[None]:
-    """Exit with status 1 and the message alone where the user can mend what went wrong."""
+def ready_for_prefect() -> Iterator[None]:
+    """What every command of this project runs in.
+
+    No proxy stands between it and this machine's servers, and it exits with status 1 and the message alone
+    where the user can mend what went wrong.
+    """
     try:
+        keep_loopback_direct(os.environ)
+        check_proxies()
         yield
     except Exception as error:
         if not (mistake := as_user_error(error)):
@@ -94,36 +124,17 @@ def mistakes_in_one_line() -> Iterator[None]:
         sys.exit(f"{Path(sys.argv[0]).stem}: {mistake}")
 
 
-def make_home() -> None:
-    """Make the folder of Prefect's database: its server needs it, and a new machine has none."""
-    get_current_settings().home.mkdir(parents=True, exist_ok=True)
-
-
-def running_server() -> str | None:
-    """The API's URL of the configured Prefect server, or of one that answers on this machine's usual port."""
-    if url := get_current_settings().api.url:
-        return url
-    return usual_server() if is_answering(usual_server()) else None
-
-
-def usual_server() -> str:
-    """The API's URL of a Prefect server on this machine's usual port."""
-    return f"http://127.0.0.1:{get_current_settings().server.api.port}/api"
-
-
-def is_answering(url: str) -> bool:
-    """Does a Prefect server answer there? Prefect Cloud does with a refusal: it wants a key."""
+def check_proxies() -> None:
+    """Raises UserError where a proxy variable is not one that Prefect's client takes: it would not start."""
     try:
-        said = httpx.get(f"{url}/health", timeout=2, trust_env="127.0.0.1" not in url)
-    except httpx.HTTPError:
-        return False
-    return said.text == "true" or said.status_code in (401, 403)
+        httpx.Client().close()
+    except (ValueError, ImportError) as error:
+        raise UserError(f"Prefect cannot use a proxy that the environment names: {error}") from None
 
 
-def report_url(page: str) -> str:
-    """Where a page of reports/ is to be seen: on the server that also serves the UI, or as a file."""
-    url = get_current_settings().api.url
-    return f"{url.removesuffix('/api')}/reports/{page}" if url else Path("reports", page).resolve().as_uri()
+def make_home() -> None:
+    """Make the folder of Prefect's database: its server needs it, and a new clone has none."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
 
 
 def close(target: Path, came_in: int, info: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from tests.reviewing import page
 _HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
 os.environ |= {
     "PREFECT_HOME": _HOME.name,
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{_HOME.name}/prefect.db",
     "PREFECT_LOCAL_STORAGE_PATH": f"{_HOME.name}/results",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -59,7 +60,7 @@ def prefect() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect server as `make server` starts it; yields the environment that points there."""
-    from flows.stage import is_answering  # here, where Prefect is the tests' own
+    from flows.which_server import is_answering  # here, where Prefect is the tests' own
 
     home = copy_project(tmp_path_factory.mktemp("server"))
     here = {"PREFECT_SERVER_API_PORT": PORT}

@@ -24,9 +24,11 @@ FLOW_HELPERS = {
     "code",
     "fan_out",
     "grid",
+    "guard",
     "home",
     "measure",
     "ocr_space",
+    "own_server",
     "people",
     "quiet_tensorflow",
     "result_cache",
@@ -36,6 +38,7 @@ FLOW_HELPERS = {
     "source",
     "transform",
     "versions",
+    "which_server",
 }
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -7,13 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pandas as pd
 import pytest
 
 from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.dataset import read_dataset, read_table
-from tests.project import ended, run, shrink, succeeds
+from tests.project import asked, ended, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +76,7 @@ def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_appl
 def paused_run(api: str) -> str:
     """The id of a flow run of clean that is paused, or ""."""
     wanted = {"flows": {"name": {"any_": ["clean"]}}, "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
-    found = httpx.post(f"{api}/flow_runs/filter", json=wanted, trust_env=False).json()
+    found = asked(api, "/flow_runs/filter", wanted).json()
     return found[0]["id"] if found else ""
 
 
@@ -94,7 +93,7 @@ def test_a_run_waits_for_people_and_goes_on_with_what_they_said(project, server)
     provisional = read_dataset(project / "data" / "clean").manifest
     decide(project, provisional.iloc[0], "reject")
     form = {"run_input": {"reviewer": "kim"}}
-    resumed = httpx.post(f"{api}/flow_runs/{paused_run(api)}/resume", json=form, trust_env=False)
+    resumed = asked(api, f"/flow_runs/{paused_run(api)}/resume", form)
     assert resumed.json()["status"] == "ACCEPT", resumed.text
     assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()
     said = (project / "log.txt").read_text()

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import httpx
 import pandas as pd
 import pytest
 import yaml
@@ -12,7 +11,7 @@ import yaml
 from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
-from tests.project import PORT, content, run, shrink, succeeds
+from tests.project import asked, content, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow
 
@@ -109,11 +108,10 @@ def test_each_cell_has_a_log(built):
 
 def test_what_one_watches_in_the_ui(built, server):
     def artifacts(key: str) -> list[dict]:
-        asked = {"artifacts": {"key": {"any_": [key]}}}
-        every = f"{server['PREFECT_API_URL']}/artifacts/filter"
-        return httpx.post(every, json=asked, trust_env=False).json()
+        wanted = {"artifacts": {"key": {"any_": [key]}}}
+        return asked(server["PREFECT_API_URL"], "/artifacts/filter", wanted).json()
 
-    flows = httpx.post(f"{server['PREFECT_API_URL']}/flows/filter", json={}, trust_env=False).json()
+    flows = asked(server["PREFECT_API_URL"], "/flows/filter", {}).json()
     stages = set(yaml.safe_load((built / "dvc.yaml").read_text())["stages"])
     assert stages <= {flow["name"] for flow in flows}
     assert {artifacts(key)[0]["type"] for key in ("crop-faces-detect", "train-one")} == {"progress"}
@@ -122,7 +120,8 @@ def test_what_one_watches_in_the_ui(built, server):
     assert {"one", "two", "broken"} in boards
     assert artifacts("curves-one")[0]["type"] == "image"
     for key, page in (("report", "index.html"), ("data-card", "data.html")):
-        assert f"http://127.0.0.1:{PORT}/reports/{page}" in artifacts(key)[0]["data"]
+        shown = artifacts(key)[0]["data"]
+        assert (built / "reports" / page).as_uri() in shown, "the server shows another project's reports"
 
 
 def test_push_pull_and_get_of_the_best_model(built, tmp_path):

@@ -1,41 +1,188 @@
-"""`python -m flows.server --background` ends with a server that answers, or says why not."""
+"""A Prefect server belongs to its project: it starts, is found and is ended from there only."""
 
+import json
+import os
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from prefect.settings import PREFECT_SERVER_API_PORT, get_current_settings, temporary_settings
 
 from benchmarks.workspace import copy_project
-from flows.stage import is_answering
+from fer_tasks.errors import UserError
+from flows import own_server
+from flows.server import PORTS_TRIED, _listening
+from flows.stage import ready_for_prefect
+from flows.which_server import check_server, is_answering
+from tests import loopback
+from tests.loopback import serving
 from tests.project import free_port, run, succeeds
 
-pytestmark = pytest.mark.slow
-OWN = free_port()
+DEAD_PROXIES = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+DEAD_PROXIES |= {"ALL_PROXY": "socks5://127.0.0.1:9", "no_proxy": "example.org"}
+STAGE = """
+from pathlib import Path
+import httpx
+from prefect import flow
+from prefect.server.api.server import SubprocessASGIServer
+from flows.stage import run_stage
+@flow(name="ask")
+def ask(settings):
+    temporary, = SubprocessASGIServer._instances.values()
+    Path("said").write_text(str(httpx.get(f"{temporary.api_url}/csrf-token?client=x").status_code))
+run_stage(ask)
+"""
+WHERE_TO_LOOK = """
+from flows.run import _where_to_look
+from flows.which_server import *
+print(_where_to_look(running_server()), "link    ", report_url("index.html"))
+"""
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    """A project whose server, if one was started, is ended."""
-    home = copy_project(tmp_path / "served")
-    yield home
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if process.info["cwd"] == str(home) and "flows.server" in (process.info["cmdline"] or ()):
-            process.terminate()
-            process.wait()
+def record(project: Path) -> dict:
+    return json.loads((project / own_server.RECORD).read_text())
 
 
-def test_one_is_started_where_the_configured_one_is_this_machine_s_and_does_not_answer(project):
-    url = f"http://127.0.0.1:{OWN}/api"
-    assert not is_answering(url)
-    configured = {"PREFECT_SERVER_API_PORT": OWN, "PREFECT_API_URL": url}
-    succeeds(project, "flows.server", "--background", **configured)
-    assert is_answering(url)
-    succeeds(project, "flows.server", "--background", **configured)
+def project_at(url: str) -> str:
+    return httpx.get(f"{url.removesuffix('/api')}/project", trust_env=False).text
 
 
-def test_one_elsewhere_that_does_not_answer_is_told_in_one_line(project):
-    done = run(project, "flows.server", "--background", PREFECT_API_URL="http://127.0.0.1:9/api")
-    assert done.returncode == 1
+def coded(project: Path, code: str, **extra: str) -> str:
+    """What a program says that is run in the project."""
+    (project / "said_here.py").write_text(code)
+    return succeeds(project, "said_here", **extra)
+
+
+@pytest.fixture(scope="module")
+def clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """Two clones, each with a server in the background, started through proxies that are dead.
+
+    The second's is configured: on this machine, where none answers yet.
+    """
+    folder = tmp_path_factory.mktemp("ß päth (1)")
+    both, port = (copy_project(folder / "one"), copy_project(folder / "two")), free_port()
+    configured = {"PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    for clone, extra in zip(both, ({}, configured), strict=True):
+        succeeds(clone, "flows.server", "--background", **DEAD_PROXIES, **extra)
+    assert record(both[1])["url"] == configured["PREFECT_API_URL"]
+    yield both
+    for clone in both:
+        run(clone, "flows.own_server")
+
+
+@pytest.mark.slow
+def test_each_clone_has_its_own_whatever_the_proxy(clones):
+    one, two = (record(clone) for clone in clones)
+    assert one["url"] != two["url"] and one["pid"] != two["pid"]
+    for clone, server in zip(clones, (one, two), strict=True):
+        assert is_answering(server["url"]) and project_at(server["url"]).endswith(f":{clone}")
+        assert (clone / ".cache" / "server" / "prefect.db").exists()
+
+
+@pytest.mark.slow
+def test_the_one_that_runs_is_found(clones):
+    one = record(clones[0])
+    assert one["url"].removesuffix("/api") in succeeds(
+        clones[0], "flows.server", "--background", **DEAD_PROXIES
+    )
+    assert record(clones[0]) == one
+    again = run(clones[0], "flows.server")
+    assert again.returncode == 1 and "this project's server is running at" in again.stderr
+    another = {"PREFECT_API_URL": one["url"]}
+    assert f"{one['url'].removesuffix('/api')}/reports/" in coded(clones[0], WHERE_TO_LOOK)
+    own_report = (clones[1] / "reports" / "index.html").as_uri()
+    said = coded(clones[1], WHERE_TO_LOOK, **another)
+    assert f"report   {own_report}" in said and f"link     {own_report}" in said
+    assert "/reports/" not in said.replace(own_report, "").replace(own_report.replace("index", "data"), "")
+
+
+@pytest.mark.slow
+def test_make_stop_ends_this_project_s_and_no_other(clones):
+    one, two = (record(clone) for clone in clones)
+    assert "has ended" in succeeds(clones[1], "flows.own_server")
+    assert not psutil.pid_exists(two["pid"]) or psutil.Process(two["pid"]).status() == psutil.STATUS_ZOMBIE
+    assert is_answering(one["url"])
+    assert "no Prefect server of this project" in succeeds(clones[1], "flows.own_server")
+
+
+def test_a_process_that_has_only_got_the_same_number_is_not_taken_for_the_server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own_server.keep_record("http://127.0.0.1:9/api")
+    assert own_server.own_server().pid == os.getpid()
+    stale = own_server.own_server()._replace(started=1.0)._asdict()
+    for told in (json.dumps(stale), '{"pid": 1}', "[]", "no JSON", ""):
+        own_server.RECORD.write_text(told)
+        assert own_server.own_server() is None
+        assert own_server.stop() == "no Prefect server of this project is running"
+
+
+@pytest.mark.slow
+def test_a_port_that_another_program_has_is_told_in_one_line(tmp_path):
+    project = copy_project(tmp_path / "served")
+    with serving(loopback.Handler, _Closing) as program:
+        port = program.address.rpartition(":")[2]
+        done = run(project, "flows.server", "--background", PREFECT_SERVER_API_PORT=port)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert f"127.0.0.1:{port} (another program has it): set PREFECT_SERVER_API_PORT" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["flows.clean", "flows.schedule"])
+def test_a_configured_one_that_does_not_answer_is_told_in_one_line(tmp_path, command):
+    project = copy_project(tmp_path / "served")
+    done = run(project, command, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.strip().endswith("(`prefect config unset PREFECT_API_URL`)")
     assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+
+
+class _Closing:
+    def __init__(self, address: str):
+        self.address, self.closing, self.version = address, threading.Event(), ""
+
+
+class _Old(loopback.Handler):
+    def do_GET(self) -> None:
+        said = {"/api/health": b"true", "/api/admin/version": json.dumps(self.server.state.version).encode()}
+        self.reply(200, said[self.path])
+
+
+@pytest.mark.parametrize("version", ["2.20.16", "3.0.0"])
+def test_one_that_is_too_old_is_told_in_one_line(version):
+    with serving(_Old, _Closing) as old:
+        old.version = version
+        with pytest.raises(UserError, match=f"is Prefect {version}, too old for 3") as told:
+            check_server(f"{old.address}/api")
+        assert "\n" not in str(told.value)
+        old.version = "99.1.0"
+        check_server(f"{old.address}/api")
+
+
+@pytest.mark.slow
+def test_a_stage_s_temporary_server_is_asked_past_any_proxy_and_by_nobody_else(tmp_path):
+    project = copy_project(tmp_path / "alone")
+    coded(project, STAGE, **DEAD_PROXIES)
+    assert (project / "said").read_text() == "401"
+
+
+def test_a_proxy_that_prefect_cannot_use_is_told_in_one_line(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks4://127.0.0.1:9")
+    with pytest.raises(SystemExit, match="Prefect cannot use a proxy that the environment names"):
+        with ready_for_prefect():
+            raise AssertionError("not reached")
+
+
+def test_the_next_port_is_taken_where_nobody_asked_for_this_one():
+    usual = get_current_settings().server.api.port
+    with ExitStack() as held:
+        with suppress(OSError):  # somebody has it already
+            held.enter_context(socket.create_server(("127.0.0.1", usual)))
+        with _listening("127.0.0.1") as listening:
+            assert usual < listening.getsockname()[1] <= usual + PORTS_TRIED
+        with temporary_settings({PREFECT_SERVER_API_PORT: usual}), pytest.raises(UserError, match=str(usual)):
+            _listening("127.0.0.1")

@@ -1,0 +1,71 @@
+"""This project's own Prefect server: where its files are, whether it runs and where, and how it is ended.
+
+A machine may have several clones, each with a server of its own: which one is ours stands in a file.
+"""
+
+import json
+import platform
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from fer_tasks.dataset import write_text
+
+FOLDER = Path(".cache/server")  # pyproject.toml puts Prefect's database there, too
+RECORD = FOLDER / "server.json"
+LOG = FOLDER / "server.log"
+ENDS_WITHIN = 20  # seconds, then it is killed
+
+
+class Server(NamedTuple):
+    """One process, so that another that has got its number later is not taken for it."""
+
+    url: str  # of its API
+    pid: int
+    started: float  # seconds since the epoch, as the system says
+
+
+def this_project() -> str:
+    """What a server answers under /project: machine and folder."""
+    return f"{platform.node()}:{Path.cwd().resolve()}"
+
+
+def keep_record(url: str) -> None:
+    """Write down that this process is the project's server."""
+    own = psutil.Process()
+    write_text(RECORD, json.dumps(Server(url, own.pid, own.create_time())._asdict(), indent=1))
+
+
+def own_server() -> Server | None:
+    """The server that this project has started, if its process is there."""
+    try:
+        server = Server(**json.loads(RECORD.read_text()))
+        process = psutil.Process(server.pid)
+        same = abs(process.create_time() - server.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
+    return server if same else None
+
+
+def stop() -> str:
+    """End this project's server and no other; returns a line that says what was done."""
+    server = own_server()
+    if server is None:
+        return "no Prefect server of this project is running"
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(server.pid).terminate()
+    deadline = time.monotonic() + ENDS_WITHIN
+    while own_server() == server:
+        if time.monotonic() > deadline:
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(server.pid).kill()
+        time.sleep(0.1)
+    return f"the Prefect server at {server.url.removesuffix('/api')} has ended"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{stop()}\n")
