@@ -47,9 +47,8 @@ APPS = sorted((ROOT / "apps").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 CODE = Links(ROOT)
 # What decides when and where something is computed, and not what: a change there must not run all stages.
-ORCHESTRATION = {
-    f"flows/{name}.py" for name in ("caching", "fan_out", "grid/memory", "result_cache", "stage")
-}
+ORCHESTRATION = {"caching", "fan_out", "grid/memory", "own_server", "result_cache", "stage", "which_server"}
+ORCHESTRATION = {f"flows/{name}.py" for name in ORCHESTRATION}
 ORCHESTRATION |= {f"flows/code/{file.name}" for file in (ROOT / "flows" / "code").glob("*.py")}
 CHECKED_ONLY = {
     f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source", "yaml_file")
