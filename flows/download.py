@@ -18,7 +18,7 @@ from fer_tasks.sources import doubles, fer2013, folder
 from fer_tasks.sources.listing import Listing, together
 from fer_tasks.sources.names import suffix_of
 from flows.fan_out import map_items, shard_task
-from flows.source import CACHE, as_folder
+from flows.source import CACHE, as_folder, note_reading
 from flows.stage import close, run_stage
 
 MEASURED = ["pixels", "photo_phash", "width", "height"]
@@ -46,6 +46,7 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
 
 @flow(name="download")
 def download(settings: Settings, target: Path = Path("data/raw")) -> None:
+    note_reading(Path(settings.download.source))
     files, about = as_folder(Path(settings.download.source))
     listing = _list_pictures(files)
     for warning in listing.warnings:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fer_tasks.settings import load_grid, load_settings
 from flows.server import start_in_background
-from flows.source import check_source
+from flows.source import check_source, has_unread_change
 from flows.stage import ready_for_prefect
 from flows.which_server import serves_this_project
 
@@ -16,11 +16,16 @@ def run() -> int:
     """Run the whole line; returns the exit status of `dvc repro`."""
     settings = load_settings()
     load_grid(settings.train.grid)
-    check_source(Path(settings.download.source))  # told before anything starts
+    source = Path(settings.download.source)
+    check_source(source)  # told before anything starts
     url = start_in_background()
-    status = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro"], env={**os.environ, "PREFECT_API_URL": url}
-    ).returncode
+
+    def repro(*options: str) -> int:
+        command = [sys.executable, "-m", "dvc", "repro", *options]
+        return subprocess.run(command, env={**os.environ, "PREFECT_API_URL": url}).returncode
+
+    status = repro("--single-item", "--force", "download") if has_unread_change(source) else 0
+    status = status or repro()
     if status == 0:
         sys.stdout.write(_where_to_look(url))
     return status

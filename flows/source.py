@@ -1,5 +1,6 @@
 """What params.yaml names as the source: its pictures as a folder here, and whether it has changed."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from fer_tasks.dataset import write_bytes
+from fer_tasks.dataset import write_bytes, write_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import folder, kaggle, sample
@@ -18,6 +19,7 @@ from flows.fan_out import Progress
 from flows.retries import network_task
 
 CACHE = Path(".cache")
+READ = CACHE / "source.json"  # {source: the fingerprint that it had when `download` began to read it}
 
 
 def check_source(source: Path) -> None:
@@ -44,8 +46,26 @@ def fingerprint(source: Path) -> str:
     return folder.fingerprint(source)
 
 
+def note_reading(source: Path) -> None:
+    """Write down what a table stands for now, before it is read."""
+    if _is_table(source):
+        write_text(READ, json.dumps({str(source): fingerprint(source)}))
+
+
+def has_unread_change(source: Path) -> bool:
+    """Has a table changed, or a picture that it names, since `download` began to read it? DVC watches a
+    folder's files, but of a table the table alone."""
+    if not _is_table(source):
+        return False
+    return not READ.exists() or json.loads(READ.read_text()) != {str(source): fingerprint(source)}
+
+
 def _is_description(source: Path) -> bool:
     return source.suffix == ".yaml" and not source.is_dir()
+
+
+def _is_table(source: Path) -> bool:
+    return not source.is_dir() and not _is_description(source)
 
 
 @task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code())

@@ -25,7 +25,7 @@ Path('reports').mkdir(exist_ok=True); Path('reports/metrics.json').write_text(f'
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Seven photos that a table names, and a line of two stages, the last of which writes the metrics."""
+    """Four photos that a table names, and a line of two stages, the last of which writes the metrics."""
     project = copy_project(tmp_path / "ß päth (1)")
     rng = np.random.default_rng(0)
     rows = [(f"photos/{n}.png", label) for n, label in enumerate(["happy", "sad", "fear", "angry"])]
@@ -98,6 +98,9 @@ def test_nights(project, server, tmp_path):
     assert night() == 11 and newer in downloaded(project), "what changed during a rebuild is the next one's"
     assert commits() == 5 and changes() == own
 
+    new = add_a_byte(project / "photos" / "3.png")
+    assert "'count' didn't change" not in succeeds(project, "flows.run", **env) and new in downloaded(project)
+    assert "'count' didn't change" in succeeds(project, "flows.run", **env)
     git(project, "checkout", "--quiet", "--detach")
     os.utime(project / "photos" / "2.png")
     assert night() == 1 and commits() == 5, "a build that no branch would hold is not begun"
