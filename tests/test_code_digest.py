@@ -1,9 +1,14 @@
 """A digest changes with what a function reaches, however far down, and with nothing else."""
 
+import ast
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +18,7 @@ from flows.code import code_digest
 from flows.code.digest import digest, reached
 from flows.code.libraries import Libraries
 from flows.code.links import Links
-from flows.code.syntax import Use
+from flows.code.syntax import Use, read_module
 from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]
@@ -198,6 +203,40 @@ def test_a_librarys_version_changes_what_uses_it(tmp_path, before):
 def test_a_root_that_is_not_there_is_told(tmp_path):
     with pytest.raises(LookupError, match="root does not stand at the top of pkg.top"):
         digest_of(tmp_path, {"pkg/__init__.py": "", "pkg/top.py": ""})
+
+
+class Slow:
+    """Garbage whose end lets other threads run."""
+
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        time.sleep(0.001)
+
+
+def test_another_thread_may_parse_at_the_same_time():
+    """Python 3.11 would fail with a SystemError where garbage is collected while it parses."""
+    done, before = threading.Event(), gc.get_threshold()
+
+    def parse() -> None:
+        while not done.is_set():
+            with suppress(SystemError):
+                ast.parse("x = 1")
+
+    other = threading.Thread(target=parse)
+    other.start()
+    gc.set_threshold(100)
+    try:
+        for _ in range(20):
+            garbage = [Slow() for _ in range(20)]
+            del garbage
+            assert read_module("fer_tasks.dataset", ROOT / "fer_tasks" / "dataset.py").units
+    finally:
+        gc.set_threshold(*before)
+        done.set()
+        other.join()
+    assert gc.isenabled()
 
 
 def test_every_process_finds_the_same_digest():

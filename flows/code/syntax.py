@@ -6,7 +6,9 @@ class of an argument, whose methods may be called.
 """
 
 import ast
+import gc
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
 NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
 NAMES_ANYTHING = {"globals", "eval", "exec"}
 NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module or below it
+_parsing = threading.Lock()
 ALL = "*"  # whatever there is in a module
 
 
@@ -77,7 +80,7 @@ Scopes = tuple[Scope, ...]
 
 def read_module(name: str, file: Path) -> Module:
     """Read a module. Raises SyntaxError."""
-    tree = ast.parse(file.read_bytes(), str(file))
+    tree = _parse(file)
     reader = _Reader(name, file)
     statements = [node for node in tree.body if not _is_skipped(node)]
     read = [reader.statement(node) for node in statements]
@@ -91,6 +94,19 @@ def read_module(name: str, file: Path) -> Module:
         imported=[use for node in all_imports for _, use in reader.imports(node)],
         stars=[use.module for node in all_imports for name, use in reader.imports(node) if name == ALL],
     )
+
+
+def _parse(file: Path) -> ast.Module:
+    """Without garbage collection: in Python 3.11 a finaliser may let another thread parse in the midst of it,
+    and then this fails with a SystemError (https://github.com/python/cpython/issues/106905)."""
+    with _parsing:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return ast.parse(file.read_bytes(), str(file))
+        finally:
+            if was_enabled:
+                gc.enable()
 
 
 class _Reader:
