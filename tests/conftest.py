@@ -15,12 +15,14 @@ from starlette.testclient import TestClient
 from benchmarks.review_project import DECISIONS, make_project, write_faces
 from benchmarks.workspace import copy_project, environment
 from fer_tasks.dataset import read_table
+from fer_tasks.network import keep_loopback_direct
 from tests.kaggle_server import ZIP, Kaggle, kaggle_server
 from tests.ocr_server import OcrSpace, ocr_server
 from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
 from tests.reviewing import page
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
+keep_loopback_direct(os.environ)
 _HOME = tempfile.TemporaryDirectory(prefix="prefect-of-tests-")
 os.environ |= {
     "PREFECT_HOME": _HOME.name,
