@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,14 @@ def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") ->
     file = f"images/{image_id[:2]}/{image_id}{suffix}"
     _write(root, file, data)
     return file
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a folder empty, also one that is a link to another disk. Raises OSError where that is refused."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.json").unlink(missing_ok=True)  # first: what is half empty is not whole
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def copy_images(source: Path, target: Path, files: Iterable[str]) -> None:
@@ -165,6 +174,14 @@ def read_text(path: Path) -> str:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of ours says; None where it is missing or damaged, as after a power cut."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

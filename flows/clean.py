@@ -1,6 +1,5 @@
 """data/textfree + review/decisions.csv -> data/clean: machines doubt, people decide, the rest is split."""
 
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,15 @@ from fer_tasks.cleaning.duplicates import conflicting_labels
 from fer_tasks.cleaning.rules import check_rules, doubts
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.cleaning.verdict import keep
-from fer_tasks.dataset import Dataset, copy_images, read_dataset, read_text, write_dataset, write_table
+from fer_tasks.dataset import (
+    Dataset,
+    copy_images,
+    empty_folder,
+    read_dataset,
+    read_text,
+    write_dataset,
+    write_table,
+)
 from fer_tasks.settings import Clean, Settings
 from flows.measure import measure
 from flows.people import wait_for_people
@@ -53,7 +60,7 @@ class _Judged(NamedTuple):
 def _write(textfree: Dataset, target: Path, judged: _Judged, wanted: Clean) -> dict[str, Any]:
     kept, dropped = keep(judged.doubted, judged.decided, wanted.reject)
     kept = kept.merge(judged.measures[["image_id", "group_id", "split"]], on="image_id")
-    shutil.rmtree(target, ignore_errors=True)
+    empty_folder(target)
     copy_images(textfree.root, target, kept["file"])
     write_table(target / "measures.csv", judged.measures)
     write_table(target / "doubts.csv", judged.doubted)

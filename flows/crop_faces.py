@@ -10,7 +10,7 @@ import pandas as pd
 from prefect import flow
 
 from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, read_dataset, write_dataset, write_image
+from fer_tasks.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
 from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
@@ -86,6 +86,7 @@ def _cut_and_write(
 ) -> pd.DataFrame:
     rows = []
     margin = 0.0 if wanted.mode == "whole" else wanted.margin
+    empty_folder(target)
     for i, (png, measured) in map_items(cut, chosen, margin=margin, size=wanted.size):
         face_id = f"{i}-{chosen[i]['rank']}"
         rows.append(

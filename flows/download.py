@@ -11,14 +11,21 @@ import pandas as pd
 from prefect import flow, get_run_logger
 
 from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, image_id, write_bytes, write_dataset, write_image
+from fer_tasks.dataset import (
+    REJECTED_COLUMNS,
+    empty_folder,
+    image_id,
+    write_bytes,
+    write_dataset,
+    write_image,
+)
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import doubles, fer2013, folder
 from fer_tasks.sources.listing import Listing, together
 from fer_tasks.sources.names import suffix_of
 from flows.fan_out import map_items, shard_task
-from flows.source import CACHE, as_folder, note_reading
+from flows.source import CACHE, as_folder, begin_reading, note_read
 from flows.stage import close, run_stage
 
 MEASURED = ["pixels", "photo_phash", "width", "height"]
@@ -46,8 +53,9 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
 
 @flow(name="download")
 def download(settings: Settings, target: Path = Path("data/raw")) -> None:
-    note_reading(Path(settings.download.source))
-    files, about = as_folder(Path(settings.download.source))
+    source = Path(settings.download.source)
+    stood_for = begin_reading(source)
+    files, about = as_folder(source)
     listing = _list_pictures(files)
     for warning in listing.warnings:
         get_run_logger().warning(warning)
@@ -62,10 +70,12 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
     made_from = {settings.download.source: image_id(contents.encode())}
     with _whole_or_absent(target):
+        empty_folder(target)
         files_of = [_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
         kept = kept.assign(file=files_of)[[*COLUMNS, *kept.columns.intersection(fer2013.VOTES)]]
         info = write_dataset(target, kept, rejected, made_from, {**settings.download.model_dump(), **about})
     close(target, len(listing.pictures) + len(listing.rejected), info)
+    note_read(stood_for)
 
 
 def _list_pictures(files: Path) -> Listing:

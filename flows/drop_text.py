@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.states import State
 
 from fer_tasks import images
-from fer_tasks.dataset import copy_images, image_files, read_dataset, write_dataset
+from fer_tasks.dataset import copy_images, empty_folder, image_files, read_dataset, write_dataset
 from fer_tasks.settings import DropText, Settings, WritingRule
 from fer_tasks.text import local
 from fer_tasks.text.lines import Line, judge
@@ -41,6 +41,7 @@ def drop_text(
     looked_at = faces.manifest.merge(pd.DataFrame(judged, columns=FOUND).assign(engine=wanted.engine))
     kept = looked_at[looked_at["reason"] == ""].drop(columns=["reason", "detail"])
     rejected = looked_at[looked_at["reason"] != ""][["image_id", "reason", "detail"]]
+    empty_folder(target)
     copy_images(source, target, kept["file"])
     info = write_dataset(target, kept, rejected, made_from(faces), _what_decided(wanted))
     close(target, len(looked_at), info)

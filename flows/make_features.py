@@ -11,6 +11,7 @@ from fer_tasks import features
 from fer_tasks.dataset import (
     REJECTED_COLUMNS,
     Dataset,
+    empty_folder,
     image_files,
     read_array,
     read_dataset,
@@ -33,6 +34,7 @@ def make_features(
         features.make_transform(steps)  # a mistyped step stops the run before any picture is read
     clean = read_dataset(source)
     recipes = recipes_of(load_grid(settings.train.grid).cells, settings)
+    empty_folder(target)
     for recipe, steps in recipes.items():
         _make(clean, recipe, steps, target / recipe)
 

@@ -11,7 +11,7 @@ from prefect import flow, get_run_logger, task
 from prefect.exceptions import TerminationSignal
 from prefect.states import State
 
-from fer_tasks.dataset import write_text
+from fer_tasks.dataset import read_json, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from flows.source import check_source, fingerprint
@@ -67,8 +67,7 @@ def rebuild(force: bool = False) -> bool | State:
     check_source(Path(source))
     # Before anything reads the source: what changes from here on is the next run's.
     now = fingerprint(Path(source))
-    built = json.loads(BUILT.read_text()) if BUILT.exists() else {}
-    changed = force or built != {source: now}
+    changed = force or read_json(BUILT) != {source: now}
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False

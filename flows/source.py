@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from fer_tasks.dataset import write_bytes, write_text
+from fer_tasks.dataset import read_json, write_bytes, write_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import folder, kaggle, sample
@@ -46,18 +46,24 @@ def fingerprint(source: Path) -> str:
     return folder.fingerprint(source)
 
 
-def note_reading(source: Path) -> None:
-    """Write down what a table stands for now, before it is read."""
-    if _is_table(source):
-        write_text(READ, json.dumps({str(source): fingerprint(source)}))
+def begin_reading(source: Path) -> dict[str, str]:
+    """What a table stands for now, for `note_read`; nothing for other sources. What was read is forgotten."""
+    READ.unlink(missing_ok=True)
+    return {str(source): fingerprint(source)} if _is_table(source) else {}
+
+
+def note_read(stood_for: dict[str, str]) -> None:
+    """Write down, when all is read, what the source stood for when that began."""
+    if stood_for:
+        write_text(READ, json.dumps(stood_for))
 
 
 def has_unread_change(source: Path) -> bool:
-    """Has a table changed, or a picture that it names, since `download` began to read it? DVC watches a
-    folder's files, but of a table the table alone."""
-    if not _is_table(source):
-        return False
-    return not READ.exists() or json.loads(READ.read_text()) != {str(source): fingerprint(source)}
+    """Has a table changed, or a picture that it names, since `download` read it?
+
+    DVC watches a folder's files, but of a table the table alone.
+    """
+    return _is_table(source) and read_json(READ) != {str(source): fingerprint(source)}
 
 
 def _is_description(source: Path) -> bool:

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -35,13 +34,6 @@ from flows.which_server import running_server
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
-# What a stage empties before it begins. DVC leaves that to it, since it would not refuse a source there.
-MADE_ANEW = {
-    "download": Path("data/raw"),
-    "crop_faces": Path("data/faces"),
-    "drop_text": Path("data/textfree"),
-}
-MADE_ANEW |= {"clean": Path("data/clean"), "make_features": Path("data/features")}
 NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that has run out end
 
 
@@ -58,8 +50,6 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     with ready_for_prefect():
         settings = load_settings()
         refuse_what_is_made_here(Path(settings.download.source))
-        if flow.name in MADE_ANEW:
-            shutil.rmtree(MADE_ANEW[flow.name], ignore_errors=True)
         make_home()
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
         with temporary_settings(_server_to_use()):

@@ -92,3 +92,24 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         dataset.write_text(tmp_path / "a.csv", "new")
     assert (tmp_path / "a.csv").read_text() == "old"
+
+
+def test_a_folder_is_emptied_where_a_link_leads_to_and_what_links_lead_to_stays(tmp_path):
+    other, photos = tmp_path / "other disk", tmp_path / "photos"
+    (other / "images" / "00").mkdir(parents=True)
+    (other / "images" / "00" / "a.png").touch()
+    (other / "dataset.json").touch()
+    photos.mkdir()
+    (photos / "a.jpg").touch()
+    (other / "photos").symlink_to(photos)
+    (tmp_path / "raw").symlink_to(other)
+    dataset.empty_folder(tmp_path / "raw")
+    assert list(other.iterdir()) == [] and (photos / "a.jpg").exists()
+    dataset.empty_folder(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize("content", ["", "{", "\0"])
+def test_json_that_a_power_cut_has_spoilt_is_as_if_it_were_not_there(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    assert dataset.read_json(tmp_path / "a.json") is None is dataset.read_json(tmp_path / "b.json")

@@ -100,7 +100,10 @@ def test_nights(project, server, tmp_path):
 
     new = add_a_byte(project / "photos" / "3.png")
     assert "'count' didn't change" not in succeeds(project, "flows.run", **env) and new in downloaded(project)
-    assert "'count' didn't change" in succeeds(project, "flows.run", **env)
+    stale = project / "data" / "raw" / "images" / "00" / "stale.png"
+    write_bytes(stale, b"of a picture that the source has no more")
+    (project / ".cache" / "source.json").write_text("")  # as after a power cut
+    assert "'count' didn't change" in succeeds(project, "flows.run", **env) and not stale.exists()
     git(project, "checkout", "--quiet", "--detach")
     os.utime(project / "photos" / "2.png")
     assert night() == 1 and commits() == 5, "a build that no branch would hold is not begun"
