@@ -7,6 +7,7 @@ import errno
 import pickle
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ Result = TypeVar("Result")
 LIMIT = 8 * 2**30  # bytes of a task; what the last run has used stays, however much that is
 MISSING = object()
 BATCH = 100
+SUM = 4  # bytes of a checksum
 # https://sqlite.org/rescode.html: it is the disk or another process that stands in the way.
 UNDAMAGED = {
     sqlite3.SQLITE_BUSY,
@@ -29,7 +31,7 @@ UNDAMAGED = {
     sqlite3.SQLITE_READONLY,
 }
 CANNOT_WRITE = (sqlite3.Error, Timeout, OSError)
-CANNOT_READ = (*CANNOT_WRITE, pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError)
+CANNOT_READ = (*CANNOT_WRITE, ValueError, TypeError)  # what diskcache makes of damaged settings of its own
 
 
 class ResultCache:
@@ -59,7 +61,7 @@ class ResultCache:
 
     def get(self, key: bytes) -> Any:
         """The result, or MISSING."""
-        return self._use(lambda cache: cache.get(key, MISSING), MISSING, CANNOT_READ)
+        return self._use(lambda cache: _unpacked(cache.get(key)), MISSING, CANNOT_READ)
 
     def add(self, results: Mapping[bytes, Any]) -> None:
         """Keep results, all or none."""
@@ -67,7 +69,7 @@ class ResultCache:
         def write(cache: Cache) -> None:
             with cache.transact():
                 for key, result in results.items():
-                    cache[key] = result
+                    cache[key] = _packed(result)
 
         self._use(write, None, CANNOT_WRITE)
 
@@ -110,6 +112,21 @@ class ResultCache:
         if self._cache is not None:
             self._cache.close()
         self._cache = None
+
+
+def _packed(result: Any) -> bytes:
+    """A result with a checksum before it: SQLite has none of the pages that it reads."""
+    data = pickle.dumps(result)
+    return zlib.crc32(data).to_bytes(SUM) + data
+
+
+def _unpacked(packed: bytes | None) -> Any:
+    """The result, or MISSING. Raises sqlite3.DatabaseError where it is not what was kept."""
+    if packed is None:
+        return MISSING
+    if not isinstance(packed, bytes) or zlib.crc32(packed[SUM:]) != int.from_bytes(packed[:SUM]):
+        raise sqlite3.DatabaseError("a result is not what was kept")
+    return pickle.loads(packed[SUM:])
 
 
 def _what_hinders(fault: BaseException | None, folder: Path) -> str:

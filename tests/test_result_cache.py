@@ -37,6 +37,13 @@ def spoil_the_values(database: Path) -> None:
         sql.execute("UPDATE Cache SET value = x'80'")
 
 
+def spoil_a_page(database: Path) -> None:
+    """A number in the midst of a result: neither SQLite nor pickle can tell."""
+    data = database.read_bytes()
+    at = data.index(RESULTS[b"7"].tobytes()[:800])
+    database.write_bytes(data[:at] + bytes([7, 0, 0, 0, 0, 0, 1]) + data[at + 7 :])
+
+
 DAMAGES = {
     "truncated": truncate,
     "garbage": lambda database: database.write_bytes(b"no database" * 1000),
@@ -47,6 +54,7 @@ DAMAGES = {
     ],
     "pages of garbage": spoil_the_middle,
     "values of garbage": spoil_the_values,
+    "another number": spoil_a_page,
 }
 
 
