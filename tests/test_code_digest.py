@@ -318,3 +318,15 @@ def test_in_this_project_what_a_cell_does_not_use_keeps_it(tmp_path, of_this_cel
 @pytest.mark.parametrize("what", CHANGE_A_CELL)
 def test_in_this_project_what_a_cell_uses_changes_it(tmp_path, of_this_cell, what):
     assert of_cell(tmp_path, CHANGE_A_CELL[what]) != of_this_cell
+
+
+@pytest.mark.parametrize("line", ["from pkg import inner", "from . import inner", "import pkg.inner"])
+def test_a_package_may_import_a_module_of_its_own(tmp_path, line):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text(line)
+    (tmp_path / "user.py").write_text("from pkg import inner\ndef g(): return inner.f()")
+    found = set()
+    for value in (1, 2):
+        (tmp_path / "pkg" / "inner.py").write_text(f"def f(): return {value}")
+        found.add(digest(Links(tmp_path), Libraries(), [Use("user", ("g",))], {}))
+    assert len(found) == 2

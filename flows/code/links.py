@@ -78,6 +78,8 @@ class Links:
                 through.add(use.module)
             yield from (Place(use.module, i) for i in module.units.get(name, ()))
             for one in module.imports.get(name, ()):
+                if one == Use(use.module, (name,)):  # a package that imports a module of its own
+                    one = Use(f"{use.module}.{name}", ())
                 yield from self.find(one._replace(names=(*one.names, *rest)), through)
         elif self.module(inner := f"{use.module}.{name}"):
             yield from self.find(Use(inner, tuple(rest)), through)

@@ -15,7 +15,7 @@ from flows.code import code_digest
 from flows.grid import ensembles
 from flows.grid.cell_process import fit_cell
 from flows.grid.entries import entries
-from flows.grid.predictions import empty_split, predict_split
+from flows.grid.predictions import empty_split, mean_answer, members_of, predict_split
 
 
 def fingerprints(
@@ -49,7 +49,7 @@ def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str
         if split not in set(data.manifest["split"]):
             raise empty_split(split)
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    taught_by = [predict_split] if cell.distil else []
+    taught_by = [predict_split, members_of, mean_answer] if cell.distil else []
     code = code_digest(fit_cell, *taught_by, only=entries(settings))
     return _digest([settings, data.fingerprint, threads, weights, code, teacher])
 

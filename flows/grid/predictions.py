@@ -60,7 +60,7 @@ class Answers(NamedTuple):
 
 def answers(ids: Collection[str], split: Split) -> dict[str, Answers]:
     """What each cell and each ensemble says. Raises UserError for one that is not trained, and as `ask`."""
-    weights = {i: _weights(i, split.models) for i in ids}
+    weights = {i: members_of(i, split.models) for i in ids}
     said = ask({one for members in weights.values() for one in members}, split)
     return {i: mean_answer([said[one] for one in of], np.array([*of.values()])) for i, of in weights.items()}
 
@@ -181,7 +181,8 @@ def _read(name: str, models: Path) -> dict[str, Any]:
     return about
 
 
-def _weights(name: str, models: Path) -> dict[Asked, float]:
+def members_of(name: str, models: Path) -> dict[Asked, float]:
+    """The cells whose answers make up that of a cell or an ensemble, and the weight of each."""
     about = _read(name, models)
     if not cells.is_ensemble(about):
         return {Asked(name): 1.0}
