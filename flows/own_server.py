@@ -4,6 +4,7 @@ A machine may have several clones, each with a server of its own: which one is o
 """
 
 import json
+import os
 import platform
 import sys
 import time
@@ -18,15 +19,15 @@ from fer_tasks.dataset import write_text
 FOLDER = Path(".cache/server")  # pyproject.toml puts Prefect's database there, too
 RECORD = FOLDER / "server.json"
 LOG = FOLDER / "server.log"
+MODULE = "flows.server"
 ENDS_WITHIN = 20  # seconds, then it is killed
 
 
 class Server(NamedTuple):
-    """One process, so that another that has got its number later is not taken for it."""
+    """What is on record of it."""
 
     url: str  # of its API
     pid: int
-    started: float  # seconds since the epoch, as the system says
 
 
 def this_project() -> str:
@@ -36,19 +37,22 @@ def this_project() -> str:
 
 def keep_record(url: str) -> None:
     """Write down that this process is the project's server."""
-    own = psutil.Process()
-    write_text(RECORD, json.dumps(Server(url, own.pid, own.create_time())._asdict(), indent=1))
+    write_text(RECORD, json.dumps(Server(url, os.getpid())._asdict(), indent=1))
 
 
 def own_server() -> Server | None:
-    """The server that this project has started, if its process is there."""
+    """The server that this project has started, if its process is there.
+
+    Another process may have got its number, and a copied folder has the record of another project's server:
+    the process must be a server that works in this folder.
+    """
     try:
         server = Server(**json.loads(RECORD.read_text()))
         process = psutil.Process(server.pid)
-        same = abs(process.create_time() - server.started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        is_server = any(word.endswith(MODULE) for word in process.cmdline())  # a zombie has none
+        return server if is_server and Path(process.cwd()) == Path.cwd().resolve() else None
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
-    return server if same else None
 
 
 def stop() -> str:

@@ -5,6 +5,7 @@ One address for both, so that the UI can link to the report; a browser follows n
 
 import argparse
 import ipaddress
+import platform
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
@@ -42,7 +44,15 @@ def with_reports(host: str) -> FastAPI:
     name = this_project()
     app.router.routes.insert(0, Mount("/reports", StaticFiles(directory=REPORTS, html=True)))
     app.router.routes.insert(0, Route("/project", lambda request: PlainTextResponse(name)))
-    return guarded(app, [host])
+    return guarded(app, _names_of(host))
+
+
+def _names_of(host: str) -> list[str]:
+    """The names under which others reach a server that listens on `host`."""
+    if _reached(host) == host:
+        return [host]
+    addresses = [one.address for nics in psutil.net_if_addrs().values() for one in nics]
+    return [platform.node(), socket.getfqdn(), *addresses]
 
 
 def serve() -> None:

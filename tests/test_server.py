@@ -1,8 +1,10 @@
 """A Prefect server belongs to its project: it starts, is found and is ended from there only."""
 
 import json
-import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -113,12 +115,30 @@ def test_make_stop_ends_this_project_s_and_no_other(clones):
 def test_a_process_that_has_only_got_the_same_number_is_not_taken_for_the_server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own_server.keep_record("http://127.0.0.1:9/api")
-    assert own_server.own_server().pid == os.getpid()
-    stale = own_server.own_server()._replace(started=1.0)._asdict()
-    for told in (json.dumps(stale), '{"pid": 1}', "[]", "no JSON", ""):
+    for told in (own_server.RECORD.read_text(), '{"pid": 1}', "[]", "no JSON", ""):
         own_server.RECORD.write_text(told)
+        assert own_server.own_server() is None, "this process is no server"
+        assert own_server.stop() == "no Prefect server of this project is running"
+
+
+def test_a_copied_folder_has_not_the_server_of_the_original(tmp_path, monkeypatch):
+    (tmp_path / "original" / "flows").mkdir(parents=True)
+    (tmp_path / "original" / "flows" / "server.py").write_text("import time; time.sleep(60)")
+    monkeypatch.chdir(tmp_path / "original")
+    process = subprocess.Popen([sys.executable, "-m", own_server.MODULE])
+    try:
+        monkeypatch.setattr(own_server.os, "getpid", lambda: process.pid)
+        own_server.keep_record("http://127.0.0.1:9/api")
+        assert own_server.own_server().pid == process.pid
+        shutil.copytree(tmp_path / "original", tmp_path / "copy")
+        monkeypatch.chdir(tmp_path / "copy")
         assert own_server.own_server() is None
         assert own_server.stop() == "no Prefect server of this project is running"
+        assert process.poll() is None
+        monkeypatch.chdir(tmp_path / "original")
+        assert "has ended" in own_server.stop() and process.wait(20)
+    finally:
+        process.kill()
 
 
 @pytest.mark.slow
