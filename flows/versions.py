@@ -31,7 +31,7 @@ def check_can_commit() -> None:
 
 
 def commit_build(message: str) -> str | None:
-    """Commit the files of OF_GIT, and leave every other change, staged or not, as it is.
+    """Commit the files of OF_GIT. Every other change stays as it is, staged or not; the message names them.
 
     Returns the commit's short hash, None where git has these files already. Raises UserError with git's own
     message where it refuses.
@@ -40,6 +40,8 @@ def commit_build(message: str) -> str | None:
     _git("add", "--", *files)
     if not _git("status", "--porcelain", "--", *files):
         return None
+    if changed := [file for file in _git("diff", "--name-only", "HEAD").splitlines() if file not in OF_GIT]:
+        message += f"\n\nBuilt with uncommitted changes of {', '.join(changed)}"
     _git("commit", "--quiet", "--only", "--message", message, "--", *files)
     return _git("rev-parse", "--short", "HEAD")
 

@@ -59,6 +59,8 @@ def test_what_a_build_wrote_is_committed_and_all_else_stays_as_it_is(repository)
     check_can_commit()
     commit = commit_build("Rebuild of photos")
     assert git("log", "-1", "--format=%h %s").strip() == f"{commit} Rebuild of photos"
+    body = git("log", "-1", "--format=%b").strip()
+    assert body == "Built with uncommitted changes of both.py, gone.py, new.py, params.yaml, staged.py"
     assert git("show", "--format=", "--name-only").split() == list(OF_GIT)
     assert changes() == before
     assert commit_build("again") is None and git("rev-list", "--count", "HEAD") == "2\n"
