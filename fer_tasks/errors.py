@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ def as_user_error(error: BaseException) -> UserError | None:
     if isinstance(error, UserError):
         return error
     if isinstance(error, OSError) and error.errno in FULL:
-        return DiskError(_no_room(Path(error.filename or "."), 0))
+        name = error.filename if isinstance(error.filename, str | bytes) else "."  # or a file's number
+        return DiskError(_no_room(Path(os.fsdecode(name)), 0))
     if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
         return DiskError(f"{error.filename}: {error.strerror}; change its permissions or its place")
     return None

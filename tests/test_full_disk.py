@@ -1,5 +1,6 @@
 """A disk that is full or cannot be written: one line that says where, and nothing half-written."""
 
+import errno
 import subprocess
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def test_whatever_meets_a_full_disk_is_told_and_a_fault_of_ours_is_not(small_dis
     with pytest.raises(OSError) as caught, (small_disk / "x").open("wb") as file:
         file.write(bytes(200_000))
     assert "no room in ." in str(as_user_error(caught.value))
+    for name in (5, b"models", None):  # a file's number, a name in bytes, none
+        assert "no room in" in str(as_user_error(OSError(errno.ENOSPC, "No space left on device", name)))
     refused = as_user_error(PermissionError(13, "Permission denied", "models/best"))
     assert str(refused) == "models/best: Permission denied; change its permissions or its place"
     assert as_user_error(mistake := UserError("x")) is mistake
