@@ -330,3 +330,14 @@ def test_a_package_may_import_a_module_of_its_own(tmp_path, line):
         (tmp_path / "pkg" / "inner.py").write_text(f"def f(): return {value}")
         found.add(digest(Links(tmp_path), Libraries(), [Use("user", ("g",))], {}))
     assert len(found) == 2
+
+
+def test_the_sentence_of_an_error_does_not_count_but_its_reason(tmp_path):
+    def digest_of(error: str) -> str:
+        (tmp_path / "user.py").write_text(f"def g(x):\n    if x > 1: raise {error}\n    return x")
+        return digest(Links(tmp_path), Libraries(), [Use("user", ("g",))], {})
+
+    before = digest_of('ValueError("too_large", f"{x} is too large")')
+    assert digest_of('ValueError("too_large", f"{x} is larger than one")') == before
+    assert digest_of('ValueError("large", f"{x} is too large")') != before
+    assert digest_of('TypeError("too_large", f"{x} is too large")') != before

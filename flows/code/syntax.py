@@ -1,5 +1,5 @@
 """A module as the statements at its top, without what does not matter: docstrings, comments, formatting, the
-names of functions. Names that are not local are references.
+names of functions, the sentences of errors. Names that are not local are references.
 
 Annotations stay: they are the content of a NamedTuple or a section of settings, and elsewhere they name the
 class of an argument, whose methods may be called.
@@ -189,6 +189,8 @@ class _Reader:
                 yield from self._function(node, scopes, at_top)
             case ast.ClassDef():
                 yield from self._class(node, scopes)
+            case ast.Raise():
+                yield from self._fields(_NoSentences().visit(node), scopes)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 bound = self.targets(part.target for part in node.generators)
                 yield from self._fields(node, (*scopes, Scope(bound)))
@@ -252,6 +254,13 @@ class _Reader:
                 yield Use(self.module, ())
         else:
             yield from (Use(use.module, (*use.names, *rest)) for use in found)
+
+
+class _NoSentences(ast.NodeTransformer):
+    """Leaves out what an error says to people; a single word may be a reason that results hold."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("") if isinstance(node.value, str) and " " in node.value else node
 
 
 def _lookup(name: str, scopes: Scopes) -> list[Use] | None:
