@@ -52,7 +52,8 @@ PIXELS_OF_PNG = {
     b"IDAT",
     b"IEND",
 }  # chunks; the others are about the picture
-TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 322, 323, 339  # TIFF's tags
+PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 262, 322, 323, 339  # TIFF's tags
+WHITE_IS_ZERO = 0  # of PHOTOMETRIC
 HEAD = 1 << 14  # bytes of an AVIF or HEIF in which its items are listed
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG, not of the coded data between two
 START_OF_FRAME, START_OF_SCAN = (0xC0, 0xC1, 0xC2), 0xDA
@@ -132,7 +133,9 @@ def _unidentified(data: bytes) -> BadImage:
         return BadImage("not_a_picture", f"{other}; what is read: {', '.join(FORMATS)}")
     named = [name for name in FORMATS if data and Image.OPEN[name][1](data[:16]) is True]
     if named:
-        return BadImage("broken_picture", f"begins as {named[0]}, but its header is damaged")
+        return BadImage(
+            "broken_picture", f"begins as {named[0]}, but its header is damaged or of a kind that is not read"
+        )
     return BadImage("not_a_picture", f"{len(data)} bytes in none of the formats {', '.join(FORMATS)}")
 
 
@@ -201,21 +204,25 @@ def _orientation(exif: bytes) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        grey = np.asarray(image)
-        if image.format == "TIFF" and image.mode == "I" and image.tag_v2.get(SAMPLE_FORMAT, (1,)) == (1,):
-            grey = grey.view(np.uint32)  # Pillow has no mode for it
-        return Image.fromarray(_to_8_bits(grey)).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return Image.fromarray(_grey(image)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
 
 
+def _grey(image: Image.Image) -> np.ndarray:
+    """The (M, N) uint8 greys of a picture of more than 8 bits."""
+    grey, tags = np.asarray(image), image.tag_v2 if image.format == "TIFF" else {}
+    if image.format == "TIFF" and image.mode == "I" and tags.get(SAMPLE_FORMAT, (1,)) == (1,):
+        grey = grey.view(np.uint32)  # Pillow has no mode for it
+    scaled = _to_8_bits(grey)
+    return 255 - scaled if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else scaled  # Pillow inverts 8 bits only
+
+
 def _to_8_bits(grey: np.ndarray) -> np.ndarray:
-    """Scale (M, N) greys, 32-bit integers or floats, to uint8.
+    """Scale (M, N) greys, integers of 16 or 32 bits or floats, to uint8.
 
     No file says which value is white: it is the least of 1 (of floats), 255 and 65535 that none exceeds, or
     the largest value where that is above or below a sixteenth of it. Black is 0, or the least value

@@ -96,6 +96,28 @@ def test_unsigned_32_bits_do_not_turn_negative(values):
     assert np.abs(decoded - GREYS[..., None]).max() <= 1
 
 
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+def test_greys_of_16_bits_are_scaled_as_those_of_32(form, top):
+    values = GREYS * top // 255
+    few, many = (
+        saved(Image.fromarray(values.astype(t)), f) for t, f in ((np.uint16, form), (np.int32, "TIFF"))
+    )
+    decoded = decode_image(few, LIMIT)
+    assert np.array_equal(decoded, decode_image(many, LIMIT))
+    if top != 16383:  # whose white nobody can know: a photo of 16 bits may be as dark
+        assert np.abs(decoded.astype(int) - GREYS[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("values", [GREYS.astype(np.uint8), (GREYS * 257).astype(np.uint16)])
+def test_a_tiff_in_which_zero_is_white(values):
+    data = bytearray(tiff_of(values, 1))
+    at = data.index(struct.pack("<HHII", 262, 4, 1, 1))
+    data[at : at + 12] = struct.pack("<HHII", 262, 4, 1, 0)
+    decoded = decode_image(bytes(data), LIMIT)
+    assert np.abs(decoded.astype(int) - (255 - GREYS[..., None])).max() <= 1
+
+
 def test_signed_16_bits():
     decoded = decode_image(tiff_of((GREYS * 257 - 32768).astype(np.int16), 2), LIMIT)
     assert np.abs(decoded - GREYS[..., None]).max() <= 1
