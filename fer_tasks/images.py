@@ -5,7 +5,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -244,6 +244,15 @@ def read_image(path: Path, enough: int | None = None) -> np.ndarray:
     """Decode a file that a stage of ours wrote or checked: (M, N, 3) uint8, RGB; `enough` as in
     `decode_image`."""
     return decode_image(path.read_bytes(), max_pixels=2**40, enough=enough)
+
+
+def read_image_for(path: Path, needs: Iterable[int]) -> dict[int, np.ndarray]:
+    """`read_image` by each `enough` of `needs`. Only a JPEG, which is decoded no larger than each needs, is
+    decoded more than once."""
+    data = path.read_bytes()
+    if data.startswith(b"\xff\xd8"):
+        return {need: decode_image(data, max_pixels=2**40, enough=need) for need in set(needs)}
+    return dict.fromkeys(needs, decode_image(data, max_pixels=2**40))
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from prefect import flow
 
@@ -34,19 +33,18 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 
 
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
-    image = _crop(face, margin, size)
-    measured = image if size == SIDE else _crop(face, margin, SIDE)
+    shape = (face["height"], face["width"])
+    transforms = {side: transform_of(face, margin, side) for side in (size, SIDE)}
+    # A smaller crop is cut from the photo that is measured. A larger one is not: of a JPEG at a larger scale
+    # the sharpness is up to 30 % higher.
+    needs = {side: enough_for(transforms[max(side, SIDE)], *shape) for side in transforms}
+    photos = images.read_image_for(Path(face["path"]), needs.values())
+    crops = {side: cut_face(photos[needs[side]], transforms[side], shape, side) for side in transforms}
     known = {
-        "transform": json.dumps(transform_of(face, margin, size).round(4).tolist()),
-        "pixels": images.pixel_hash(image),
+        "transform": json.dumps(transforms[size].round(4).tolist()),
+        "pixels": images.pixel_hash(crops[size]),
     }
-    return images.encode_png(image), {**known, **light_signals(measured)}
-
-
-def _crop(face: dict[str, Any], margin: float, size: int) -> np.ndarray:
-    transform, shape = transform_of(face, margin, size), (face["height"], face["width"])
-    photo = images.read_image(Path(face["path"]), enough_for(transform, *shape))
-    return cut_face(photo, transform, shape, size)
+    return images.encode_png(crops[size]), {**known, **light_signals(crops[SIDE])}
 
 
 @flow(name="crop_faces")

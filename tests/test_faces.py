@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from fer_tasks import images
 from fer_tasks.faces.choose import choose_face, main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, detect_faces
@@ -160,6 +161,24 @@ def test_what_is_measured_does_not_depend_on_the_size_of_crops(tmp_path, size):
     png = decode_image(found[150][0], 10**6)
     assert measured[150] == light_signals(png), "at the default size it is the crop itself that is measured"
     assert decode_image(found[size][0], 10**7).shape == (size, size, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "times"),
+    [("a.png", 48, 1), ("a.png", 224, 1), ("a.jpg", 48, 1), ("a.jpg", 224, 2)],
+)
+def test_a_large_photo_is_decoded_once_but_a_jpeg_for_each_scale(tmp_path, monkeypatch, name, size, times):
+    photo = cv2.resize(data.astronaut(), (1024, 1024), interpolation=cv2.INTER_CUBIC)
+    Image.fromarray(photo).save(tmp_path / name)
+    box = {"box_row": 120, "box_col": 340, "box_height": 260, "box_width": 200}
+    face = {"path": str(tmp_path / name), "height": 1024, "width": 1024, "landmarks": "", **box}
+    usual = cut.fn({"face": face}, 0.2, 150)["face"][1]
+    decode, decoded = images.decode_image, []
+    monkeypatch.setattr(images, "decode_image", lambda *a, **k: decoded.append(a) or decode(*a, **k))
+    found = cut.fn({"face": face}, 0.2, size)["face"][1]
+    assert len(decoded) == times
+    for measure in ("sharpness", "brightness", "contrast", "flatness"):
+        assert found[measure] == usual[measure]
 
 
 def test_coinciding_eyes_divide_by_nothing():

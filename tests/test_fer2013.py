@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 
 from benchmarks.fer_plus import decisions
 from fer_tasks.cleaning.decisions import parse_decisions
+from fer_tasks.cleaning.rules import RULES, doubts
 from fer_tasks.dataset import write_bytes
 from fer_tasks.images import decode_image, encode_png
+from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.folder import list_pictures
 from flows.download import _list_pictures
+from flows.fer2013 import SETTINGS
 
 TAGGED = [name.removeprefix("votes_") for name in fer2013.VOTES]
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 PLAIN = " ".join(["7"] * 2304)
 VOTED = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
 
@@ -200,6 +204,18 @@ def test_a_name_that_the_votes_have_twice_says_nothing_and_doubles_no_picture(tm
     voted = fer2013.add_votes(pictures, [votes])
     assert voted["source"].tolist() == pictures["source"].tolist()
     assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False, False]
+
+
+def test_faces_of_48_px_are_not_doubted_for_what_enlarging_does(tmp_path):
+    """Every sharpness and every flatness there is, by the settings of `make fer2013`."""
+    unknown = {rule.measure: np.nan for rule in RULES} | {"suggestion": "", "copy_of": ""}
+    measured = {"image_id": ["a", "b"], "sharpness": [0.0, 9.0], "flatness": [1.0, 0.5]}
+    measures = pd.DataFrame({**unknown, **measured})
+    rules = load_settings(ROOT / "params.yaml").clean.rules.model_dump()
+    assert set(doubts(measures, rules)["rule"]) == {"blurred", "drawing"}
+    said = dict(one.split("=") for one in SETTINGS)
+    rules |= {name: float(said[f"clean.rules.{name}"]) for name in rules if f"clean.rules.{name}" in said}
+    assert doubts(measures, rules).empty
 
 
 def test_the_real_files_have_their_splits_and_votes(tmp_path):
