@@ -112,6 +112,22 @@ def test_votes_that_are_words_are_no_votes_and_told(tmp_path, monkeypatch):
     assert found.notes == (f"{tmp_path}/fer2013new.csv: the votes of 2 rows are not numbers, and not used",)
 
 
+def test_a_second_table_of_pixels_and_votes_elsewhere_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = tmp_path / "s" / "below"
+    below.mkdir(parents=True)
+    first, votes = table(below, (3, PLAIN, "Training")), tmp_path / "s" / "fer2013new.csv"
+    other = first.rename(below / "second.csv")
+    table(below, (3, PLAIN, "Training"))
+    votes.write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
+    of_votes = f"{votes} is not read: put FER+'s votes into the folder"
+    for source, count in ((tmp_path / "s", 2), (below, 2), (first, 1)):
+        found = _list_pictures(source)
+        assert found.pictures["source"].tolist() == ["fer2013.csv row 000001"]
+        assert len(found.notes) == count and any(note.startswith(of_votes) for note in found.notes)
+        assert count == 1 or any(note.startswith(f"{other} is not read: one table") for note in found.notes)
+
+
 def test_votes_by_row_are_not_for_pictures_in_folders(tmp_path):
     (tmp_path / "sad").mkdir()
     (tmp_path / "sad" / "a.jpg").write_text("x")

@@ -19,6 +19,7 @@ from fer_tasks.sources.names import split_of
 from fer_tasks.sources.table import columns, is_table, rows
 
 SIDE = 48  # px
+PIXELS = {"emotion", "pixels", "usage"}  # the columns of their table
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # by their number in the CSV
 USAGES = ("Training", "PublicTest", "PrivateTest")
 # FER+'s names in lower case, and what they are here; the last three are no expression of ours.
@@ -38,13 +39,23 @@ def tables(source: Path) -> list[Path]:
 def pixel_table(source: Path) -> Path | None:
     """The table of FER2013's pixels that `source` is or holds, by its header; None where it is something
     else."""
-    wanted = {"emotion", "pixels", "usage"}
-    return next((path for path in tables(source) if wanted <= set(columns(path))), None)
+    return next((path for path in tables(source) if PIXELS <= set(columns(path))), None)
 
 
 def votes_table(near: Iterable[Path]) -> Path | None:
     """The first of the tables that holds FER+'s votes, by its header; None where none does."""
     return next((path for path in near if set(TAGS) <= set(columns(path))), None)
+
+
+def note_unread(path: Path) -> str:
+    """What a person should know of a table that lies where it is not read; "" where it is of another kind."""
+    if not is_table(path):
+        return ""
+    if PIXELS <= set(columns(path)):
+        return f"{path} is not read: one table of FER2013's pixels is, the first; join their rows in one file"
+    if votes_table([path]):
+        return f"{path} is not read: put FER+'s votes into the folder of the table of pixels, in one file"
+    return ""
 
 
 def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], None]) -> Listing:
@@ -65,10 +76,14 @@ def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], N
         path = cache / split / label / f"{number:06}.png"
         save(path, pixels)
         pictures.append({"source": source, "path": str(path), "label": label, "source_split": split})
+    notes = [] if pictures or rejected else [f"{table} has no row below its header"]
+    if not votes_table(table.parent.glob("*.[ct]sv")):
+        above = votes_table(sorted(table.parent.parent.glob("*.[ct]sv")))
+        notes += [note_unread(above)] if above else []
     return Listing(
         pd.DataFrame(pictures, columns=COLUMNS, dtype=str),
         pd.DataFrame(rejected, columns=["source", "reason", "detail"], dtype=str),
-        () if pictures or rejected else (f"{table} has no row below its header",),
+        tuple(notes),
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from fer_tasks.labels import expression_of
 from fer_tasks.sources import table
 from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.fer2013 import note_unread
 from fer_tasks.sources.label_table import is_label_table, list_table, pictures_behind
 from fer_tasks.sources.listing import (
     KNOWN,
@@ -59,7 +60,10 @@ def list_folder(root: Path, but: Collection[Path] = ()) -> Listing:
     found = [(path, fault or _verdict(root, path, holders)) for path, fault in entries]
     named = [(shown(path.relative_to(root).as_posix()), path, fault) for path, fault in _by_name(found)]
     left_out = _some([shown(path.relative_to(root)) for path in passed_over])
-    return as_listing(named, [f"left out, as hidden or litter: {left_out}"] if passed_over else [])
+    notes = [note for path, fault in entries if not fault and (note := note_unread(path))]
+    return as_listing(
+        named, [*notes, *([f"left out, as hidden or litter: {left_out}"] if passed_over else [])]
+    )
 
 
 def fingerprint(source: Path) -> str:

@@ -87,5 +87,5 @@ def together(one: Listing, other: Listing) -> Listing:
     return Listing(
         pd.concat([one.pictures, other.pictures], ignore_index=True),
         pd.concat([one.rejected, other.rejected], ignore_index=True),
-        one.notes + other.notes,
+        tuple(dict.fromkeys(one.notes + other.notes)),
     )
