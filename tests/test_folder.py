@@ -148,7 +148,6 @@ def test_the_split_is_that_of_the_folder(tmp_path, files, splits):
     ("file", "beside", "detail"),
     [
         ("extra/sad/a.jpg", "train/sad/a.jpg", "folder 'extra'; rename it to train, val or test"),
-        ("sad/kim/a.jpg", "sad/test/b.jpg", "folder 'kim'; rename it"),
         ("my_test2/sad/a.jpg", "sad/a.jpg", "folder 'my_test2'; rename it"),
         ("eval/sad/a.jpg", "sad/a.jpg", "folder 'eval'; rename it"),
         ("test/train/sad/a.jpg", "test/sad/a.jpg", "lies in 'test' and 'train'; rename it"),
@@ -161,10 +160,64 @@ def test_a_split_that_nobody_knows_is_set_aside(tmp_path, file, beside, detail):
     assert detail in listing.rejected["detail"].iloc[0] and any(detail in text for text in listing.warnings)
 
 
+def test_a_person_called_dev_is_no_split(tmp_path):
+    files = ["happy/dev/a.jpg", *(f"happy/p{i}/a.jpg" for i in range(5)), "sad/val/a.jpg", "sad/test/a.jpg"]
+    listing = list_pictures(tree(tmp_path, *files))
+    assert listed(tmp_path) == {(name, name.split("/")[0], "") for name in files[:6]} | {
+        ("sad/val/a.jpg", "sad", "val"),
+        ("sad/test/a.jpg", "sad", "test"),
+    }
+    assert "not taken for splits, since the folders beside them are none: happy/dev" in listing.warnings
+
+
+def test_of_splits_in_a_class_folder_an_unknown_one_is_set_aside(tmp_path):
+    listing = list_pictures(tree(tmp_path, "sad/train/a.jpg", "sad/test/a.jpg", "sad/extra/a.jpg"))
+    assert listing.pictures["source_split"].tolist() == ["test", "train"]
+    assert reasons(listing) == {"sad/extra/a.jpg": "unknown_split"}
+
+
+def test_links_and_missing_files_are_a_warning_each(tmp_path):
+    source = tree(tmp_path / "s", "train/happy/a.jpg")
+    (source / "test").symlink_to(tree(tmp_path / "elsewhere", "happy/b.jpg"))
+    said = f"1 file set aside, such as test: links to {tmp_path}/elsewhere"
+    assert said in list_pictures(source).warnings
+    rows = [f"gone/{i:04}.jpg,sad" for i in range(1000)]
+    (source / "l.csv").write_text("\n".join(["file,label", "train/happy/a.jpg,happy", *rows]))
+    said = [line for line in list_pictures(source / "l.csv").warnings if "set aside" in line]
+    assert said == ["1,000 files set aside, such as gone/0000.jpg: row 3: there is no such file"]
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["images/happy/a.jpg", "images/contempt/a.jpg"], "contempt"),
+        (["happy/a.jpg", "contempt/kim/a.jpg"], "contempt"),
+        (["happy/a.jpg", "train/images/contempt/a.jpg"], "train/images/contempt"),
+    ],
+)
+def test_the_unknown_class_is_the_folder_that_should_be_one(tmp_path, files, named):
+    listing = list_pictures(tree(tmp_path, *files))
+    assert f"1 file set aside: folder {named.split('/')[-1]!r}" in "\n".join(listing.warnings)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("archive/fer2013/train/happy/a.jpg", "in its upper 3 levels; name {}/archive/fer2013 as the source"),
+        ("a/b/c/happy/a.jpg", "in its upper 3 levels; name {}/a/b/c as the source"),
+        ("DATASET/train/1/a.jpg", "RAF-DB: 1 surprise"),
+    ],
+)
+def test_classes_too_deep_and_numbers_below_another_folder_are_told(tmp_path, file, said):
+    with pytest.raises(SourceError) as caught:
+        list_pictures(tree(tmp_path, file))
+    assert said.format(tmp_path) in str(caught.value)
+
+
 def test_pictures_without_a_split_among_others_with_one_are_told(tmp_path):
     files = ["train/sad/a.jpg", "test/sad/a.jpg", "sad/b.jpg"]
     assert (
-        "1 pictures are in no split while others are; they count as train"
+        "1 picture is in no split while others are; it counts as train"
         in list_pictures(tree(tmp_path, *files)).warnings
     )
 
@@ -212,7 +265,7 @@ def test_a_source_of_links_says_where_the_pictures_are(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "happy").symlink_to(tree(tmp_path / "real", "happy/a.jpg") / "happy")
     with pytest.raises(
-        SourceError, match=f"nothing but links .* happy, which links to {tmp_path}/real/happy"
+        SourceError, match=f"nothing but links .* happy, which links to {tmp_path}/real/happy; copy the files"
     ):
         list_pictures(tmp_path / "s")
 

@@ -66,7 +66,7 @@ def test_a_class_folder_that_cannot_be_read_is_named(tmp_path):
     listing = list_pictures(source)
     assert listing.rejected["reason"].tolist() == ["unreadable"]
     assert listing.rejected["source"].iloc[0].startswith("sad/ddd")
-    assert "1 files set aside: a folder that cannot be read: File name too long" in listing.warnings
+    assert "1 file set aside: a folder that cannot be read: File name too long" in listing.warnings
     assert len(fingerprint(source)) == 16
     shutil.rmtree(source)
 

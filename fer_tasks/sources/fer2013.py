@@ -15,7 +15,7 @@ import pandas as pd
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.listing import COLUMNS, Listing
-from fer_tasks.sources.names import split_of
+from fer_tasks.sources.names import counted, split_of
 from fer_tasks.sources.table import columns, is_table, rows
 
 SIDE = 48  # px
@@ -122,7 +122,7 @@ def notes_on_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> list[str]:
     if "file" not in columns(table) and _row_numbers(pictures).isna().all():
         return [f"{table} is not used: its votes are for the rows of fer2013.csv, which is not the source"]
     bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for _, row in rows(table))
-    return [f"{table}: the votes of {bad} rows are not numbers, and not used"] if bad else []
+    return [f"{table}: the votes of {counted(bad, 'row')} are not numbers, and not used"] if bad else []
 
 
 def _row_numbers(pictures: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -28,13 +28,17 @@ from fer_tasks.sources.names import hints_at_split, is_litter, shown, split_of
 
 DEPTH = 3  # class folders are looked for so many levels down
 RENAME = "rename it to train, val or test, or move it out of the source"
+COPY = "copy the files here (cp -rL), or write a table of file and label"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 # FER2013's own names, which tell the public from the private test split where both lie in test/.
 FER2013 = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.(?:jpg|png)")
 BY_NAME = {("", "Training"): "train", ("", "PublicTest"): "val", ("", "PrivateTest"): "test"}
 BY_NAME |= {("test", "PublicTest"): "val"}
 
+TOO_DEEP = f"its class folder lies more than {DEPTH} folders deep"
+
 Way = tuple[str, ...]  # the names of the folders from the source's to a file
+Folders = Mapping[Way, Collection[str]]  # the folders in each folder
 
 
 def list_pictures(source: Path) -> Listing:
@@ -55,15 +59,40 @@ def list_folder(root: Path, but: Collection[Path] = ()) -> Listing:
     """List a folder of class folders without the files `but`; there may be no picture in it."""
     passed_over: list[Path] = []
     entries = [(path, fault) for path, fault in _walk(root, passed_over) if path not in but]
-    ways = [path.relative_to(root).parts[:-1] for path, _ in entries]
-    holders = {way[:i] for way in ways for i, name in enumerate(way) if split_of(name)}
-    found = [(path, fault or _verdict(root, path, holders)) for path, fault in entries]
+    folders = _folders([path.relative_to(root).parts[:-1] for path, _ in entries])
+    found = [(path, fault or _verdict(root, path, folders)) for path, fault in entries]
     named = [(shown(path.relative_to(root).as_posix()), path, fault) for path, fault in _by_name(found)]
     left_out = _some([shown(path.relative_to(root)) for path in passed_over])
-    notes = [note for path, fault in entries if not fault and (note := note_unread(path))]
-    return as_listing(
-        named, [*notes, *([f"left out, as hidden or litter: {left_out}"] if passed_over else [])]
-    )
+    notes = _no_splits(folders)
+    notes += [note for path, fault in entries if not fault and (note := note_unread(path))]
+    notes += [f"left out, as hidden or litter: {left_out}"] if passed_over else []
+    return as_listing(named, notes)
+
+
+def _folders(ways: Iterable[Way]) -> Folders:
+    folders: dict[Way, set[str]] = {}
+    for way in set(ways):
+        for i, name in enumerate(way):
+            folders.setdefault(way[:i], set()).add(name)
+    return folders
+
+
+def _no_splits(folders: Folders) -> list[str]:
+    """A note on folders in class folders that have a split's name and are none."""
+    names = [
+        shown("/".join([*way, name]))
+        for way, inside in sorted(folders.items())
+        if _class_of(way) and not _are_splits(inside)
+        for name in sorted(inside)
+        if split_of(name)
+    ]
+    return [f"not taken for splits, since the folders beside them are none: {_some(names)}"] if names else []
+
+
+def _are_splits(names: Collection[str]) -> bool:
+    """Do the folders in a class folder stand for splits? `dev` or `val` beside others may be a person."""
+    splits = {split_of(name) for name in names}
+    return None not in splits or len(splits) > 2
 
 
 def fingerprint(source: Path) -> str:
@@ -122,8 +151,8 @@ def _walk(root: Path, passed_over: list[Path]) -> Iterator[tuple[Path, Verdict |
         yield Path(error.filename), set_aside("unreadable", f"a folder that cannot be read: {error.strerror}")
 
 
-def _verdict(root: Path, path: Path, holders: Collection[Way]) -> Verdict:
-    """What a file's place says of it. `holders`: the folders in which a split's folder lies."""
+def _verdict(root: Path, path: Path, folders: Folders) -> Verdict:
+    """What a file's place says of it."""
     if os.path.islink(path) and _leads_out(path, root):
         return set_aside("link_not_followed", f"links to {shown(os.path.realpath(path))}")
     if fault := fault_of(path):
@@ -131,26 +160,45 @@ def _verdict(root: Path, path: Path, holders: Collection[Way]) -> Verdict:
     if path.name.startswith("."):
         return set_aside("hidden_file", "its name begins with a dot")
     way = path.relative_to(root).parts[:-1]
-    classes = [(i, label) for i, name in enumerate(way[:DEPTH]) if (label := expression_of(name))]
-    if classes:
-        return _of_class(way, *classes[0], holders)
-    if unknown := next((name for name in way if not split_of(name)), ""):
+    if found := _class_of(way):
+        return _of_class(way, *found, folders)
+    if deep := next((i for i, name in enumerate(way) if expression_of(name)), 0):
+        holder = root.joinpath(*way[: deep - 1 if split_of(way[deep - 1]) else deep])
+        return set_aside("unknown_class", f"{TOO_DEEP}; name {shown(holder)} as the source")
+    if unknown := _unknown(way, folders):
         return set_aside("unknown_class", f"folder {shown(unknown)!r}; {KNOWN}")
     return set_aside("no_class_folder", f"lies in no class folder; {KNOWN}")
+
+
+def _class_of(way: Way) -> tuple[int, str] | None:
+    """Which of the folders on the way is the class folder, and its class."""
+    return next(((i, label) for i, name in enumerate(way[:DEPTH]) if (label := expression_of(name))), None)
+
+
+def _unknown(way: Way, folders: Folders) -> str:
+    """The folder that should be a class folder: the one beside class folders, or the last; "" if it is a
+    split's."""
+    names = [(i, name) for i, name in enumerate(way) if not split_of(name)]
+    beside = (name for i, name in names if any(map(expression_of, folders[way[:i]])))
+    return next(beside, names[-1][1] if names else "")
 
 
 def _leads_out(path: Path, root: Path) -> bool:
     return os.path.isdir(path) or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
-def _of_class(way: Way, at: int, label: str, holders: Collection[Way]) -> Verdict:
+def _of_class(way: Way, at: int, label: str, folders: Folders) -> Verdict:
     """The verdict on a file of the class folder `way[at]`. A folder that must be a split, by its name or by
     those beside it, must be one that is known."""
+    splits = {}
     for i, name in enumerate(way):
-        beside = way[:i] in holders or (i < at and hints_at_split(name))
-        if beside and not split_of(name) and not expression_of(name):
+        inside = folders[way[:i]]
+        if i > at and not _are_splits(inside):
+            continue
+        if split := split_of(name):
+            splits[split] = name
+        elif (any(map(split_of, inside)) or (i < at and hints_at_split(name))) and not expression_of(name):
             return set_aside("unknown_split", f"folder {shown(name)!r}; {RENAME}")
-    splits = {split: name for name in way if (split := split_of(name))}
     if len(splits) > 1:
         return set_aside("unknown_split", f"lies in {' and '.join(map(repr, splits.values()))}; {RENAME}")
     return Verdict(label, next(iter(splits), ""))
@@ -184,7 +232,7 @@ def _why_none(source: Path, rejected: pd.DataFrame) -> str:
         return _why_no_class(source, rejected)
     if set(reasons.index) == {"link_not_followed"}:
         link = f"{first['source']}, which {first['detail']}"
-        return f"{source} holds nothing but links that lead out of it, such as {link}; name that folder"
+        return f"{source} holds nothing but links that lead out of it, such as {link}; {COPY}"
     counts = ", ".join(f"{reason} {n}" for reason, n in reasons.items())
     kind = "file in" if source.is_dir() else "row of"
     return f"no {kind} {source} can be used ({counts}), such as {first['source']}: {first['detail']}"
@@ -197,6 +245,8 @@ def _why_no_class(source: Path, rejected: pd.DataFrame) -> str:
         return f"{begin}; unpack {_some(archives)} there"
     if tables := [name for name in met if is_label_table(source / name)]:
         return f"{begin}, but a table of file and label: name {source / tables[0]}"
+    if deep := next((detail for detail in rejected["detail"] if detail.startswith(TOO_DEEP)), ""):
+        return f"{begin} in its upper {DEPTH} levels; {deep.split('; ')[1]}"
     numbers = f"; {NUMBERS}" if rejected["detail"].str.match(NUMBERED).any() else ""
     return f"{begin} (it has: {', '.join(met[:8])}); {KNOWN}{numbers}"
 

@@ -9,13 +9,15 @@ from typing import NamedTuple
 import pandas as pd
 
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.sources.names import counted
 
 KNOWN = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
 NUMBERS = "rename numbers to expressions. RAF-DB: 1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad, 6 angry, "
 NUMBERS += "7 neutral. AffectNet: 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 angry"
 NUMBERED = r"(?:folder|label) '\d+'"  # how the detail of a number in place of a class begins
 COLUMNS = ["source", "path", "label", "source_split"]
-WARNED_OF = ["unknown_class", "unknown_split", "unreadable"]
+WARNED_OF = ["unknown_class", "unknown_split", "unreadable"]  # a line for each detail
+ONE_LINE = ["link_not_followed", "file_not_found"]  # a line for all, which differ in their details
 
 
 class Listing(NamedTuple):
@@ -32,10 +34,14 @@ class Listing(NamedTuple):
         said = [f"the source has no picture of {name}; the models will not know it" for name in absent]
         unsplit = int((self.pictures["source_split"] == "").sum())
         if 0 < unsplit < len(self.pictures):
-            said.append(f"{unsplit} pictures are in no split while others are; they count as train")
+            be, they = ("is", "it counts") if unsplit == 1 else ("are", "they count")
+            said.append(f"{counted(unsplit, 'picture')} {be} in no split while others are; {they} as train")
         named = self.rejected[self.rejected["reason"].isin(WARNED_OF)]["detail"]
         details = named.str.replace(r"^row \d+: ", "", regex=True)
-        said += [f"{n} files set aside: {detail}" for detail, n in details.value_counts().items()]
+        said += [f"{counted(n, 'file')} set aside: {detail}" for detail, n in details.value_counts().items()]
+        for _, alike in self.rejected[self.rejected["reason"].isin(ONE_LINE)].groupby("reason"):
+            first = f"{alike['source'].iloc[0]}: {alike['detail'].iloc[0]}"
+            said.append(f"{counted(len(alike), 'file')} set aside, such as {first}")
         numbers = [NUMBERS] if details.str.match(NUMBERED).any() else []
         return [*said, *numbers, *self.notes]
 

@@ -46,6 +46,11 @@ def suffix_of(name: str) -> str:
     return found[-1][0] if found else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 file`, `2 files`, `1,000 files`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as text that any file and any terminal takes: what is no UTF-8 and what cannot be printed is
     escaped, as in `\\xb1\\xe8.jpg`."""
