@@ -222,6 +222,19 @@ def test_a_name_that_the_votes_have_twice_says_nothing_and_doubles_no_picture(tm
     assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False, False]
 
 
+def test_votes_are_for_the_picture_that_they_name(tmp_path):
+    votes, none = tmp_path / "votes.csv", "0,0,0,0,0,0,0,0,0"
+    names = ["train/happy/a.jpg", "a.jpg", "b.jpg", "c.jpg"]
+    votes.write_text(f"file,{','.join(fer2013.TAGS)}\n" + "".join(f"{name},10,{none}\n" for name in names))
+    sources = ["train/happy/a.jpg", "train/sad/a.jpg", "sad/b.jpg", "happy/c.jpg", "sad/c.jpg"]
+    pictures = pd.DataFrame({"source": sources})
+    voted = fer2013.add_votes(pictures, [votes])
+    assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, True, False, False]
+    assert fer2013.notes_on_votes(pictures, [votes]) == []
+    (note,) = fer2013.notes_on_votes(pictures[3:], [votes])
+    assert note.startswith(f"{votes} is not used: its column file names no picture of the source")
+
+
 def test_faces_of_48_px_are_not_doubted_for_what_enlarging_does(tmp_path):
     """Every sharpness and every flatness there is, by the settings of `make fer2013`."""
     unknown = {rule.measure: np.nan for rule in RULES} | {"suggestion": "", "copy_of": ""}

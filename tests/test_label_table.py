@@ -48,6 +48,29 @@ def test_a_table_as_programs_save_it(tmp_path, encoding, mark, newline):
     assert listed(tmp_path / "l.tsv") == {("pics/ä, b.jpg", "happy", "")}
 
 
+@pytest.mark.parametrize("above", ["", "\n", "sep=;\n", '"sep=;"\r\n\n'])
+def test_spaces_and_separators_too_many_lose_no_picture(tmp_path, above):
+    tree(tmp_path, "a.png", "b.png", "c.png ", "c.png")
+    rows = ["file;label", "a.png ; happy", "b.png;happy;", "c.png ;sad;;", "none.png;sad", "a.png;sad;x"]
+    (tmp_path / "l.csv").write_text(above + "\n".join(rows), newline="")
+    assert listed(tmp_path / "l.csv") == {
+        ("a.png", "happy", ""),
+        ("b.png", "happy", ""),
+        ("c.png ", "sad", ""),
+    }
+    found = list_pictures(tmp_path / "l.csv").rejected
+    first = above.count("\n") + 5
+    assert found["reason"].tolist() == ["bad_row", "file_not_found"]
+    assert [int(detail.split()[1][:-1]) for detail in found["detail"]] == [first + 1, first]
+
+
+@pytest.mark.parametrize("mark", ["\t", "|"])
+def test_excel_names_the_separator(tmp_path, mark):
+    tree(tmp_path, "a,b.png")
+    (tmp_path / "l.csv").write_text(f"sep={mark}\nfile{mark}label\na,b.png{mark}sad\n")
+    assert listed(tmp_path / "l.csv") == {("a,b.png", "sad", "")}
+
+
 def test_a_bad_row_ends_no_run(tmp_path):
     tree(tmp_path, "pics/a.jpg")
     rows = ["file,label,split", "pics/a.jpg,happy,dev", "x" * 300 + ".jpg,happy,", "a\0b.jpg,sad,", ",sad,"]

@@ -91,7 +91,8 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     """The pictures with their shares of FER+'s votes in the columns VOTES, 0..1, where one of the tables
     `near` has them; empty for a picture that has none, or of which they are no numbers.
 
-    A table with the column `file` names pictures, and a name that it has twice says nothing;
+    A table with the column `file` names pictures as the source does, or by a base name that one picture has;
+    a name that it has twice says nothing;
     `fer2013new.csv` has a row for each of fer2013.csv. Raises SourceError where that has fewer.
     """
     table = votes_table(near)
@@ -105,7 +106,7 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     shares = sums.div(sums.sum(axis=1).where(lambda total: total > 0), axis=0).round(4)[VOTES]
     if "file" in votes:
         named = shares.set_axis(votes["file"])[~votes["file"].duplicated(keep=False).to_numpy()]
-        return pictures.join(named, on=pictures["source"].map(os.path.basename))
+        return pictures.join(named, on=_file_names(pictures, votes["file"]))
     numbers = _row_numbers(pictures)
     if numbers.isna().all():
         return pictures
@@ -121,8 +122,23 @@ def notes_on_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> list[str]:
         return []
     if "file" not in columns(table) and _row_numbers(pictures).isna().all():
         return [f"{table} is not used: its votes are for the rows of fer2013.csv, which is not the source"]
-    bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for _, row in rows(table))
+    given = [row for _, row in rows(table)]
+    if "file" in columns(table):
+        names = [row["file"] for row in given]
+        if not _file_names(pictures, names).isin(names).any():
+            return [
+                f"{table} is not used: its column file names no picture of the source, or several by one name"
+            ]
+    bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for row in given)
     return [f"{table}: the votes of {counted(bad, 'row')} are not numbers, and not used"] if bad else []
+
+
+def _file_names(pictures: pd.DataFrame, known: Iterable[str]) -> pd.Series:
+    """The name of each picture in a table of the names `known`: as the source has it, else its base name;
+    empty where other pictures have that, too."""
+    whole = pictures["source"]
+    base = whole.map(os.path.basename)
+    return whole.where(whole.isin(list(known)), base.mask(base.duplicated(keep=False)))
 
 
 def _row_numbers(pictures: pd.DataFrame) -> pd.Series:

@@ -1,5 +1,6 @@
 """A table with the columns file and label (and split) -> the pictures that it names."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def list_table(source: Path) -> Listing:
         met = shown(", ".join(columns)) or "none"
         raise SourceError(f"download.source: {source} needs the columns file and label; it has: {met}")
     found = [
-        (shown(row["file"]), source.parent / row["file"], _verdict(source, number, row))
+        (shown(name := _name(source, row)), source.parent / name, _verdict(source, number, row))
         for number, row in rows
     ]
     return as_listing(found, _unused_splits(columns, [row for _, row in rows]))
@@ -36,9 +37,15 @@ def pictures_behind(source: Path) -> list[Path]:
     if not is_label_table(source):
         return []
     try:
-        return [source.parent / row["file"] for _, row in table.rows(source)]
+        return [source.parent / _name(source, row) for _, row in table.rows(source)]
     except SourceError:
         return []
+
+
+def _name(source: Path, row: Row) -> str:
+    """The file of a row, without the spaces around it unless there is one with them."""
+    name = row["file"]
+    return name if os.path.lexists(source.parent / name) else name.strip()
 
 
 def _verdict(source: Path, number: int, row: Row) -> Verdict:
@@ -48,11 +55,11 @@ def _verdict(source: Path, number: int, row: Row) -> Verdict:
 
 def _of_row(source: Path, row: Row) -> Verdict:
     label, split = expression_of(row["label"]), row.get("split", "").strip()
-    if None in row:
+    if any(value.strip() for value in row.get(None, ())):  # a comma at the end of a row adds an empty one
         return set_aside("bad_row", "more values than columns; put a name with a comma in quotes")
     if not row["file"].strip():
         return set_aside("bad_row", "it names no file")
-    if fault := fault_of(source.parent / row["file"]):
+    if fault := fault_of(source.parent / _name(source, row)):
         return fault
     if not label:
         return set_aside("unknown_class", f"label {shown(row['label'])!r}; {KNOWN}")

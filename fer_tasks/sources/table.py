@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fer_tasks.sources.errors import SourceError
 
 SUFFIXES = (".csv", ".tsv")
 SEPARATORS = ",;\t|"  # of those that part a header into equally many columns the first
+SEPARATOR_TOLD = re.compile(r'"?sep=([,;\t|])?"?', re.I)  # Excel's first line; a tab is stripped
 HEADER = 65_536  # characters at most
 
 
@@ -36,13 +38,13 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:
     number = 0
     try:
         with _open(path) as file:
-            names, separator = _header(file)
+            names, separator, above = _header(file)
             reader = csv.DictReader(
                 file, names, restval="", delimiter=separator, skipinitialspace=True, strict=True
             )
-            number = 1
+            number = above + 1
             for row in reader:
-                number = reader.line_num + 1
+                number = above + 1 + reader.line_num
                 yield number, row
     except UnicodeError:
         raise SourceError(
@@ -59,11 +61,18 @@ def _open(path: Path) -> io.TextIOWrapper:
     return path.open(encoding=encoding, newline="")
 
 
-def _header(file: io.TextIOWrapper) -> tuple[list[str], str]:
-    """The names of the columns, and what separates them."""
-    line = file.readline(HEADER)
+def _header(file: io.TextIOWrapper) -> tuple[list[str], str, int]:
+    """The names of the columns, what separates them, and how many lines lie above: empty ones, or Excel's,
+    which names the separator."""
+    above, told = 0, ""
+    while line := file.readline(HEADER):
+        if met := SEPARATOR_TOLD.fullmatch(line.strip()):
+            told = met[1] or "\t"
+        elif line.strip():
+            break
+        above += 1
     parted = {
         mark: next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in SEPARATORS
     }
-    mark = max(SEPARATORS, key=lambda mark: len(parted[mark]))
-    return [name.strip().lower() for name in parted[mark]], mark
+    mark = told or max(SEPARATORS, key=lambda mark: len(parted[mark]))
+    return [name.strip().lower() for name in parted[mark]], mark, above
