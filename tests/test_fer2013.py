@@ -186,7 +186,7 @@ def test_votes_by_row_become_shares(tmp_path):
     assert voted[fer2013.VOTES].iloc[0].tolist() == [0, 0, 0, 0.7, 0.1, 0, 0, 0.2]
     assert voted[fer2013.VOTES].iloc[1].isna().all(), "nobody voted"
     votes.write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
-    with pytest.raises(SourceError, match="fer2013new.csv has 1 rows"):
+    with pytest.raises(SourceError, match="fer2013new.csv has 1 row,"):
         fer2013.add_votes(found, [votes])
 
 

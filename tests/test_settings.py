@@ -130,6 +130,19 @@ def test_a_source_that_names_nothing(tmp_path, source):
     assert "params.yaml: download.source: " in message(written(tmp_path, changed("download.source", source)))
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "nothing is written there; input should be a valid string"),
+        (2013, "Input should be a valid string (it is 2013); put a name of digits in quotes"),
+        (" ", "name a folder, a table or a description in sources/ (it is ' ')"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_told_in_plain_words(tmp_path, source, said):
+    text = message(written(tmp_path, changed("download.source", source)))
+    assert f"params.yaml: download.source: {said}" in text
+
+
 def test_a_key_never_goes_out_unencrypted_but_to_this_machine(tmp_path):
     place = "drop_text.ocr_space.url"
     assert "url: the key would go out unencrypted" in message(

@@ -38,10 +38,15 @@ def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
         return f"{where}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
-    given = f" (it is {problem['input']!r})" if isinstance(problem["input"], str | int | float | None) else ""
+    said = problem["msg"].removeprefix("Value error, ")  # which pydantic writes before a message of ours
+    if problem["input"] is None:
+        return f"{where}: nothing is written there; {said[0].lower()}{said[1:]}"
+    given = f" (it is {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
     if isinstance(problem["input"], bool):
         given = f" (it is {problem['input']}: YAML takes yes, no, on and off for true and false)"
-    return f"{where}: {problem['msg']}{given}"
+    elif given and problem["type"] == "string_type":
+        given += "; put a name of digits in quotes"
+    return f"{where}: {said}{given}"
 
 
 def _keys_at(model: Any, loc: tuple[str | int, ...]) -> list[str]:
