@@ -16,7 +16,8 @@ SETTINGS = (
     "crop_faces.size=48",
     "drop_text.engine=none",
     "clean.reject=[]",
-    "clean.rules.min_sharpness=0",  # a face is measured at 150 px: enlarged from 48, it looks blurred or drawn
+    # Faces are measured at 150 px: enlarged from 48, they look blurred or drawn.
+    "clean.rules.min_sharpness=0",
     "clean.rules.max_flatness=1",
     "train.grid=fer2013",
     "train.workers=1",

@@ -118,6 +118,13 @@ def test_a_tiff_in_which_zero_is_white(values):
     assert np.abs(decoded.astype(int) - (255 - GREYS[..., None])).max() <= 1
 
 
+def test_a_header_of_a_kind_that_is_not_read_may_be_sound():
+    with pytest.raises(
+        BadImage, match="begins as TIFF, but its header is damaged or of a kind that is not read"
+    ):
+        decode_image(tiff_of(np.zeros((40, 30, 3), np.uint32), 1), LIMIT)
+
+
 def test_signed_16_bits():
     decoded = decode_image(tiff_of((GREYS * 257 - 32768).astype(np.int16), 2), LIMIT)
     assert np.abs(decoded - GREYS[..., None]).max() <= 1

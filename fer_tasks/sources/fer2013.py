@@ -111,7 +111,9 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
     if numbers.isna().all():
         return pictures
     if numbers.max() > len(shares):
-        raise SourceError(f"download.source: {table} has {counted(len(shares), 'row')}, the pictures' table has more")
+        raise SourceError(
+            f"download.source: {table} has {counted(len(shares), 'row')}, the pictures' table has more"
+        )
     return pictures.join(shares.set_axis(range(1, len(shares) + 1)), on=numbers)
 
 
