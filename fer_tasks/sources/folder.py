@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -38,7 +39,17 @@ BY_NAME |= {("test", "PublicTest"): "val"}
 TOO_DEEP = f"its class folder lies more than {DEPTH} folders deep"
 
 Way = tuple[str, ...]  # the names of the folders from the source's to a file
-Folders = Mapping[Way, Collection[str]]  # the folders in each folder
+
+
+class Inside(NamedTuple):
+    """What the folders in one folder are."""
+
+    splits: tuple[str, ...]  # those with a split's name
+    only_splits: bool  # do they stand for splits? In a class folder `dev` beside others may be a person
+    has_class: bool
+
+
+Folders = Mapping[Way, Inside]
 
 
 def list_pictures(source: Path) -> Listing:
@@ -74,7 +85,13 @@ def _folders(ways: Iterable[Way]) -> Folders:
     for way in set(ways):
         for i, name in enumerate(way):
             folders.setdefault(way[:i], set()).add(name)
-    return folders
+    return {way: _inside(sorted(names)) for way, names in folders.items()}
+
+
+def _inside(names: list[str]) -> Inside:
+    found = {split_of(name) for name in names}
+    splits = tuple(name for name in names if split_of(name))
+    return Inside(splits, None not in found or len(found) > 2, any(map(expression_of, names)))
 
 
 def _no_splits(folders: Folders) -> list[str]:
@@ -82,17 +99,10 @@ def _no_splits(folders: Folders) -> list[str]:
     names = [
         shown("/".join([*way, name]))
         for way, inside in sorted(folders.items())
-        if _class_of(way) and not _are_splits(inside)
-        for name in sorted(inside)
-        if split_of(name)
+        if _class_of(way) and not inside.only_splits
+        for name in inside.splits
     ]
     return [f"not taken for splits, since the folders beside them are none: {_some(names)}"] if names else []
-
-
-def _are_splits(names: Collection[str]) -> bool:
-    """Do the folders in a class folder stand for splits? `dev` or `val` beside others may be a person."""
-    splits = {split_of(name) for name in names}
-    return None not in splits or len(splits) > 2
 
 
 def fingerprint(source: Path) -> str:
@@ -179,7 +189,7 @@ def _unknown(way: Way, folders: Folders) -> str:
     """The folder that should be a class folder: the one beside class folders, or the last; "" if it is a
     split's."""
     names = [(i, name) for i, name in enumerate(way) if not split_of(name)]
-    beside = (name for i, name in names if any(map(expression_of, folders[way[:i]])))
+    beside = (name for i, name in names if folders[way[:i]].has_class)
     return next(beside, names[-1][1] if names else "")
 
 
@@ -193,11 +203,11 @@ def _of_class(way: Way, at: int, label: str, folders: Folders) -> Verdict:
     splits = {}
     for i, name in enumerate(way):
         inside = folders[way[:i]]
-        if i > at and not _are_splits(inside):
+        if i > at and not inside.only_splits:
             continue
         if split := split_of(name):
             splits[split] = name
-        elif (any(map(split_of, inside)) or (i < at and hints_at_split(name))) and not expression_of(name):
+        elif (inside.splits or (i < at and hints_at_split(name))) and not expression_of(name):
             return set_aside("unknown_split", f"folder {shown(name)!r}; {RENAME}")
     if len(splits) > 1:
         return set_aside("unknown_split", f"lies in {' and '.join(map(repr, splits.values()))}; {RENAME}")
