@@ -22,7 +22,7 @@ class Download(Section):
         if not source.strip() or "\0" in source:
             raise ValueError("name a folder, a table or a description in sources/")
         whole = os.path.expandvars(os.path.expanduser(source))
-        if whole != source:  # DVC, which watches the source, takes it as it is written
+        if whole != source and not os.path.exists(source):  # DVC takes it as it is written
             raise ValueError(f"~ and $NAME are not replaced here; write {whole}")
         return source
 
