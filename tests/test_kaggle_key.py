@@ -101,10 +101,10 @@ def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog,
             kaggle.fail(call, fault)
             try:
                 look_up(asker, TELEMOJI)
-                fetch(asker, TELEMOJI, 3, tmp_path / "3.zip", lambda done, total: None)
+                fetch(asker, TELEMOJI, 3, tmp_path / "3.zip", 10**6, lambda done, total: None)
             except UserError as error:
                 shown += [str(error), repr(error), pickle.dumps(error).decode("latin-1")]
-    fetch(asker, TELEMOJI, 3, tmp_path / "3.zip", lambda done, total: None)
+    fetch(asker, TELEMOJI, 3, tmp_path / "3.zip", 10**6, lambda done, total: None)
     assert (tmp_path / "3.zip").read_bytes() == ZIP and len(shown) > 3 * 2 * len(faults)
     text = "\n".join([*shown, caplog.text])
     assert "GetDataset HTTP/1.1" in caplog.text  # urllib3 did log
@@ -118,5 +118,5 @@ def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog,
 def test_nobody_sends_no_password_of_netrc(kaggle, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login other password {SECRET}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    fetch(kaggle.service(), TELEMOJI, 3, tmp_path / "3.zip", lambda done, total: None)
+    fetch(kaggle.service(), TELEMOJI, 3, tmp_path / "3.zip", 10**6, lambda done, total: None)
     assert not any("authorization" in seen.headers for seen in kaggle.seen)

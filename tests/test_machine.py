@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def python(code: str, folder: Path, **extra: str) -> list[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "XDG_"))}
+    own = ("PREFECT_", "XDG_", "KERAS_", "MPL", "DVC_", "GIT_")  # set for this very process, it may be
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     env = {**kept, "PYTHONPATH": str(ROOT), **extra}
     return subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=env, text=True).splitlines()
 
