@@ -12,7 +12,7 @@ import yaml
 from fer_tasks.settings import Cell, params, source
 from flows.code.digest import reached
 from flows.code.links import Links
-from flows.code.syntax import Use
+from flows.code.scopes import Use
 from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]

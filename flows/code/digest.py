@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from flows.code.libraries import Libraries
 from flows.code.links import Linked, Links, Place
-from flows.code.syntax import Use
+from flows.code.scopes import Use
 
 ROOT = Path(__file__).resolve().parents[2]
 

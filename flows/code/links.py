@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.code.syntax import Data, Decorator, Module, Statement, Token, Use, read_module
+from flows.code.scopes import Use
+from flows.code.syntax import Data, Decorator, Module, Statement, Token, read_module
 
 NAMED_FILE = re.compile(r"""["']([\w./-]+\.\w+)["']""")  # in a template
 ORCHESTRATOR = "prefect."

@@ -9,26 +9,17 @@ import ast
 import gc
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-IMPORTS = (ast.Import, ast.ImportFrom)
+from flows.code.scopes import ALL, FUNCTIONS, IMPORTS, Scope, Scopes, Targets, Use, imports, lookup, targets
+
 NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
 NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
 NAMES_ANYTHING = {"globals", "eval", "exec"}
 NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module or below it
 _parsing = threading.Lock()
-ALL = "*"  # whatever there is in a module
-
-
-class Use(NamedTuple):
-    """A name of a module with the attributes behind it; without names the module itself."""
-
-    module: str
-    names: tuple[str, ...]
 
 
 class Data(NamedTuple):
@@ -44,7 +35,6 @@ class Decorator(NamedTuple):
 
 
 Token = str | Use | Data | Decorator
-Targets = dict[str, list[Use]]  # names that are bound, and what each was imported from, if it was
 
 
 class Statement(NamedTuple):
@@ -68,31 +58,23 @@ class Module(NamedTuple):
     stars: list[str]  # modules that all names are imported from
 
 
-class Scope(NamedTuple):
-    """The names of a function, a class or a comprehension."""
-
-    targets: Targets
-    is_class: bool = False
-
-
-Scopes = tuple[Scope, ...]
-
-
 def read_module(name: str, file: Path) -> Module:
     """Read a module. Raises SyntaxError."""
     tree = _parse(file)
     reader = _Reader(name, file)
     statements = [node for node in tree.body if not _is_skipped(node)]
     read = [reader.statement(node) for node in statements]
-    bound = reader.targets(tree.body)
-    all_imports = [node for node in ast.walk(tree) if isinstance(node, IMPORTS)]
+    bound = targets(tree.body, reader.package)
+    imported = [
+        pair for node in ast.walk(tree) if isinstance(node, IMPORTS) for pair in imports(node, reader.package)
+    ]
     return Module(
         file=file,
         statements=read,
         units={name: [i for i, one in enumerate(read) if name in one.names] for name in bound},
         imports={name: uses for name, uses in bound.items() if uses},
-        imported=[use for node in all_imports for _, use in reader.imports(node)],
-        stars=[use.module for node in all_imports for name, use in reader.imports(node) if name == ALL],
+        imported=[use for _, use in imported],
+        stars=[use.module for name, use in imported if name == ALL],
     )
 
 
@@ -117,7 +99,7 @@ class _Reader:
         self.package = module if file.name == "__init__.py" else module.rpartition(".")[0]
 
     def statement(self, node: ast.stmt) -> Statement:
-        names = list(self.targets([node]))
+        names = list(targets([node], self.package))
         value = getattr(node, "value", None)
         entries = {}
         if len(names) == 1 and isinstance(value, ast.Dict) and all(map(_is_text, value.keys)):
@@ -127,58 +109,11 @@ class _Reader:
         is_assignment = isinstance(node, ast.Assign | ast.AnnAssign)
         return Statement([*self._tokens(node, (), True)], names, entries, is_assignment, not plain)
 
-    def targets(self, nodes: Iterable[ast.AST]) -> Targets:
-        """The names that statements or expressions bind in their own scope."""
-        bound: Targets = {}
-        elsewhere: set[str] = set()
-        waiting = list(nodes)[::-1]
-        while waiting:
-            node = waiting.pop()
-            for name, uses in self._bound_by(node):
-                bound.setdefault(name, []).extend(uses)
-            if isinstance(node, ast.Global | ast.Nonlocal):
-                elsewhere |= {*node.names}
-            waiting += list(_same_scope(node))[::-1]
-        return {name: uses for name, uses in bound.items() if name not in elsewhere}
-
-    def _bound_by(self, node: ast.AST) -> Iterator[tuple[str, list[Use]]]:
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                yield name, []
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name, []
-            case (
-                ast.ExceptHandler(name=str(name))
-                | ast.MatchAs(name=str(name))
-                | ast.MatchStar(name=str(name))
-            ):
-                yield name, []
-            case ast.MatchMapping(rest=str(name)):
-                yield name, []
-            case ast.Import() | ast.ImportFrom():
-                yield from ((name, [use]) for name, use in self.imports(node) if name != ALL)
-
-    def imports(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Use]]:
-        """Each name that an import binds, and what it stands for."""
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname:
-                    yield alias.asname, Use(alias.name, ())
-                else:
-                    yield alias.name.partition(".")[0], Use(alias.name.partition(".")[0], ())
-            return
-        module = node.module or ""
-        if node.level:
-            parts = self.package.split(".")
-            module = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [module])])
-        for alias in node.names:
-            yield alias.asname or alias.name, Use(module, () if alias.name == ALL else (alias.name,))
-
     def _tokens(self, node: ast.AST, scopes: Scopes, at_top: bool = False) -> Iterator[Token]:
         match node:
             case ast.Name(id=name):
                 yield from self._use((name,), scopes)
-            case ast.Attribute() if (chain := _chain(node)) and self._is_module_level(chain[0], scopes):
+            case ast.Attribute() if (chain := _chain(node)) and lookup(chain[0], scopes) != []:
                 yield from self._use(chain, scopes)
             case ast.Constant(value=value):
                 yield repr(value)
@@ -192,7 +127,7 @@ class _Reader:
             case ast.Raise():
                 yield from self._fields(_NoSentences().visit(node), scopes)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                bound = self.targets(part.target for part in node.generators)
+                bound = targets((part.target for part in node.generators), self.package)
                 yield from self._fields(node, (*scopes, Scope(bound)))
             case ast.Call(func=function, args=[ast.Constant(value=str(module)), *_]) if (
                 _chain(function) or ("",)
@@ -222,7 +157,10 @@ class _Reader:
         outer = (*scopes, Scope({one.name: [] for one in getattr(node, "type_params", ())}))
         arguments = {arg.arg: [] for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
         body = node.body if isinstance(node.body, list) else [node.body]
-        inner = (*(one for one in outer if not one.is_class), Scope({**arguments, **self.targets(body)}))
+        inner = (
+            *(one for one in outer if not one.is_class),
+            Scope({**arguments, **targets(body, self.package)}),
+        )
         yield f"{type(node).__name__}({'' if at_top else getattr(node, 'name', '')}"
         yield from self._fields(node.args, outer)
         if returns := getattr(node, "returns", None):
@@ -235,17 +173,14 @@ class _Reader:
     def _class(self, node: ast.ClassDef, scopes: Scopes) -> Iterator[Token]:
         outer = (*scopes, Scope({one.name: [] for one in getattr(node, "type_params", ())}))
         yield from self._fields(node, outer, but=("body",))
-        inner = (*outer, Scope(self.targets(node.body), is_class=True))
+        inner = (*outer, Scope(targets(node.body, self.package), is_class=True))
         for one in _counted(node.body):
             yield from self._tokens(one, inner)
             yield ";"
 
-    def _is_module_level(self, name: str, scopes: Scopes) -> bool:
-        return _lookup(name, scopes) != []
-
     def _use(self, chain: tuple[str, ...], scopes: Scopes) -> Iterator[Token]:
         name, *rest = chain
-        found = _lookup(name, scopes)
+        found = lookup(name, scopes)
         if found == []:  # a variable
             yield name
         elif found is None:
@@ -263,14 +198,6 @@ class _NoSentences(ast.NodeTransformer):
         return ast.Constant("") if isinstance(node.value, str) and " " in node.value else node
 
 
-def _lookup(name: str, scopes: Scopes) -> list[Use] | None:
-    """What a name was imported from, nothing for a variable; None for a name of the module or a builtin."""
-    for i, scope in enumerate(reversed(scopes)):
-        if name in scope.targets and (i == 0 or not scope.is_class):
-            return scope.targets[name]
-    return None
-
-
 def _chain(node: ast.AST) -> tuple[str, ...]:
     """The names of `a.b.c`; empty for what begins with anything but a name."""
     names: list[str] = []
@@ -278,16 +205,6 @@ def _chain(node: ast.AST) -> tuple[str, ...]:
         names.append(node.attr)
         node = node.value
     return (node.id, *names[::-1]) if isinstance(node, ast.Name) else ()
-
-
-def _same_scope(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of a node that bind names where it stands."""
-    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-        yield from node.decorator_list
-    elif isinstance(node, COMPREHENSIONS):
-        yield from (part for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
-    elif not isinstance(node, ast.Lambda):
-        yield from ast.iter_child_nodes(node)
 
 
 def _is_text(node: ast.AST | None) -> bool:
