@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fer_tasks.dataset import write_bytes, write_table, write_text
+from fer_tasks.dataset import empty_folder, write_bytes, write_table, write_text
 from fer_tasks.errors import writing_to
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
@@ -114,13 +114,11 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
 
 def write_best(models: Path, cell: str) -> None:
     """Make models/best a copy of a trained cell."""
-    shutil.rmtree(models / BEST, ignore_errors=True)
     with writing_to(models):
-        (models / BEST).mkdir()
-        for file in filter(
-            Path.is_file, (models / cell).iterdir()
-        ):  # copytree would hide that the disk is full
-            shutil.copyfile(file, models / BEST / file.name)
+        empty_folder(models / BEST)
+        for file in (models / cell).iterdir():
+            if file.is_file():  # shutil.copytree would hide that the disk is full
+                shutil.copyfile(file, models / BEST / file.name)
 
 
 def begin_log(folder: Path, fingerprint: str) -> None:

@@ -50,9 +50,14 @@ def as_user_error(error: BaseException) -> UserError | None:
 
 def _no_room(folder: Path, needed: int) -> str:
     asked = f"{needed:,} bytes are needed" if needed else "more bytes are needed"
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    free = free_bytes(folder)
     return f"no room in {folder}: {asked} there in all, {free:,} are free; make room and run again"
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes are free on the disk of a folder, which need not be there yet."""
+    places = (folder.absolute(), *folder.absolute().parents)
+    return shutil.disk_usage(next(place for place in places if place.exists())).free
 
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str) -> str:

@@ -44,14 +44,8 @@ TURNS = {  # of EXIF's Orientation: what makes the picture upright
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION = 0x0112  # EXIF's tag
-PIXELS_OF_PNG = {
-    b"IHDR",
-    b"PLTE",
-    b"tRNS",
-    b"eXIf",
-    b"IDAT",
-    b"IEND",
-}  # chunks; the others are about the picture
+# Chunks of a PNG; the others are about the picture.
+PIXELS_OF_PNG = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 262, 322, 323, 339  # TIFF's tags
 WHITE_IS_ZERO = 0  # of PHOTOMETRIC
 HEAD = 1 << 14  # bytes of an AVIF or HEIF in which its items are listed

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import psutil
 
-from fer_tasks.dataset import write_text
+from fer_tasks.dataset import read_json, write_text
 
 FOLDER = Path(".cache/server")  # pyproject.toml puts Prefect's database there, too
 RECORD = FOLDER / "server.json"
@@ -47,11 +47,11 @@ def own_server() -> Server | None:
     the process must be a server that works in this folder.
     """
     try:
-        server = Server(**json.loads(RECORD.read_text()))
+        server = Server(**read_json(RECORD))
         process = psutil.Process(server.pid)
         is_server = any(word.endswith(MODULE) for word in process.cmdline())  # a zombie has none
         return server if is_server and Path(process.cwd()) == Path.cwd().resolve() else None
-    except (OSError, ValueError, TypeError, psutil.Error):
+    except (OSError, TypeError, ValueError, psutil.Error):  # no record, or none of a server
         return None
 
 

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from diskcache import Cache, Timeout
 
+from fer_tasks.errors import free_bytes
+
 Result = TypeVar("Result")
 LIMIT = 8 * 2**30  # bytes of a task; what the last run has used stays, however much that is
 MISSING = object()
@@ -134,8 +136,7 @@ def _what_hinders(fault: BaseException | None, folder: Path) -> str:
     while fault:
         code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists())).free
-            return f"no room in {folder}: {free:,} bytes are free"
+            return f"no room in {folder}: {free_bytes(folder):,} bytes are free"
         if isinstance(fault, Timeout) or code in UNDAMAGED or isinstance(fault, OSError):
             return f"{folder} cannot be used ({fault or 'another process holds it'})"
         fault = fault.__context__  # of a statement that failed for want of room its rollback fails

@@ -14,6 +14,7 @@ from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import folder, kaggle, sample
 from fer_tasks.sources.apart import refuse_what_is_made_here
 from fer_tasks.sources.kaggle_key import authorization
+from fer_tasks.sources.table import is_table
 from flows.caching import same_inputs_and_code
 from flows.fan_out import Progress
 from flows.retries import network_task
@@ -49,7 +50,7 @@ def fingerprint(source: Path) -> str:
 def begin_reading(source: Path) -> dict[str, str]:
     """What a table stands for now, for `note_read`; nothing for other sources. What was read is forgotten."""
     READ.unlink(missing_ok=True)
-    return {str(source): fingerprint(source)} if _is_table(source) else {}
+    return {str(source): fingerprint(source)} if is_table(source) else {}
 
 
 def note_read(stood_for: dict[str, str]) -> None:
@@ -63,15 +64,11 @@ def has_unread_change(source: Path) -> bool:
 
     DVC watches a folder's files, but of a table the table alone.
     """
-    return _is_table(source) and read_json(READ) != {str(source): fingerprint(source)}
+    return is_table(source) and read_json(READ) != {str(source): fingerprint(source)}
 
 
 def _is_description(source: Path) -> bool:
     return source.suffix == ".yaml" and not source.is_dir()
-
-
-def _is_table(source: Path) -> bool:
-    return not source.is_dir() and not _is_description(source)
 
 
 @task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code())

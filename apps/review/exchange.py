@@ -12,19 +12,7 @@ from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions,
 from fer_tasks.dataset import read_text
 from fer_tasks.labels import expression_of
 
-FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # how one begins, as OWASP lists them
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how one begins, as OWASP lists them
 
 
 class Imported(NamedTuple):

@@ -21,6 +21,7 @@ import requests
 
 from fer_tasks.errors import writing_to
 from fer_tasks.network import (
+    LOOPBACK,
     Patience,
     Refused,
     host_of,
@@ -35,7 +36,6 @@ from fer_tasks.sources.transfer import Progress, transfer
 
 BASE = "https://api.kaggle.com"
 MAX_REPLY = 1 << 20  # bytes; what Kaggle tells of a data set is a hundredth of it
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Both become names of folders: no dots, no slashes.
 NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
 

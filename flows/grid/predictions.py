@@ -80,17 +80,15 @@ def ask(asked: Collection[Asked], split: Split) -> dict[Asked, Answers]:
     abouts = {one: _read(one.cell, split.models) for one in asked}
     recipes = sorted({about["settings"]["recipe"] for about in abouts.values()})
     data = {recipe: read_dataset(split.features / recipe) for recipe in recipes}
-    for about in {one.cell: about for one, about in abouts.items()}.values():
-        _compare(about, data[about["settings"]["recipe"]])
+    features = {one: data[about["settings"]["recipe"]] for one, about in abouts.items()}
+    for one in {one.cell: one for one in abouts}.values():
+        _compare(abouts[one], features[one])
     manifest = shared_manifest([*data.values()])
     faces = manifest[manifest["split"] == split.name]
     if faces.empty:
         raise empty_split(split.name)
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    keys = {
-        one: _key(one, about, data[about["settings"]["recipe"]].fingerprint, split.name)
-        for one, about in abouts.items()
-    }
+    keys = {one: _key(one, abouts[one], features[one].fingerprint, split.name) for one in abouts}
     code = code_digest(predict_split, only={"VIEWS": []})
     # SQLite's usual journal here, `wal`, wants all processes on one machine.
     with ResultCache(RESULTS / "probabilities", code, get_run_logger().warning, "delete") as known:
