@@ -154,4 +154,5 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # At once for everybody, though a result that is still in memory may lie mapped there.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)

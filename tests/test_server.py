@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from prefect.settings import PREFECT_SERVER_API_PORT, get_current_settings, temporary_settings
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_SERVER_API_PORT, Settings, get_current_settings, temporary_settings
 
 from benchmarks.workspace import copy_project
 from fer_tasks.errors import UserError
@@ -197,9 +198,13 @@ def test_a_proxy_that_prefect_cannot_use_is_told_in_one_line(monkeypatch):
             raise AssertionError("not reached")
 
 
-def test_the_next_port_is_taken_where_nobody_asked_for_this_one():
-    usual = get_current_settings().server.api.port
+def test_the_next_port_is_taken_where_nobody_asked_for_this_one(monkeypatch):
+    for variable in ("PREFECT_API_URL", "PREFECT_SERVER_API_PORT"):
+        monkeypatch.delenv(variable, raising=False)
     with ExitStack() as held:
+        profile = get_settings_context().profile
+        held.enter_context(SettingsContext(profile=profile, settings=Settings()))  # as a new process has them
+        usual = get_current_settings().server.api.port
         with suppress(OSError):  # somebody has it already
             held.enter_context(socket.create_server(("127.0.0.1", usual)))
         with _listening("127.0.0.1") as listening:
