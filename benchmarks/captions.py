@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.faces import cut, listed, main_faces, readable
-from fer_tasks.dataset import image_id
 from fer_tasks.faces.crop import transform_of
 from fer_tasks.settings import load_settings
+from fer_tasks.storage.dataset import image_id
 
 LATIN = [
     Path(matplotlib.get_data_path(), "fonts/ttf", f"DejaVu{name}.ttf")

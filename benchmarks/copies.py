@@ -14,7 +14,7 @@ from benchmarks import reference
 from benchmarks.faces import CutFace, anew
 from benchmarks.scores import our, score
 from fer_tasks.cleaning.description import Description, Face, describe_files
-from fer_tasks.images import encode_png, read_image
+from fer_tasks.storage.images import encode_png, read_image
 from flows.measure import copies_of
 
 ANY_BITS, ANY_CORRELATION = 128, -1.0  # limits so wide that the numbers themselves come back

@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.random import Generator
 from PIL import Image
 
-from fer_tasks.dataset import image_id
 from fer_tasks.faces.choose import main_face
 from fer_tasks.faces.crop import cut_face, enough_for, in_crop, transform_of
 from fer_tasks.faces.detector import detect_files
-from fer_tasks.features import transform_all
-from fer_tasks.images import BadImage, decode_image, perceptual_hash, read_image
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.recipes import transform_all
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import folder
+from fer_tasks.storage.dataset import image_id
+from fer_tasks.storage.images import BadImage, decode_image, perceptual_hash, read_image
 
 
 class CutFace(NamedTuple):

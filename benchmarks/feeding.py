@@ -19,9 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from fer_tasks.dataset import read_array, write_array
-from fer_tasks.features import transform_all
-from fer_tasks.images import read_image
+from fer_tasks.recipes import transform_all
+from fer_tasks.storage.dataset import read_array, write_array
+from fer_tasks.storage.images import read_image
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.feeding import Pictures, Rows, training_batches
 

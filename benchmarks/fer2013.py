@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-from fer_tasks.cells import read_cell
-from fer_tasks.dataset import write_bytes
-from fer_tasks.evaluation import accuracy_interval, scores
-from fer_tasks.features import make_transform
-from fer_tasks.images import encode_png, read_image
+from fer_tasks.evaluation.scores import accuracy_interval, scores
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import load_model
+from fer_tasks.recipes import make_transform
 from fer_tasks.sources import fer2013, folder
+from fer_tasks.storage.cells import read_cell
+from fer_tasks.storage.dataset import write_bytes
+from fer_tasks.storage.images import encode_png, read_image
 from fer_tasks.training.fit import predict
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fer_tasks.training.augmentation import ASPECT, ERASED, Augmentation
-from fer_tasks.training.views import VIEWS
+from fer_tasks.training.test_time_augmentation import VIEWS
 
 
 def warp(pictures: jax.Array, matrices: jax.Array) -> jax.Array:

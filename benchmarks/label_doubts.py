@@ -29,11 +29,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.faces import cut_faces, listed
 from fer_tasks.cleaning.hog import hog_of
 from fer_tasks.cleaning.label_doubts import label_doubt, out_of_fold
-from fer_tasks.images import perceptual_hash, read_image
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
-from fer_tasks.sources.archive import unpack
+from fer_tasks.sources.kaggle.unzip import unpack
+from fer_tasks.storage.images import perceptual_hash, read_image
 
 FLIPPED = (0.05, 0.1)  # shares of all labels
 LOOKED_AT = (100, 500, 1000)

@@ -22,9 +22,9 @@ from benchmarks import reference
 from benchmarks.copies import cropped, describe, mirrored, nearest, recompressed, resized
 from benchmarks.faces import CutFace, listed
 from fer_tasks.cleaning.split import leaks
-from fer_tasks.images import perceptual_hash, read_image
 from fer_tasks.settings import load_settings
-from fer_tasks.sources.archive import unpack
+from fer_tasks.sources.kaggle.unzip import unpack
+from fer_tasks.storage.images import perceptual_hash, read_image
 from flows.measure import copies_of
 
 MANY = 30_000  # blends, where there are no faces of one's own

@@ -12,7 +12,7 @@ from cleanvision import Imagelab
 from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 
 from benchmarks.scores import Judge
-from fer_tasks.images import encode_png
+from fer_tasks.storage.images import encode_png
 
 
 def judge(issue: str, allowed: float) -> Judge:

@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 
 from fer_tasks.cleaning.decisions import COLUMNS
 from fer_tasks.cleaning.rules import doubts, judge
-from fer_tasks.dataset import copy_images, image_id, write_dataset, write_image, write_table
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
+from fer_tasks.storage.dataset import copy_images, image_id, write_dataset, write_image, write_table
 
 PHOTO, FACE = (180, 240), 150  # height and width of a photo, side of a face, px
 BOX = (40.0, 70.0, 100.0, 90.0)  # row, column, height, width in the photo

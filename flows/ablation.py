@@ -16,13 +16,18 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, as_completed
 
-from fer_tasks import features, page, plots
 from fer_tasks.cleaning.ablation import CLEAN, RAW, WRITING, changes, faces_to_test, training_sets
 from fer_tasks.cleaning.decisions import apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.comparison import compare
-from fer_tasks.dataset import (
+from fer_tasks.errors import UserError
+from fer_tasks.evaluation.bootstrap import compare
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import build_model, check_model
+from fer_tasks.recipes import make_transform
+from fer_tasks.reports import page, plots
+from fer_tasks.settings import Settings, Training
+from fer_tasks.storage.dataset import (
     Dataset,
     image_files,
     read_array,
@@ -33,10 +38,6 @@ from fer_tasks.dataset import (
     write_bytes,
     write_table,
 )
-from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import build_model, check_model
-from fer_tasks.settings import Settings, Training
 from fer_tasks.training import fit, isolation
 from fer_tasks.training.feeding import Rows
 from flows.caching import same_inputs_and_code, weights_digest
@@ -128,7 +129,7 @@ def _steps_of_recipe(settings: Settings) -> list[dict[str, Any]]:
     if wanted.recipe not in recipes:
         where = f"params.yaml: ablation.training.recipe: no recipe {wanted.recipe!r}"
         raise UserError(f"{where}; choose one of {sorted(recipes)}")
-    features.make_transform(recipes[wanted.recipe])
+    make_transform(recipes[wanted.recipe])
     return recipes[wanted.recipe]
 
 

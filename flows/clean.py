@@ -9,9 +9,10 @@ from prefect import flow, get_run_logger
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.duplicates import conflicting_labels
 from fer_tasks.cleaning.rules import check_rules, doubts
+from fer_tasks.cleaning.selection import keep
 from fer_tasks.cleaning.split import leaks
-from fer_tasks.cleaning.verdict import keep
-from fer_tasks.dataset import (
+from fer_tasks.settings import Clean, Settings
+from fer_tasks.storage.dataset import (
     Dataset,
     copy_images,
     empty_folder,
@@ -20,7 +21,6 @@ from fer_tasks.dataset import (
     write_dataset,
     write_table,
 )
-from fer_tasks.settings import Clean, Settings
 from flows.measure import measure
 from flows.people import wait_for_people
 from flows.stage import close, made_from, run_stage

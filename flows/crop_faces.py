@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 from prefect import flow
 
-from fer_tasks import images
-from fer_tasks.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
 from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
 from fer_tasks.faces.signals import SIDE, light_signals
 from fer_tasks.settings import CropFaces, Settings
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
 from flows.fan_out import in_process, map_items, shard_task
 from flows.stage import close, made_from, run_stage
 

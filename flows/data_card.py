@@ -9,14 +9,14 @@ import pandas as pd
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact
 
-from fer_tasks import data_card as tables
-from fer_tasks import page, plots
 from fer_tasks.cleaning.decisions import VERDICTS, Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES, RULES
-from fer_tasks.data_card import ABOUT, Distribution
-from fer_tasks.dataset import Dataset, read_dataset, read_table, read_text, write_bytes
-from fer_tasks.images import encode_jpeg, read_image
+from fer_tasks.reports import data_card_tables as tables
+from fer_tasks.reports import page, plots
+from fer_tasks.reports.data_card_tables import ABOUT, Distribution
 from fer_tasks.settings import DataCard, Settings
+from fer_tasks.storage.dataset import Dataset, read_dataset, read_table, read_text, write_bytes
+from fer_tasks.storage.images import encode_jpeg, read_image
 from flows.stage import run_stage
 from flows.which_server import report_url
 

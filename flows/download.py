@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 from prefect import flow, get_run_logger
 
-from fer_tasks import images
-from fer_tasks.dataset import (
+from fer_tasks.errors import UserError
+from fer_tasks.settings import Download, Settings
+from fer_tasks.sources import exact_duplicates, fer2013, folder
+from fer_tasks.sources.listing import Listing, together
+from fer_tasks.sources.names import suffix_of
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import (
     REJECTED_COLUMNS,
     empty_folder,
     image_id,
@@ -19,11 +24,6 @@ from fer_tasks.dataset import (
     write_dataset,
     write_image,
 )
-from fer_tasks.errors import UserError
-from fer_tasks.settings import Download, Settings
-from fer_tasks.sources import doubles, fer2013, folder
-from fer_tasks.sources.listing import Listing, together
-from fer_tasks.sources.names import suffix_of
 from flows.fan_out import map_items, shard_task
 from flows.source import CACHE, as_folder, begin_reading, note_read
 from flows.stage import close, run_stage
@@ -63,7 +63,7 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     readable = pictures[pictures["reason"] == ""].drop(columns=["reason", "detail"])
     measured = readable.merge(_inspect_all(readable, settings.download), on="image_id")
     good = measured["reason"] == ""
-    kept, twice = doubles.set_doubles_aside(measured[good])
+    kept, twice = exact_duplicates.set_doubles_aside(measured[good])
     kept = kept.astype({"width": int, "height": int})
     bad = [listing.rejected.assign(image_id=""), pictures[pictures["reason"] != ""], twice, measured[~good]]
     rejected = pd.concat(bad)[[*REJECTED_COLUMNS, "source"]]

@@ -7,9 +7,9 @@ import pandas as pd
 from prefect import flow
 from prefect.states import State
 
-from fer_tasks import images
-from fer_tasks.dataset import copy_images, empty_folder, image_files, read_dataset, write_dataset
 from fer_tasks.settings import DropText, Settings, WritingRule
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import copy_images, empty_folder, image_files, read_dataset, write_dataset
 from fer_tasks.text import local
 from fer_tasks.text.lines import Line, judge
 from fer_tasks.text.quota import QuotaSpent

@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 from prefect import flow, get_run_logger
 
-from fer_tasks import features
-from fer_tasks.dataset import (
+from fer_tasks.errors import UserError
+from fer_tasks.recipes import make_transform
+from fer_tasks.settings import Cell, Settings, load_grid
+from fer_tasks.storage.dataset import (
     REJECTED_COLUMNS,
     Dataset,
     empty_folder,
@@ -18,8 +20,6 @@ from fer_tasks.dataset import (
     write_array,
     write_dataset,
 )
-from fer_tasks.errors import UserError
-from fer_tasks.settings import Cell, Settings, load_grid
 from flows.stage import made_from, run_stage
 from flows.transform import transform_files
 
@@ -31,7 +31,7 @@ def make_features(
     settings: Settings, source: Path = Path("data/clean"), target: Path = Path("data/features")
 ) -> None:
     for steps in settings.make_features.recipes.values():
-        features.make_transform(steps)  # a mistyped step stops the run before any picture is read
+        make_transform(steps)  # a mistyped step stops the run before any picture is read
     clean = read_dataset(source)
     recipes = recipes_of(load_grid(settings.train.grid).cells, settings)
     empty_folder(target)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from fer_tasks import images
 from fer_tasks.cleaning import covers, duplicates, label_doubts
 from fer_tasks.cleaning.description import Description, Face, describe_files
 from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.dataset import Dataset
 from fer_tasks.faces.crop import in_crop
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Clean
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import Dataset
 from flows.caching import same_inputs_and_code
 from flows.fan_out import in_process, in_processes, map_items, shard_task
 

@@ -15,12 +15,12 @@ from prefect import get_run_logger
 from prefect.blocks.system import Secret
 from prefect.futures import PrefectFuture
 
-from fer_tasks import images
-from fer_tasks.dataset import write_bytes, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
 from fer_tasks.settings import OcrSpace
-from fer_tasks.text import kept, ocr_space, sheets
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import write_bytes, write_text
+from fer_tasks.text import ocr_space, replies, sheets
 from fer_tasks.text.lines import Line
 from fer_tasks.text.ocr_space import NotRead, NotReadNow
 from fer_tasks.text.quota import Ledger, Quota, QuotaSpent, system_clocks
@@ -63,7 +63,7 @@ def lines_by_ocr_space(
     root.mkdir(parents=True, exist_ok=True)
     paths = {pixels: Path(path) for pixels, path in faces.values()}
     with FileLock(KEPT / "lock"), Progress("drop-text-ask", len(paths)) as progress:
-        while left := _left(paths, known := kept.what_is_known(root)):
+        while left := _left(paths, known := replies.what_is_known(root)):
             progress.reach(len(paths) - len(left), len(paths))
             tries_sheets = wanted.sheet and not _in_vain(known)
             questions = _questions(left, known, wanted, len(left) if tries_sheets else 1)
@@ -72,7 +72,9 @@ def lines_by_ocr_space(
             try:
                 _ask_round(questions, root, wanted, progress)
             except QuotaSpent as spent:
-                raise _how_to_go_on(spent, len(_left(paths, kept.what_is_known(root))), len(paths)) from None
+                raise _how_to_go_on(
+                    spent, len(_left(paths, replies.what_is_known(root))), len(paths)
+                ) from None
         progress.reach(len(paths), len(paths))
     lines = {i: known.lines[pixels] for i, (pixels, _) in faces.items() if pixels in known.lines}
     return lines, {i: known.unread[pixels] for i, (pixels, _) in faces.items() if i not in lines}
@@ -82,7 +84,7 @@ def _root(wanted: OcrSpace) -> Path:
     return KEPT / f"engine-{wanted.ocr_engine}-{wanted.language}"
 
 
-def _left(paths: Mapping[str, Path], known: kept.Known) -> dict[str, Path]:
+def _left(paths: Mapping[str, Path], known: replies.Known) -> dict[str, Path]:
     return {i: path for i, path in paths.items() if i not in known.lines and i not in known.unread}
 
 
@@ -95,7 +97,7 @@ def _how_to_go_on(spent: QuotaSpent, left: int, of: int) -> QuotaSpent:
     )
 
 
-def _in_vain(known: kept.Known) -> bool:
+def _in_vain(known: replies.Known) -> bool:
     """Were the first sheets all sent for nothing?"""
     if known.believed or known.doubted < IN_A_ROW:
         return False
@@ -107,8 +109,8 @@ def _in_vain(known: kept.Known) -> bool:
 
 
 def _questions(
-    left: Mapping[str, Path], known: kept.Known, wanted: OcrSpace, together: int
-) -> Iterator[kept.Question]:
+    left: Mapping[str, Path], known: replies.Known, wanted: OcrSpace, together: int
+) -> Iterator[replies.Question]:
     """Sheets of at most `together` faces first, then those that must be asked about in smaller company."""
     limit = min(wanted.max_bytes, known.max_bytes or wanted.max_bytes)
     company = {face: min(together, max(1, known.at_most.get(face, together))) for face in left}
@@ -118,8 +120,8 @@ def _questions(
             yield from _fitting(batch, limit)
 
 
-def _fitting(batch: dict[str, np.ndarray], limit: int) -> Iterator[kept.Question]:
-    question = kept.make_question(batch)
+def _fitting(batch: dict[str, np.ndarray], limit: int) -> Iterator[replies.Question]:
+    question = replies.make_question(batch)
     if len(question.jpeg) <= limit or len(batch) == 1:
         yield question
         return
@@ -128,7 +130,9 @@ def _fitting(batch: dict[str, np.ndarray], limit: int) -> Iterator[kept.Question
     yield from _fitting(dict(faces[half:]), limit)
 
 
-def _ask_round(questions: Iterable[kept.Question], root: Path, wanted: OcrSpace, progress: Progress) -> None:
+def _ask_round(
+    questions: Iterable[replies.Question], root: Path, wanted: OcrSpace, progress: Progress
+) -> None:
     """Ask until all is answered, or a sheet was refused: then the rest is laid out anew."""
     failed: list[tuple[str, NotReadNow]] = []  # in a row: the pictures' fault, or the service's?
     for question, outcome in _outcomes(questions, root, wanted):
@@ -146,13 +150,13 @@ def _ask_round(questions: Iterable[kept.Question], root: Path, wanted: OcrSpace,
 
 
 def _outcomes(
-    questions: Iterable[kept.Question], root: Path, wanted: OcrSpace
-) -> Iterator[tuple[kept.Question, bool | NotReadNow]]:
+    questions: Iterable[replies.Question], root: Path, wanted: OcrSpace
+) -> Iterator[tuple[replies.Question, bool | NotReadNow]]:
     """Ask, so many at a time as there are connections. Was the picture read? Raises what stops the run."""
-    flying: deque[tuple[kept.Question, PrefectFuture[bool]]] = deque()
+    flying: deque[tuple[replies.Question, PrefectFuture[bool]]] = deque()
     try:
         for question in questions:
-            for name, data in kept.files_of(question).items():
+            for name, data in replies.files_of(question).items():
                 write_bytes(root / question.id / name, data)
             flying.append((question, ask.submit(question.id, root, wanted)))
             if len(flying) == wanted.connections:
@@ -164,7 +168,9 @@ def _outcomes(
             future.wait()
 
 
-def _outcome(question: kept.Question, future: PrefectFuture[bool]) -> tuple[kept.Question, bool | NotReadNow]:
+def _outcome(
+    question: replies.Question, future: PrefectFuture[bool]
+) -> tuple[replies.Question, bool | NotReadNow]:
     try:
         return question, future.result()
     except NotReadNow as fault:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import psutil
 
-from fer_tasks.dataset import read_json, write_text
+from fer_tasks.storage.dataset import read_json, write_text
 
 FOLDER = Path(".cache/server")  # pyproject.toml puts Prefect's database there, too
 RECORD = FOLDER / "server.json"

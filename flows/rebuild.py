@@ -11,9 +11,9 @@ from prefect import flow, get_run_logger, task
 from prefect.exceptions import TerminationSignal
 from prefect.states import State
 
-from fer_tasks.dataset import read_json, write_text
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
+from fer_tasks.storage.dataset import read_json, write_text
 from flows.source import check_source, fingerprint
 from flows.stage import IS_PAUSED, paused
 from flows.versions import check_can_commit, commit_build

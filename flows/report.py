@@ -12,13 +12,15 @@ import pandas as pd
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from fer_tasks import cells, evaluation, page, plots
-from fer_tasks.data_card import stage_counts
-from fer_tasks.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from fer_tasks.errors import UserError
+from fer_tasks.evaluation import scores
+from fer_tasks.evaluation.published import Published
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.published import Published
+from fer_tasks.reports import page, plots
+from fer_tasks.reports.data_card_tables import stage_counts
 from fer_tasks.settings import Grid, Settings, load_grid
+from fer_tasks.storage import cells
+from fer_tasks.storage.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
 from flows.grid import shown_faces
 from flows.grid.inspection import Look, looking
 from flows.grid.leaderboard import leaderboard, read_published, recalls
@@ -101,7 +103,7 @@ def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look
         leaderboard=found.board,
         published=found.published.about if found.published else "",
         lessons=found.lessons,
-        per_class=evaluation.per_class(of_best.y_true, of_best.probabilities),
+        per_class=scores.per_class(of_best.y_true, of_best.probabilities),
         recalls=recalls(found.answers),
         figures=_figures(of_best, found.board, drawn),
         curves=len(drawn),
@@ -138,8 +140,8 @@ def _best(found: _Found) -> page.Best:
 def _figures(
     answers: Answers, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
 ) -> dict[str, page.Picture]:
-    counts = evaluation.confusion(answers.y_true, answers.probabilities)
-    bins = evaluation.reliability(answers.y_true, answers.probabilities)
+    counts = scores.confusion(answers.y_true, answers.probabilities)
+    bins = scores.reliability(answers.y_true, answers.probabilities)
     drawn = {
         "accuracies": (plots.accuracies(board), "Test accuracy of each cell with its 95 % interval"),
         "confusion": (plots.confusion_matrix(counts, EXPRESSIONS), "Confusion: true by named expression"),

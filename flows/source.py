@@ -8,13 +8,15 @@ from typing import Any
 
 from prefect import get_run_logger, task
 
-from fer_tasks.dataset import read_json, write_bytes, write_text
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
-from fer_tasks.sources import folder, kaggle, sample
+from fer_tasks.sources import folder
 from fer_tasks.sources.apart import refuse_what_is_made_here
-from fer_tasks.sources.kaggle_key import authorization
+from fer_tasks.sources.kaggle import datasets
+from fer_tasks.sources.kaggle.key import authorization
+from fer_tasks.sources.sample.photos import draw_class
 from fer_tasks.sources.table import is_table
+from fer_tasks.storage.dataset import read_json, write_bytes, write_text
 from flows.caching import same_inputs_and_code
 from flows.fan_out import Progress
 from flows.retries import network_task
@@ -73,7 +75,7 @@ def _is_description(source: Path) -> bool:
 
 @task(task_run_name="draw {expression}", cache_policy=same_inputs_and_code())
 def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
-    return sample.draw_class(expression, train, test, seed)
+    return draw_class(expression, train, test, seed)
 
 
 def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
@@ -86,21 +88,23 @@ def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
 
 
 @network_task(task_run_name="ask about {dataset}")
-def look_up(dataset: str, url: str) -> kaggle.About:
-    return kaggle.look_up(_service(url), kaggle.handle_of(dataset))
+def look_up(dataset: str, url: str) -> datasets.About:
+    return datasets.look_up(_service(url), datasets.handle_of(dataset))
 
 
 @network_task(task_run_name="get {dataset} version {version}")
 def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
     """The folder with the files, once whole; an attempt goes on where the one before was cut."""
-    store = kaggle.Store(CACHE / "kaggle", max_bytes)
+    store = datasets.Store(CACHE / "kaggle", max_bytes)
     with Progress("download-kaggle", unit="B") as progress:
-        return str(kaggle.obtain(_service(url), kaggle.handle_of(dataset), version, store, progress.reach))
+        return str(
+            datasets.obtain(_service(url), datasets.handle_of(dataset), version, store, progress.reach)
+        )
 
 
-def _service(url: str) -> kaggle.Service:
+def _service(url: str) -> datasets.Service:
     # The key is read here and never a task's argument: those are recorded.
-    return kaggle.Service(url, authorization(os.environ, Path.home()))
+    return datasets.Service(url, authorization(os.environ, Path.home()))
 
 
 def _version(wanted: Kaggle) -> tuple[int, dict[str, Any]]:

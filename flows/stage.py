@@ -23,11 +23,11 @@ from prefect.settings import (
 from prefect.states import Cancelled, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from fer_tasks.dataset import Dataset
 from fer_tasks.errors import UserError, as_user_error
 from fer_tasks.network import keep_loopback_direct
 from fer_tasks.settings import Settings, load_settings
 from fer_tasks.sources.apart import refuse_what_is_made_here
+from fer_tasks.storage.dataset import Dataset
 from flows.fan_out import WORKERS
 from flows.own_server import FOLDER
 from flows.which_server import running_server

@@ -10,12 +10,13 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture
 
-from fer_tasks import cells, plots
-from fer_tasks.checkpoints import drop_checkpoint, drop_partial_checkpoints
-from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
+from fer_tasks.reports import plots
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, cells_of_size, load_grid
-from fer_tasks.shared_features import drop_other_features
+from fer_tasks.storage import cells
+from fer_tasks.storage.backbone_features import drop_other_features
+from fer_tasks.storage.checkpoints import drop_checkpoint, drop_partial_checkpoints
+from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.training.isolation import call_in_own_process, ending_together
 from flows.fan_out import in_order
 from flows.grid.cell_process import Job, Outcome, check_cells

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_tasks import features, images
+from fer_tasks import recipes
+from fer_tasks.storage import images
 from flows.fan_out import map_items, shard_task
 
 # Steps of 2 to 16 ms a face of 150 px. The others take 0.04 to 0.7 ms beside the 1 ms that its PNG takes
@@ -17,7 +18,7 @@ SLOW = {"hog", "lbp"}
 @shard_task
 def transform(shard: dict[str, tuple[str, str]], steps: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     faces = [images.read_image(Path(path)) for _, path in shard.values()]
-    return dict(zip(shard, features.transform_all(faces, steps), strict=True))
+    return dict(zip(shard, recipes.transform_all(faces, steps), strict=True))
 
 
 def transform_files(

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from benchmarks.review_project import DECISIONS, make_project, write_faces
 from benchmarks.workspace import copy_project, environment
-from fer_tasks.dataset import read_table
 from fer_tasks.network import keep_loopback_direct
+from fer_tasks.storage.dataset import read_table
 from tests.kaggle_server import ZIP, Kaggle, kaggle_server
 from tests.ocr_server import OcrSpace, ocr_server
 from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds

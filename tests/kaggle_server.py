@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_tasks.network import Patience
-from fer_tasks.sources.kaggle import Handle, Service
-from fer_tasks.sources.kaggle_key import authorization
+from fer_tasks.sources.kaggle.datasets import Handle, Service
+from fer_tasks.sources.kaggle.key import authorization
 from tests import loopback
 from tests.loopback import named, serving
 

@@ -23,9 +23,9 @@ from fer_tasks.cleaning.ablation import (
 )
 from fer_tasks.cleaning.decisions import COLUMNS, Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
-from fer_tasks.cleaning.verdict import keep
-from fer_tasks.dataset import read_dataset, read_table
+from fer_tasks.cleaning.selection import keep
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.dataset import read_dataset, read_table
 from tests.project import run, shrink, succeeds
 
 N = 60

@@ -17,7 +17,6 @@ from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
-STORAGE = {("cells", "dataset")}  # one writes its files the way the other does
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 FLOW_HELPERS = {
     "caching",
@@ -54,7 +53,7 @@ CHECKED_ONLY = {
     f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source", "yaml_file")
 }
 LEAST = {"learning_rate": 0.1, "epochs": 1, "batch_size": 1}
-DISK = {"dataset", "cells", "checkpoints", "images", "settings", "shared_features", "sources", "text"}
+DISK = {"settings", "sources", "storage", "text"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -87,7 +86,7 @@ def test_a_model_takes_any_backend_of_keras(path):
 def test_a_capability_imports_no_other(path):
     own = capability(path)
     others = imported_capabilities(path) - SHARED - {own}
-    assert {(own, other) for other in others} <= STORAGE
+    assert not others
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -141,7 +140,7 @@ def test_a_stage_depends_on_all_the_code_that_it_reaches(stage):
 
 def test_templates_are_among_what_a_stage_reaches():
     found = reached(CODE, [Use("flows.report", ("report",))], {})
-    assert {file.name for file in found.files} == {"page.html.j2", "page_base.html.j2"}
+    assert {file.name for file in found.files} == {"report.html.j2", "base.html.j2"}
 
 
 @pytest.mark.parametrize("module", [params, source], ids=lambda module: module.__name__)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fer_tasks.errors import DiskError, UserError
-from fer_tasks.sources.archive import MAX_DEPTH, ArchiveError, BrokenArchive, unpack
+from fer_tasks.sources.kaggle.unzip import MAX_DEPTH, ArchiveError, BrokenArchive, unpack
 from tests.kaggle_server import tree
 
 GOOD = {"train/happy/a.jpg": b"one" * 50_000, "train/sad/ä b.jpg": b"", "test/happy/a.jpg": os.urandom(999)}

@@ -10,11 +10,11 @@ from PIL import Image
 from prefect import flow
 from prefect.blocks.system import Secret
 
-from fer_tasks import images
 from fer_tasks.errors import UserError
 from fer_tasks.network import Refused, TryAgain
 from fer_tasks.settings import OcrSpace
-from fer_tasks.text import kept
+from fer_tasks.storage import images
+from fer_tasks.text import replies
 from fer_tasks.text.quota import QuotaSpent
 from flows import ocr_space
 from tests import ocr_server as bad
@@ -255,7 +255,7 @@ def test_an_outage_ends_the_run_and_the_next_goes_on(faces, ocr):
 def test_what_is_known_is_worked_out_from_the_kept_replies(faces, ocr):
     ask(faces, wanted(ocr))
     (root,) = (path for path in ocr_space.KEPT.iterdir() if path.is_dir())
-    known = kept.what_is_known(root)
+    known = replies.what_is_known(root)
     assert set(known.lines) == {pixels for pixels, _ in faces.values()} and not known.unread
 
 

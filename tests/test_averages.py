@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from fer_tasks.training import fit
-from fer_tasks.training.averages import use_averages
 from fer_tasks.training.plan import Plan
+from fer_tasks.training.weight_averaging import use_averages
 
 RNG = np.random.default_rng(3)
 Y = RNG.integers(0, 3, 96)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks.jax_views import views_of, warp
-from fer_tasks.images import encode_png
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import load_model
-from fer_tasks.training.views import VIEWS, views
+from fer_tasks.storage.images import encode_png
+from fer_tasks.training.test_time_augmentation import VIEWS, views
 
 SMALL = {
     "alizadeh_fazel": ((48, 48, 1), {"width": 0.25}),

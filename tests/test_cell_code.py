@@ -20,7 +20,7 @@ def test_in_this_project_a_cell_depends_on_its_own_model_and_what_trains_it():
     assert of_resnet.code != of_transfer.code
     assert "fer_tasks.models.backbones" in of_transfer.modules - of_resnet.modules
     assert {"fer_tasks.models.batch_norm", "fer_tasks.training.muon"} <= of_resnet.modules
-    assert {"fer_tasks.images", "fer_tasks.plots", "flows.fan_out", "flows.train"}.isdisjoint(
+    assert {"fer_tasks.storage.images", "fer_tasks.reports.plots", "flows.fan_out", "flows.train"}.isdisjoint(
         of_transfer.modules
     )
     versions = {line.split()[0] for line in Libraries().versions(of_transfer.libraries)}
@@ -50,7 +50,11 @@ KEEP_A_CELL = [
     (MODELS, '"baseline": baseline,', '"baseline": baseline, "new": lambda *shape: shape,'),  # a new model
     ("fer_tasks/models/teacher.py", "CONVOLUTIONS = (512, 256)", "CONVOLUTIONS = (512,)"),  # another model
     ("fer_tasks/training/optimization.py", "momentum=0.9", "momentum=0.8"),  # another optimizer
-    ("fer_tasks/images.py", "Image.MAX_IMAGE_PIXELS = None", "Image.MAX_IMAGE_PIXELS = 1"),  # another stage
+    (
+        "fer_tasks/storage/images.py",
+        "Image.MAX_IMAGE_PIXELS = None",
+        "Image.MAX_IMAGE_PIXELS = 1",
+    ),  # another stage
     ("fer_tasks/training/isolation.py", "daemon=True", "daemon=False"),  # another process
 ]
 CHANGE_A_CELL = {
@@ -59,8 +63,8 @@ CHANGE_A_CELL = {
     "its optimizer": ("fer_tasks/training/muon.py", "!= 4", "!= 2"),
     "an option of its optimizer": ("fer_tasks/training/optimization.py", '"ns_steps": 3', '"ns_steps": 5'),
     "its augmentation": ("fer_tasks/training/augmentation.py", "rotation=10", "rotation=20"),
-    "a constant of its training": ("fer_tasks/training/averages.py", "BATCHES = 25", "BATCHES = 26"),
-    "what reads its features": ("fer_tasks/dataset.py", 'mmap_mode="r"', "mmap_mode=None"),
+    "a constant of its training": ("fer_tasks/training/weight_averaging.py", "BATCHES = 25", "BATCHES = 26"),
+    "what reads its features": ("fer_tasks/storage/dataset.py", 'mmap_mode="r"', "mmap_mode=None"),
     "the labels": ("fer_tasks/labels.py", '"happy", "neutral"', '"neutral", "happy"'),
 }
 

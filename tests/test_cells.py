@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fer_tasks import cells
+from fer_tasks.storage import cells
 
 HISTORY = pd.DataFrame(
     {"epoch": [1], "loss": [1.0], "accuracy": [0.5], "val_loss": [1.0], "val_accuracy": [0.5]}

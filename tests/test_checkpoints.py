@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tasks import checkpoints
+from fer_tasks.storage import checkpoints
 
 ARRAYS = {"model.0": np.arange(6, dtype=np.float32).reshape(2, 3), "model.1": np.array(7, np.int64)}
 ABOUT = {"fingerprint": "f", "rows": [{"loss": 0.1 + 0.2}], "seconds": 1.5}

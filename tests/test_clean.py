@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks.dataset import read_dataset, read_table
+from fer_tasks.storage.dataset import read_dataset, read_table
 from tests.project import asked, ended, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow

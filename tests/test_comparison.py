@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks.comparison import METRICS, compare
-from fer_tasks.evaluation import accuracy_interval, scores
+from fer_tasks.evaluation.bootstrap import METRICS, compare
+from fer_tasks.evaluation.scores import accuracy_interval, scores
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 7, 300)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fer_tasks.images import FORMATS, BadImage, decode_image
+from fer_tasks.storage.images import FORMATS, BadImage, decode_image
 from tests.test_images import LIMIT, saved
 
 RNG = np.random.default_rng(0)

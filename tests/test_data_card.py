@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import settings as search
 from hypothesis import strategies as st
 
-from fer_tasks import data_card as tables
 from fer_tasks.cleaning.decisions import COLUMNS as DECISIONS
 from fer_tasks.cleaning.rules import COLUMNS as DOUBTS
 from fer_tasks.cleaning.rules import RULE_NAMES, doubts
-from fer_tasks.dataset import REJECTED_COLUMNS, write_dataset, write_image, write_table
-from fer_tasks.images import encode_png
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.page import render_data_card
+from fer_tasks.reports import data_card_tables as tables
+from fer_tasks.reports.page import render_data_card
 from fer_tasks.settings import load_settings
+from fer_tasks.storage.dataset import REJECTED_COLUMNS, write_dataset, write_image, write_table
+from fer_tasks.storage.images import encode_png
 from flows.data_card import make_card
 from tests.test_page import outline
 

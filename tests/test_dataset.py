@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from fer_tasks import dataset
-from fer_tasks.dataset import IncompleteDataset, read_dataset, write_dataset
+from fer_tasks.storage import dataset
+from fer_tasks.storage.dataset import IncompleteDataset, read_dataset, write_dataset
 
 NONE = pd.DataFrame(columns=["image_id", "reason", "detail"])
 IDS = st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), unique=True)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from fer_tasks.training import fit
 from fer_tasks.training.augmentation import mixup
-from fer_tasks.training.checkpoint import Checkpoint
 from fer_tasks.training.distillation import distillation_loss, soften, targets
 from fer_tasks.training.optimization import LOSSES
 from fer_tasks.training.plan import Distillation, FineTune
+from fer_tasks.training.state import Checkpoint
 from tests.test_training import ALL_ON, ARRAYS, PLAN, X, same, tiny, with_backbone
 
 CLASSES = 7

@@ -12,9 +12,9 @@ import yaml
 from PIL import Image
 
 from benchmarks.workspace import change_params, copy_project
-from fer_tasks.dataset import read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.dataset import read_dataset
 from flows.download import _copy, _whole_or_absent
 from flows.source import fingerprint
 from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks import images
-from fer_tasks.dataset import read_dataset, write_dataset, write_image
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import read_dataset, write_dataset, write_image
 from tests.ocr_server import OcrSpace
 from tests.project import run, shrink
 from tests.test_asking import N, picture, wanted

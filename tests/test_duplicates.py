@@ -18,7 +18,7 @@ from fer_tasks.cleaning.duplicates import (
     near_hashes,
 )
 from fer_tasks.cleaning.hog import hog_of
-from fer_tasks.images import perceptual_hash
+from fer_tasks.storage.images import perceptual_hash
 
 FACE = np.ascontiguousarray(data.astronaut()[20:200, 140:320])
 OTHER = np.ascontiguousarray(data.chelsea()[:180, 100:280])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks import ensemble
+from fer_tasks.evaluation import ensemble
 
 CLASSES = 4
 FITS = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_tasks.evaluation import (
+from fer_tasks.evaluation.scores import (
     accuracy_interval,
     confusion,
     expected_calibration_error,

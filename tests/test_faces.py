@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from fer_tasks import images
 from fer_tasks.faces.choose import choose_face, main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_for, face_transform
 from fer_tasks.faces.detector import Faces, detect_faces
 from fer_tasks.faces.signals import light_signals, pose_signals, roll, scene_signals
-from fer_tasks.images import decode_image
+from fer_tasks.storage import images
+from fer_tasks.storage.images import decode_image
 from flows.crop_faces import cut
 
 LEVEL = np.array([[40, 30], [40, 70], [60, 50], [80, 35], [80, 65]], float)

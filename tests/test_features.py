@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.feature import hog
 
-from fer_tasks.features import TRANSFORMS, BadRecipe, make_transform, transform_all
+from fer_tasks.recipes import TRANSFORMS, BadRecipe, make_transform, transform_all
 
 FACE = data.astronaut()[:150, 140:290]
 

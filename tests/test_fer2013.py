@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from benchmarks.fer_plus import decisions
 from fer_tasks.cleaning.decisions import parse_decisions
 from fer_tasks.cleaning.rules import RULES, doubts
-from fer_tasks.dataset import write_bytes
-from fer_tasks.images import decode_image, encode_png
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.folder import list_pictures
+from fer_tasks.storage.dataset import write_bytes
+from fer_tasks.storage.images import decode_image, encode_png
 from flows.download import _list_pictures
 from flows.fer2013 import SETTINGS
 

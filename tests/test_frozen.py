@@ -17,11 +17,11 @@ from fer_tasks.models import build_model
 from fer_tasks.models.backbones import InInference
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import conv_norm_relu, probabilities
-from fer_tasks.training import fit, frozen
-from fer_tasks.training.checkpoint import Checkpoint
+from fer_tasks.training import fit, frozen_backbone
+from fer_tasks.training.backbone_runtime import fastest
 from fer_tasks.training.feeding import Parts, Rows
 from fer_tasks.training.plan import FineTune, Plan
-from fer_tasks.training.runtime import fastest
+from fer_tasks.training.state import Checkpoint
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 90)
@@ -70,8 +70,8 @@ def small(
         kernel, bias = convolution.weights
         kernel.assign(np.random.default_rng(1).integers(-2, 3, kernel.shape))
         bias.assign(np.arange(8))
-    backbone = InInference(body, name="backbone") if frozen else body
-    backbone.trainable = not frozen
+    backbone = InInference(body, name="backbone") if frozen_backbone else body
+    backbone.trainable = not frozen_backbone
     inputs = keras.Input((16, 16, 3))
     scaled = layers.Rescaling(1 / 256 if exact else scale)(inputs)
     x = layers.GlobalAveragePooling2D(name="features")(backbone(scaled))
@@ -87,7 +87,7 @@ def real(model: str, side: int, **options: object) -> keras.Model:
     """A model whose frozen backbone gives features that differ, as one with ImageNet's weights does."""
     built = build_model(model, (side, side, 3), 3, weights="none", **options)
     kernels = [weight for weight in built.get_layer("backbone").weights if "kernel" in weight.path]
-    features = frozen.split(built).extractor
+    features = frozen_backbone.split(built).extractor
     while (spread := np.std(features(enlarged(4, side), training=False))) < 0.1:
         for kernel in kernels:
             kernel.assign(kernel * (0.3 / spread) ** (1 / len(kernels)))
@@ -101,7 +101,7 @@ def enlarged(n: int, side: int) -> np.ndarray:
 
 def fitted(
     plan: Plan,
-    share: frozen.Share | None,
+    share: frozen_backbone.Share | None,
     start: Checkpoint | None = None,
     build: Callable[..., keras.Model] = small,
     arrays: fit.Arrays = ARRAYS,
@@ -153,7 +153,7 @@ def test_the_models_of_the_grid_are_their_features_and_their_head(model, side, o
     faces = enlarged(24, side)
     made = partial(real, model, side, **options)
     whole, x = made(), faces.astype(np.float32)
-    extractor, head = frozen.split(whole)
+    extractor, head = frozen_backbone.split(whole)
     features, expected = fastest(extractor)(x), extractor(x, training=False).numpy()
     assert expected.std() > 0.01
     np.testing.assert_allclose(features, expected, atol=ROUNDING * np.abs(expected).max())
@@ -218,14 +218,14 @@ def test_fewer_views_are_taken_in_turn():
 
 
 def test_what_trains_whole_is_not_split():
-    assert frozen.split(small(frozen=False)) is None
-    assert frozen.split(build_model("baseline", (48, 48, 3), 3)) is None
+    assert frozen_backbone.split(small(frozen=False)) is None
+    assert frozen_backbone.split(build_model("baseline", (48, 48, 3), 3)) is None
     plain, shared = (fitted(PLAN._replace(epochs=1), share, frozen=False)[0] for share in (None, Memory()))
     assert plain.history.equals(shared.history)
 
 
 def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures():
-    extractor = frozen.split(small()).extractor
+    extractor = frozen_backbone.split(small()).extractor
     compute = fastest(extractor)
     x = FACES[:19].astype(np.float32)
     wanted = extractor(x, training=False).numpy()
@@ -235,8 +235,8 @@ def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures(
 
 
 def test_in_bfloat16_the_fastest_way_is_about_as_near_to_float32_as_tensorflow():
-    exact = frozen.split(small()).extractor
-    half = frozen.split(fit.built(small, "mixed_bfloat16")).extractor
+    exact = frozen_backbone.split(small()).extractor
+    half = frozen_backbone.split(fit.built(small, "mixed_bfloat16")).extractor
     half.set_weights(exact.get_weights())
     x = FACES[:19].astype(np.float32)
     wanted = exact(x, training=False).numpy()

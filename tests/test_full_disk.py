@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.workspace import change_params, copy_project
-from fer_tasks import cells, dataset
-from fer_tasks.checkpoints import write_checkpoint
 from fer_tasks.errors import DiskError, UserError, as_user_error
-from fer_tasks.images import encode_png
+from fer_tasks.storage import cells, dataset
+from fer_tasks.storage.checkpoints import write_checkpoint
+from fer_tasks.storage.images import encode_png
 from tests.project import run
 
 LARGE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_tasks.grad_cam import NoMaps, grad_cam, overlay
+from fer_tasks.evaluation.grad_cam import NoMaps, grad_cam, overlay
 from fer_tasks.models import build_model, load_model
 
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_tasks.dataset import read_text
-from fer_tasks.features import make_transform
-from fer_tasks.published import parse_published
+from fer_tasks.evaluation.published import parse_published
+from fer_tasks.recipes import make_transform
 from fer_tasks.settings import load_grid, load_settings
+from fer_tasks.storage.dataset import read_text
 from flows.grid.cell_process import check_cells
 from flows.make_features import recipes_of
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fer_tasks.images import BadImage, decode_image, encode_jpeg, encode_png, pixel_hash
+from fer_tasks.storage.images import BadImage, decode_image, encode_jpeg, encode_png, pixel_hash
 
 LIMIT = 10**6
 RAMP = np.linspace(0, 255, 40 * 30 * 3).reshape(40, 30, 3).astype(np.uint8)

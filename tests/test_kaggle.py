@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_tasks.network import Refused, TryAgain
-from fer_tasks.sources.kaggle import About, Service, fetch, handle_of, look_up
-from fer_tasks.sources.transfer import Progress
+from fer_tasks.sources.kaggle.datasets import About, Service, fetch, handle_of, look_up
+from fer_tasks.sources.kaggle.resumable_download import Progress
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
 from tests.loopback import silence

@@ -8,8 +8,8 @@ import pytest
 
 from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
-from fer_tasks.sources.kaggle import fetch, look_up
-from fer_tasks.sources.kaggle_key import NOBODY, authorization
+from fer_tasks.sources.kaggle.datasets import fetch, look_up
+from fer_tasks.sources.kaggle.key import NOBODY, authorization
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP
 from tests.loopback import silence

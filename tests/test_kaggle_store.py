@@ -11,8 +11,8 @@ import pytest
 
 from fer_tasks.errors import DiskError
 from fer_tasks.network import Refused, TryAgain
-from fer_tasks.sources.archive import ArchiveError, BrokenArchive
-from fer_tasks.sources.kaggle import Handle, Store, alone, obtain
+from fer_tasks.sources.kaggle.datasets import Handle, Store, alone, obtain
+from fer_tasks.sources.kaggle.unzip import ArchiveError, BrokenArchive
 from tests import kaggle_server as bad
 from tests.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree, zipped
 

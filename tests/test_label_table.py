@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from fer_tasks.sources.doubles import set_doubles_aside
 from fer_tasks.sources.errors import SourceError
+from fer_tasks.sources.exact_duplicates import set_doubles_aside
 from fer_tasks.sources.folder import fingerprint, list_pictures
 from tests.test_folder import listed, tree
 

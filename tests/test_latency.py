@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fer_tasks import latency
+from fer_tasks.evaluation import latency
 from fer_tasks.models import load_model
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tasks import cells
+from fer_tasks.storage import cells
 from flows.grid.lessons import COLUMNS, SCORES, lessons
 from flows.grid.predictions import Answers
 

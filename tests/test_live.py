@@ -10,7 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from fer_tasks import cells
+from fer_tasks.storage import cells
 from flows.grid.live import CURVES, show_grid
 
 NAMES = ["done", "new"]

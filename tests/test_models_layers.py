@@ -10,10 +10,10 @@ from keras import layers
 from skimage import data
 from skimage.feature import hog
 
-from fer_tasks.features import make_transform
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.hog import HOG
 from fer_tasks.models.stochastic_pooling import StochasticPooling2D
+from fer_tasks.recipes import make_transform
 
 RNG = np.random.default_rng(0)
 FACE = data.astronaut()[:150, 140:290]

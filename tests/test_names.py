@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks.dataset import read_table, write_table
 from fer_tasks.sources.folder import fingerprint, list_pictures
 from fer_tasks.sources.names import suffix_of
+from fer_tasks.storage.dataset import read_table, write_table
 from tests.test_folder import reasons, tree
 
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from fer_tasks.network import TryAgain, keep_loopback_direct, wait_asked
-from fer_tasks.sources.kaggle import look_up
+from fer_tasks.sources.kaggle.datasets import look_up
 from tests import kaggle_server as bad
 from tests.kaggle_server import TELEMOJI, ZIP, kaggle_server
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tasks.comparison import compare
+from fer_tasks.evaluation.bootstrap import compare
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.page import Ablation, Best, Face, Picture, Report, render_ablation, render_page
+from fer_tasks.reports.page import Ablation, Best, Face, Picture, Report, render_ablation, render_page
 
 PICTURE = Picture(b"png", "what it shows")
 RIGHT, WRONG = Face(PICTURE, "sad", "sad", 0.9), Face(PICTURE, "sad", "fear", 0.87)

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fer_tasks import comparison, plots
+from fer_tasks.evaluation import bootstrap
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.reports import plots
 
 HISTORY = pd.DataFrame(
     {
@@ -33,7 +34,7 @@ ORANGE = (0xC8, 0x50, 0x1E)
 
 
 def test_an_ablation_with_a_step_that_was_not_trained():
-    metrics = [metric + against for metric in comparison.METRICS for against in comparison.AGAINST]
+    metrics = [metric + against for metric in bootstrap.METRICS for against in bootstrap.AGAINST]
     steps = pd.DataFrame({name + end: [0.4, np.nan] for name in metrics for end in ("", "_low", "_high")})
     assert size(plots.ablation(steps, ["raw faces", "dark"], {"before": (0.487, 0.489)}))[0] > 900
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_tasks.published import BadFigures, parse_published
+from fer_tasks.evaluation.published import BadFigures, parse_published
 
 HEAD = "cell,test_accuracy,test_loss\n"
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks.dataset import image_id, write_bytes
-from fer_tasks.images import encode_png
+from fer_tasks.storage.dataset import image_id, write_bytes
+from fer_tasks.storage.images import encode_png
 from flows.versions import OF_GIT
 from tests.project import commit, ended, succeeds
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fer_tasks import cells
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_grid, load_settings
+from fer_tasks.storage import cells
 from flows.report import report
 
 

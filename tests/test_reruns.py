@@ -16,7 +16,7 @@ import yaml
 from diskcache import Cache
 
 from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks.dataset import read_dataset
+from fer_tasks.storage.dataset import read_dataset
 from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
 
 pytestmark = pytest.mark.slow

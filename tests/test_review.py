@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.review_project import NOTHING_SAID as HEADER
 from benchmarks.review_project import write_faces
 from fer_tasks.cleaning.decisions import parse_decisions
-from fer_tasks.dataset import read_dataset, read_table
+from fer_tasks.storage.dataset import read_dataset, read_table
 from tests.reviewing import page, rows, say, word
 
 

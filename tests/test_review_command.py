@@ -15,8 +15,8 @@ from apps.review.exchange import import_decisions, review_list
 from benchmarks.review_project import DECISIONS, served, write_faces
 from benchmarks.review_project import NOTHING_SAID as HEADER
 from fer_tasks.cleaning.decisions import BadDecisions, parse_decisions
-from fer_tasks.dataset import read_dataset, read_table, write_table
 from fer_tasks.errors import UserError
+from fer_tasks.storage.dataset import read_dataset, read_table, write_table
 from tests.reviewing import command, page, rows, say, word
 
 

@@ -4,23 +4,23 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_tasks.images import BadImage, decode_image, perceptual_hash
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.sources import sample
-from fer_tasks.sources.faults import IN_PHOTO
-from fer_tasks.sources.portraits import PARTS, Look, draw_face
+from fer_tasks.sources.sample.defects import IN_PHOTO
+from fer_tasks.sources.sample.photos import draw_class
+from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
+from fer_tasks.storage.images import BadImage, decode_image, perceptual_hash
 
 SMALL = (8, 4, 7)
 
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, bytes]:
-    return {path: data for e in EXPRESSIONS for path, data in sample.draw_class(e, *SMALL).items()}
+    return {path: data for e in EXPRESSIONS for path, data in draw_class(e, *SMALL).items()}
 
 
 @pytest.fixture(scope="module")
 def faults() -> dict[str, str]:
-    return {photo.path: photo.fault for e in EXPRESSIONS for photo in sample.plan(e, *SMALL)}
+    return {photo.path: photo.fault for e in EXPRESSIONS for photo in photos.plan(e, *SMALL)}
 
 
 def test_its_files_are_those_of_the_plan(photos, faults):
@@ -29,9 +29,9 @@ def test_its_files_are_those_of_the_plan(photos, faults):
 
 
 def test_the_same_arguments_give_the_same_bytes(photos):
-    again = sample.draw_class("fear", *SMALL)
+    again = draw_class("fear", *SMALL)
     assert all(photos[path] == data for path, data in again.items())
-    assert again != sample.draw_class("fear", 8, 4, 8)
+    assert again != draw_class("fear", 8, 4, 8)
 
 
 def test_sound_photos_decode_and_differ_in_size(photos, faults):
@@ -69,8 +69,8 @@ def test_near_copies_are_near_one_photo_of_the_test_split_and_no_other(photos, f
 
 @pytest.mark.parametrize(("train", "test"), [(60, 15), (12, 5), (8, 4)])
 def test_a_sample_of_any_size_has_every_fault_and_is_mostly_sound(train, test):
-    found = [photo.fault for e in EXPRESSIONS for photo in sample.plan(e, train, test, 2021)]
-    assert set(found) == {"", *sample.FAULTS, *(f for kinds in sample.IN_FILE.values() for f in kinds)}
+    found = [photo.fault for e in EXPRESSIONS for photo in photos.plan(e, train, test, 2021)]
+    assert set(found) == {"", *photos.FAULTS, *(f for kinds in photos.IN_FILE.values() for f in kinds)}
     assert 0.5 < found.count("") / len(found) < 0.8
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fer_tasks.features import make_transform
 from fer_tasks.models import check_model
+from fer_tasks.recipes import make_transform
 from fer_tasks.settings import Settings, SettingsError, cells_of_size, load_grid, load_settings, load_source
 from fer_tasks.settings.section import Section
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fer_tasks.cleaning.rules import check_rules
 from fer_tasks.errors import UserError
-from fer_tasks.features import BadRecipe, make_transform
 from fer_tasks.models import check_model
+from fer_tasks.recipes import BadRecipe, make_transform
 from fer_tasks.settings import SettingsError, load_grid, load_settings, load_source
 from fer_tasks.settings.yaml_file import read
 

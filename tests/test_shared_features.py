@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_tasks.shared_features import NotWritten, drop_other_features, share
+from fer_tasks.storage.backbone_features import NotWritten, drop_other_features, share
 
 ROWS = np.dtype([("x", np.float32, (5,)), ("y", np.float32, (2,))])
 SIZES = {part: 10 for part in range(3, 9)}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tasks.dataset import read_dataset
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.dataset import read_dataset
 from flows.grid import shown_faces
 from flows.grid.predictions import Answers
 

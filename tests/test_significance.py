@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from fer_tasks.significance import against, gain_interval, holm, mcnemar
+from fer_tasks.evaluation.significance import against, gain_interval, holm, mcnemar
 
 
 def pair(both: int, one: int, other: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:

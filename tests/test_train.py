@@ -18,11 +18,12 @@ import yaml
 from prefect import Flow, flow
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from fer_tasks import cells, evaluation
-from fer_tasks.dataset import read_array, read_dataset, write_array, write_dataset, write_text
 from fer_tasks.errors import UserError
+from fer_tasks.evaluation.scores import scores
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
+from fer_tasks.storage import cells
+from fer_tasks.storage.dataset import read_array, read_dataset, write_array, write_dataset, write_text
 from flows.grid.inspection import looking
 from flows.grid.leaderboard import read_published
 from flows.grid.predictions import Asked, Split, answers, ask
@@ -169,9 +170,9 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
     board = cells.leaderboard(project / "models", names).set_index("cell")
     assert len(board) == 6 and (board["status"] == "trained").all()
     mean = (said(project, "a", slice(42, 56)) + said(project, "b", slice(42, 56))) / 2
-    scores = evaluation.scores(np.arange(42, 56) % 7, mean)
-    assert board.loc["pair", "val_accuracy"] == pytest.approx(scores["accuracy"], abs=1e-4)
-    assert board.loc["pair", "val_loss"] == pytest.approx(scores["loss"], abs=1e-3)
+    scored = scores(np.arange(42, 56) % 7, mean)
+    assert board.loc["pair", "val_accuracy"] == pytest.approx(scored["accuracy"], abs=1e-4)
+    assert board.loc["pair", "val_loss"] == pytest.approx(scored["loss"], abs=1e-3)
     assert board.loc["pair.log_likelihood", "val_loss"] <= board.loc["pair", "val_loss"] + 0.01
     assert board.loc["pair", "parameters"] == 2 * board.loc["a", "parameters"]
     for name in ("pair.log_likelihood", "pair.hinge"):

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 
-from fer_tasks.checkpoints import read_checkpoint, write_checkpoint
+from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
 from fer_tasks.training import fit, isolation
-from fer_tasks.training.checkpoint import Checkpoint
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.optimization import OPTIMIZERS
 from fer_tasks.training.plan import FineTune, Plan
+from fer_tasks.training.state import Checkpoint
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 60)

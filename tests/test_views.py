@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_tasks.training.fit import predict
-from fer_tasks.training.views import VIEWS, views
+from fer_tasks.training.test_time_augmentation import VIEWS, views
 
 RNG = np.random.default_rng(0)
 

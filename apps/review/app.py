@@ -19,7 +19,7 @@ from apps.review.exchange import review_list
 from apps.review.guard import SameOrigin, bounded_body
 from apps.review.words import Words, missing, not_applied, overtaken, rows_of, state_of, told
 from fer_tasks.errors import UserError
-from fer_tasks.images import encode_jpeg, read_image
+from fer_tasks.storage.images import encode_jpeg, read_image
 
 PHOTO_SIDE = 1600  # px at most, of a whole photo as it is shown
 STATIC = Path(str(files("apps.review").joinpath("static")))

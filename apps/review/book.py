@@ -15,8 +15,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, parse_decisions
-from fer_tasks.dataset import read_text
 from fer_tasks.errors import UserError
+from fer_tasks.storage.dataset import read_text
 
 WAIT_S = 10  # for another process to finish its write
 

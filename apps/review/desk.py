@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fer_tasks.cleaning.rules import RULE_NAMES
-from fer_tasks.dataset import read_dataset, read_table
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.dataset import read_dataset, read_table
 
 NAMES = ("raw", "textfree", "clean")  # whole photos, faces, doubts
 SPLITS = ("train", "val", "test")

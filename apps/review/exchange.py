@@ -9,8 +9,8 @@ from apps.review.book import Book
 from apps.review.desk import Desk
 from apps.review.words import State, state_of
 from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions, parse_decisions
-from fer_tasks.dataset import read_text
 from fer_tasks.labels import expression_of
+from fer_tasks.storage.dataset import read_text
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how one begins, as OWASP lists them
 

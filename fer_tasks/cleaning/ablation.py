@@ -7,7 +7,7 @@ import pandas as pd
 
 from fer_tasks.cleaning.decisions import Applied
 from fer_tasks.cleaning.rules import RULE_NAMES
-from fer_tasks.cleaning.verdict import keep
+from fer_tasks.cleaning.selection import keep
 
 RAW, WRITING, PEOPLE, CLEAN = "raw faces", "has_text", "people", "clean"
 STEPS = (RAW, WRITING, *RULE_NAMES, PEOPLE, CLEAN)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tasks.errors import UserError
-from fer_tasks.training.averages import BATCHES, statistics, use_averages
-from fer_tasks.training.checkpoint import Checkpoint, assign, best_weights, capture
+from fer_tasks.training.state import Checkpoint, assign, best_weights, capture
+from fer_tasks.training.weight_averaging import BATCHES, statistics, use_averages
 
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 WORST = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}

@@ -12,23 +12,17 @@ import numpy as np
 import pandas as pd
 
 from fer_tasks.errors import UserError
-from fer_tasks.training import frozen
+from fer_tasks.training import frozen_backbone
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.averages import statistics, use_averages
-from fer_tasks.training.checkpoint import (
-    Checkpoint,
-    assign,
-    averaged_statistics,
-    restore_model,
-    restore_optimizer,
-)
 from fer_tasks.training.distillation import targets
 from fer_tasks.training.epochs import COLUMNS, Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.plan import Phase, Plan, phases
 from fer_tasks.training.seeding import seeded
-from fer_tasks.training.views import views
+from fer_tasks.training.state import Checkpoint, assign, averaged_statistics, restore_model, restore_optimizer
+from fer_tasks.training.test_time_augmentation import views
+from fer_tasks.training.weight_averaging import statistics, use_averages
 
 
 class NoBackbone(UserError):
@@ -62,7 +56,7 @@ def fit(
     on_epoch: Callable[[dict[str, float]], None],
     start: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
-    share: frozen.Share | None = None,
+    share: frozen_backbone.Share | None = None,
 ) -> Fitted:
     """Build and train a model; keeps the weights of the epoch with the highest validation accuracy (of equals
     the one with the lowest validation loss).
@@ -83,7 +77,7 @@ def fit(
     )
     if plan.distillation:
         train = train._replace(y=targets(train.y, arrays.teacher, plan.distillation.temperature))
-    halves = frozen.split(model) if share else None
+    halves = frozen_backbone.split(model) if share else None
     learner = _learner(model, halves, _phase_of(plan, start.epoch if start else 0))
     if start:
         restore_model(learner, start.arrays)
@@ -103,7 +97,9 @@ def fit(
             epochs.batches = partial(training_batches, train, SETS[plan.augmentation], seed)
             known = validation_batches(val)
         else:
-            epochs.batches, known = frozen.batches(halves.extractor, train, val, plan, seed, done, share)
+            epochs.batches, known = frozen_backbone.batches(
+                halves.extractor, train, val, plan, seed, done, share
+            )
         learner.fit(
             epochs.batches(done),
             steps_per_epoch=train.steps,
@@ -118,7 +114,7 @@ def fit(
     return Fitted(model, history(epochs.rows), epochs.best["epoch"], epochs.seconds)
 
 
-def _learner(model: keras.Model, halves: frozen.Split | None, phase: Phase) -> keras.Model:
+def _learner(model: keras.Model, halves: frozen_backbone.Split | None, phase: Phase) -> keras.Model:
     """What is trained in a phase: the model, or its head alone."""
     return halves.head if halves and not phase.fine_tuning else model
 
@@ -142,7 +138,7 @@ def last_epoch(
     """
     model = built(build, plan.precision)
     phase = _phase_of(plan, checkpoint.epoch)
-    learner = _learner(model, frozen.split(model) if shared else None, phase)
+    learner = _learner(model, frozen_backbone.split(model) if shared else None, phase)
     _compile(learner, plan, phase, steps=1)
     restore_model(learner, checkpoint.arrays)
     if plan.ema:
@@ -158,9 +154,9 @@ def unfreeze(model: keras.Model) -> None:
 
     Raises NoBackbone.
     """
-    if frozen.BACKBONE not in {layer.name for layer in model.layers}:
+    if frozen_backbone.BACKBONE not in {layer.name for layer in model.layers}:
         raise NoBackbone(f"fine_tune: {model.name} has no backbone; leave it out, or choose model transfer")
-    backbone = model.get_layer(frozen.BACKBONE)
+    backbone = model.get_layer(frozen_backbone.BACKBONE)
     backbone.trainable = True
     for layer in backbone._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -18,7 +18,7 @@ from flows.code.scopes import ALL, FUNCTIONS, IMPORTS, Scope, Scopes, Targets, U
 NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
 NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
 NAMES_ANYTHING = {"globals", "eval", "exec"}
-NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module or below it
+NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module, below it, or of Jinja
 _parsing = threading.Lock()
 
 
@@ -118,8 +118,9 @@ class _Reader:
             case ast.Constant(value=value):
                 yield repr(value)
                 if isinstance(value, str) and NAMES_A_FILE.fullmatch(value):
-                    if not value.endswith(".py") and (self.folder / value).is_file():
-                        yield Data(self.folder / value)
+                    for file in (self.folder / value, self.folder / "templates" / value):
+                        if file.suffix != ".py" and file.is_file():
+                            yield Data(file)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 yield from self._function(node, scopes, at_top)
             case ast.ClassDef():

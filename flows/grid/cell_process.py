@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from fer_tasks import cells, shared_features
-from fer_tasks.checkpoints import read_checkpoint, write_checkpoint
-from fer_tasks.dataset import read_array, read_dataset
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
 from fer_tasks.settings import Cell, Training
-from fer_tasks.training import fit, frozen
-from fer_tasks.training.checkpoint import Checkpoint
+from fer_tasks.storage import backbone_features, cells
+from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
+from fer_tasks.storage.dataset import read_array, read_dataset
+from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
 from fer_tasks.training.plan import Distillation, FineTune, Plan
+from fer_tasks.training.state import Checkpoint
 
 Outcome = tuple[cells.Trained | None, dict[str, Any]]
 
@@ -60,7 +60,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
     share = partial(
-        shared_features.share, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
+        backbone_features.share, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
     )
     try:
         fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, share)
@@ -99,7 +99,7 @@ def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], No
 def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
     try:
         model = build()
-        if cell.views and not frozen.split(model):
+        if cell.views and not frozen_backbone.split(model):
             return f"views: {model.name} has no frozen backbone; leave them out"
         if cell.fine_tune:
             fit.unfreeze(model)

@@ -8,8 +8,8 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from fer_tasks import cells
 from fer_tasks.settings import Cell, Train
+from fer_tasks.storage import cells
 from fer_tasks.training import fit
 from fer_tasks.training.isolation import call_in_own_process, sparing_memory
 from flows.fan_out import Progress

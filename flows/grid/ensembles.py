@@ -9,8 +9,9 @@ import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from fer_tasks import cells, ensemble, evaluation
+from fer_tasks.evaluation import ensemble, scores
 from fer_tasks.settings import Ensemble
+from fer_tasks.storage import cells
 from flows.code import code_digest
 from flows.grid.memory import machine_memory, reserve
 from flows.grid.predictions import Answers, Asked, Split, ask, mean_answer, predict_split
@@ -54,13 +55,13 @@ def _weigh_or_say(way: str, wanted: Ensemble, members: list[Answers]) -> dict[st
 def _weigh(way: str, wanted: Ensemble, members: list[Answers]) -> dict[str, Any]:
     y_true = members[0].y_true
     weights = WEIGHTS[way](np.stack([member.probabilities for member in members]), y_true, wanted)
-    scores = evaluation.scores(y_true, mean_answer(members, weights).probabilities)
+    scored = scores(y_true, mean_answer(members, weights).probabilities)
     return {
         "status": "trained",
         "reason": "",
         "weights": dict(zip(wanted.members, weights.tolist(), strict=True)),
-        "val_accuracy": round(scores["accuracy"], 4),
-        "val_loss": round(scores["loss"], 4),
+        "val_accuracy": round(scored["accuracy"], 4),
+        "val_loss": round(scored["loss"], 4),
         "note": _note(way, wanted, weights),
     }
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from typing import Any
 
-from fer_tasks.dataset import Dataset
 from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
-from fer_tasks.training import frozen
+from fer_tasks.storage.dataset import Dataset
+from fer_tasks.training import frozen_backbone
 from flows.caching import weights_digest
 from flows.code import code_digest
 from flows.grid import ensembles
@@ -37,7 +37,7 @@ def fingerprints(
 
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of the features that a cell shares with others: kept as long as one of them waits."""
-    code = code_digest(frozen.batches, build_model, only=entries(cell.model_dump()))
+    code = code_digest(frozen_backbone.batches, build_model, only=entries(cell.model_dump()))
     digest = _digest([data.fingerprint, threads, code])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 

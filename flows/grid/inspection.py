@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from fer_tasks import cells, grad_cam, latency
-from fer_tasks.dataset import read_array, read_dataset
+from fer_tasks.evaluation import grad_cam, latency
 from fer_tasks.models import load_model
+from fer_tasks.storage import cells
+from fer_tasks.storage.dataset import read_array, read_dataset
 from fer_tasks.training.isolation import call_in_own_process
 from flows.caching import same_inputs_and_code
 from flows.fan_out import map_items, shard_task

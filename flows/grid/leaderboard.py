@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas as pd
 from prefect import get_run_logger
 
-from fer_tasks import cells, evaluation, significance
-from fer_tasks.dataset import read_text
+from fer_tasks.evaluation import significance
+from fer_tasks.evaluation.published import Published, parse_published
+from fer_tasks.evaluation.scores import accuracy_interval, expected_calibration_error, per_class, scores
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.published import Published, parse_published
+from fer_tasks.storage import cells
+from fer_tasks.storage.dataset import read_text
 from flows.grid.inspection import milliseconds_a_face
 from flows.grid.predictions import Answers
 
@@ -50,7 +52,7 @@ def leaderboard(
 def recalls(answers: Mapping[str, Answers]) -> pd.DataFrame:
     """The recall of each expression, a column, by each cell, a row: column cell, then the expressions."""
     rows = {
-        cell: evaluation.per_class(found.y_true, found.probabilities).set_index("expression")["recall"]
+        cell: per_class(found.y_true, found.probabilities).set_index("expression")["recall"]
         for cell, found in answers.items()
     }
     table = pd.DataFrame(rows).T.reindex(columns=list(EXPRESSIONS))
@@ -60,11 +62,11 @@ def recalls(answers: Mapping[str, Answers]) -> pd.DataFrame:
 def _test_scores(answers: Mapping[str, Answers]) -> pd.DataFrame:
     rows = []
     for cell, found in answers.items():
-        low, high = evaluation.accuracy_interval(found.right)
-        scores = evaluation.scores(found.y_true, found.probabilities)
-        scores |= {"low": low, "high": high}
-        scores["ece"] = evaluation.expected_calibration_error(found.y_true, found.probabilities)
-        rows.append({"cell": cell, **{f"test_{name}": value for name, value in scores.items()}})
+        low, high = accuracy_interval(found.right)
+        scored = scores(found.y_true, found.probabilities)
+        scored |= {"low": low, "high": high}
+        scored["ece"] = expected_calibration_error(found.y_true, found.probabilities)
+        rows.append({"cell": cell, **{f"test_{name}": value for name, value in scored.items()}})
     return pd.DataFrame(rows)
 
 

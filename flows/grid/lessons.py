@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fer_tasks import cells, significance
+from fer_tasks.evaluation import significance
+from fer_tasks.storage import cells
 from flows.grid.predictions import Answers
 
 SCORES = ["test_accuracy", "test_loss", "test_ece"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from fer_tasks import cells
+from fer_tasks.storage import cells
 
 CURVES = "learning_curves"  # plots/custom/learning_curves.json: a row an epoch of each cell
 

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from prefect import get_run_logger
 
-from fer_tasks import cells
-from fer_tasks.dataset import Dataset, read_array, read_dataset
-from fer_tasks.ensemble import combine
 from fer_tasks.errors import UserError
+from fer_tasks.evaluation.ensemble import combine
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model, load_model
+from fer_tasks.storage import cells
+from fer_tasks.storage.dataset import Dataset, read_array, read_dataset
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.fit import predict
 from fer_tasks.training.isolation import call_in_own_process

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_tasks import page
-from fer_tasks.dataset import Dataset
-from fer_tasks.grad_cam import overlay
-from fer_tasks.images import encode_jpeg, read_image
+from fer_tasks.evaluation.grad_cam import overlay
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.reports import page
+from fer_tasks.storage.dataset import Dataset
+from fer_tasks.storage.images import encode_jpeg, read_image
 from flows.grid.inspection import Look
 from flows.grid.predictions import Answers
 

@@ -97,7 +97,7 @@ class Montage:
 
 @dataclass(frozen=True)
 class DataCard:
-    """Everything that the data card shows; the tables are those of `fer_tasks.data_card`."""
+    """Everything that the data card shows; the tables are those of `fer_tasks.reports.data_card_tables`."""
 
     source: str
     generated: bool  # the source is the generated sample
@@ -145,7 +145,7 @@ class Ablation:
 
 def render_page(report: Report) -> str:
     """The report, self-contained: figures are embedded, texts escaped."""
-    return _render("page.html.j2", report=report)
+    return _render("report.html.j2", report=report)
 
 
 def render_data_card(card: DataCard) -> str:
@@ -160,7 +160,10 @@ def render_ablation(ablation: Ablation) -> str:
 
 def _render(template: str, **shown: Report | DataCard | Ablation) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fer_tasks", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("fer_tasks.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     for how in (_percent, _tenths, _points, _number, _duration, _size, _decimals):
         environment.filters[how.__name__.removeprefix("_")] = how

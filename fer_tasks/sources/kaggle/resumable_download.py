@@ -25,7 +25,7 @@ from fer_tasks.network import (
     reaching,
     refuse_for_now,
 )
-from fer_tasks.sources.kaggle_key import NOBODY
+from fer_tasks.sources.kaggle.key import NOBODY
 
 CHUNK = 1 << 16  # bytes; a cut connection loses less than one
 Progress = Callable[[int, int], None]  # bytes that are here, bytes in all (0 where nobody knows)

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tasks.training.augmentation import SETS
+from fer_tasks.training.backbone_runtime import Function, fastest
 from fer_tasks.training.feeding import (
     Batch,
     Parts,
@@ -28,7 +29,6 @@ from fer_tasks.training.feeding import (
     validation_batches,
 )
 from fer_tasks.training.plan import Plan
-from fer_tasks.training.runtime import Function, fastest
 
 BACKBONE = "backbone"  # the layer that a model has whose backbone is, or was at first, frozen
 FIXED = ("features", BACKBONE)  # a model's features are the output of the first of these that it has

@@ -13,8 +13,8 @@ from PIL import Image
 from skimage import data
 
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.sources.faults import IN_PHOTO, Placed
-from fer_tasks.sources.portraits import EYES, PARTS, UNIT, Look, draw_face
+from fer_tasks.sources.sample.defects import IN_PHOTO, Placed
+from fer_tasks.sources.sample.portraits import EYES, PARTS, UNIT, Look, draw_face
 
 # Share of the photos with each fault.
 FAULTS = {

@@ -30,9 +30,9 @@ from fer_tasks.network import (
     read_short,
     refuse_for_now,
 )
-from fer_tasks.sources.archive import BrokenArchive, unpack
-from fer_tasks.sources.kaggle_key import HOW, NOBODY, Key
-from fer_tasks.sources.transfer import Progress, transfer
+from fer_tasks.sources.kaggle.key import HOW, NOBODY, Key
+from fer_tasks.sources.kaggle.resumable_download import Progress, transfer
+from fer_tasks.sources.kaggle.unzip import BrokenArchive, unpack
 
 BASE = "https://api.kaggle.com"
 MAX_REPLY = 1 << 20  # bytes; what Kaggle tells of a data set is a hundredth of it

@@ -1,0 +1,1 @@
+"""The generated sample: portraits that are drawn, and the defects they are given."""

@@ -1,0 +1,1 @@
+"""All that is written to disk and read back: tables, arrays, pictures, data sets, cells."""
