@@ -34,7 +34,7 @@ review: $(VENV)/ready  ## the page on which people judge doubted faces, until Ct
 	python -m apps.review $(ARGS)
 
 stop:                  ## stop the server that `make run` left running
-	[ ! -e .cache/server/server.json ] || python -m flows.own_server
+	[ ! -e .cache/server/server.json ] || python -m flows.server.own_server
 
 schedule: $(VENV)/ready  ## rebuild by night when the source has changed, until Ctrl-C: deploy prefect.yaml and start a worker
 	python -m flows.schedule

@@ -23,15 +23,15 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from benchmarks import copies, many_faces, planted, reference
-from benchmarks.faces import CutFace, anew, cut_faces, listed
-from benchmarks.scores import our, score
+from benchmarks.lib import cleanvision_reference, copies, many_faces, planted_faults
+from benchmarks.lib.faces import CutFace, anew, cut_faces, listed
+from benchmarks.lib.rule_scores import our, score
 from fer_tasks.cleaning import covers
 from fer_tasks.faces.signals import light_signals
 from fer_tasks.settings import load_settings
 
 RULES = {"blurred": "blurred", "shaken": "blurred", "dark": "dark", "bright": "bright"}
-RULES |= {"low contrast": "low_contrast"} | dict.fromkeys(planted.DRAWINGS, "drawing")
+RULES |= {"low contrast": "low_contrast"} | dict.fromkeys(planted_faults.DRAWINGS, "drawing")
 OF_CLEANVISION = {"blurred": "blurry", "dark": "dark", "bright": "light", "low_contrast": "low_information"}
 Row = dict[str, Any]
 
@@ -40,15 +40,18 @@ def on_light(faces: list[CutFace], first: np.ndarray) -> list[Row]:
     """Blur, light and drawings: our rules, and cleanvision's where it has one."""
     sound = [face.image for face in faces]
     ours = pd.DataFrame([light_signals(image) for image in sound])
-    theirs = reference.scores(sound, OF_CLEANVISION.values())
+    theirs = cleanvision_reference.scores(sound, OF_CLEANVISION.values())
     rng, rows = np.random.default_rng(2021), []
-    for fault, plant in (planted.LIGHT | planted.DRAWINGS).items():
+    for fault, plant in (planted_faults.LIGHT | planted_faults.DRAWINGS).items():
         faulty = [plant(image, rng) for image, known in zip(sound, first, strict=True) if not known]
         judge, measure = our(RULES[fault])
         said = np.array([light_signals(image)[measure] for image in faulty])
         rows.append({"fault": fault, **score(judge, ours[measure].to_numpy(), first, said)})
         if issue := OF_CLEANVISION.get(judge.name):
-            other, said = reference.judge(issue, judge.allowed), reference.scores(faulty, [issue])[issue]
+            other, said = (
+                cleanvision_reference.judge(issue, judge.allowed),
+                cleanvision_reference.scores(faulty, [issue])[issue],
+            )
             rows.append({"fault": fault, **score(other, theirs[issue].to_numpy(), first, said.to_numpy())})
     return rows
 
@@ -81,7 +84,7 @@ def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
         for region in covers.REGIONS
         for cover in covers.COVERS
     }
-    for name, plant in planted.COVERS.items():
+    for name, plant in planted_faults.COVERS.items():
         others = [faces[k].image for k in rng.permutation(second)]
         kinds[f"new: {name}"] = [
             covers.align(plant(faces[k].image, faces[k].landmarks, other, rng), faces[k].landmarks)

@@ -20,11 +20,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.agreement import agreement
+from benchmarks.lib.detector_agreement import agreement
 from benchmarks.stages import computed, dvc, measured
-from benchmarks.workspace import change_params, copy_project
 from fer_tasks.faces.detector import LANDMARKS, Faces, detect_faces, detect_files
 from fer_tasks.storage.images import BadImage, decode_image, read_image
+from testing.project_copy import change_params, copy_project
 
 SIZES = {"0.13 MP": 130_000, "0.3 MP": 300_000}
 CORES = 2

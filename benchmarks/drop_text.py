@@ -4,7 +4,7 @@ python -m benchmarks.drop_text FOLDER     # FOLDER: photos in class folders
 
 Each face is looked at with and without a caption planted on it. Thresholds are chosen on one half of the
 photos, and the figures are of the other. Photos that a person saw writing on, by image id in
-benchmarks/written_on.txt, are counted apart.
+benchmarks/lib/written_on.txt, are counted apart.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.captions import Caption, cut_faces, hangul_fonts, plant
+from benchmarks.lib.captions import Caption, cut_faces, hangul_fonts, plant
 from fer_tasks.settings import load_settings
 from fer_tasks.text import sheets
 from fer_tasks.text.lines import Line, judge
@@ -48,7 +48,7 @@ class Pictures(NamedTuple):
 def prepare(faces: dict[str, dict[int, np.ndarray]]) -> Pictures:
     """Captions are Latin and Hangul (where there is a font), plain and see-through, 8 to 32 px."""
     rng, korean = np.random.default_rng(2021), bool(hangul_fonts())
-    known = set(Path(__file__).with_name("written_on.txt").read_text().split())
+    known = set(Path(__file__).with_name("lib").joinpath("written_on.txt").read_text().split())
     clean = {i: sizes[SIDE] for i, sizes in faces.items() if i not in known}
     marked = {i: sizes[SIDE] for i, sizes in faces.items() if i in known}
     drawn = [

@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from fer_tasks.recipes import transform_all
-from fer_tasks.storage.dataset import read_array, write_array
+from fer_tasks.storage.files import read_array, write_array
 from fer_tasks.storage.images import read_image
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.feeding import Pictures, Rows, training_batches

@@ -20,7 +20,7 @@ from fer_tasks.models import load_model
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources import fer2013, folder
 from fer_tasks.storage.cells import read_cell
-from fer_tasks.storage.dataset import write_bytes
+from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_png, read_image
 from fer_tasks.training.fit import predict
 

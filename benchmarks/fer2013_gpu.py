@@ -27,15 +27,15 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.copies import nearest
-from benchmarks.faces import CutFace
 from benchmarks.fer2013 import pictures_of
-from benchmarks.jax_views import augment, views_of, warp
+from benchmarks.lib.copies import nearest
+from benchmarks.lib.faces import CutFace
+from benchmarks.lib.jax_views import augment, views_of, warp
 from fer_tasks.evaluation.scores import accuracy_interval
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
 from fer_tasks.settings import load_settings
-from fer_tasks.storage.dataset import write_bytes
+from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import perceptual_hash
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.fit import model_bytes

@@ -27,17 +27,17 @@ import numpy as np
 import pandas as pd
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-from benchmarks.faces import in_classes
+from benchmarks.lib.faces import in_classes
 from benchmarks.precision import PRECISIONS
-from benchmarks.workspace import ROOT
 from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, load_grid, load_settings
 from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.backbone_runtime import fastest
 from fer_tasks.training.feeding import Pictures, Rows, training_batch
-from fer_tasks.training.isolation import call_in_own_process
 from fer_tasks.training.plan import Plan
+from flows.engine.own_process import call_in_own_process
+from testing.project_copy import ROOT
 
 PLAN = Plan("adam", 1e-4, 3, 32)
 SHARED: dict[str, dict[str, Any]] = {

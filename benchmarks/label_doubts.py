@@ -26,7 +26,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.faces import cut_faces, listed
+from benchmarks.lib.faces import cut_faces, listed
 from fer_tasks.cleaning.hog import hog_of
 from fer_tasks.cleaning.label_doubts import label_doubt, out_of_fold
 from fer_tasks.labels import EXPRESSIONS

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-from benchmarks.faces import in_classes
+from benchmarks.lib.faces import in_classes
 from fer_tasks.models import build_model
 from fer_tasks.training import fit
-from fer_tasks.training.isolation import call_in_own_process
 from fer_tasks.training.plan import Plan
+from flows.engine.own_process import call_in_own_process
 
 MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     "paper_cnn": ("alizadeh_fazel", (48, 48, 1), {}),

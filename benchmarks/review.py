@@ -15,9 +15,9 @@ import numpy as np
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
-from benchmarks.browser import CHROMIUM, DRIVER, MISSING, browser
-from benchmarks.review_project import DECISIONS, make_project, served, write_faces
 from fer_tasks.cleaning.decisions import parse_decisions
+from testing.browser import CHROMIUM, DRIVER, MISSING, browser
+from testing.review_project import DECISIONS, make_project, served, write_faces
 
 BAR_MS = 100  # from key to recorded decision, 95 of 100 times
 ALL = "#state=&rule=&label=&pair=&split="

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from benchmarks.workspace import change_params, copy_project, environment
+from testing.project_copy import change_params, copy_project, environment
 
 
 def measured(command: list[str], project: Path) -> dict:

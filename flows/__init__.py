@@ -2,7 +2,8 @@
 
 import os
 
-from flows import home, quiet_tensorflow
+from flows import home
+from flows.engine import quiet_tensorflow
 
 # Else TensorFlow tells, too, what else it could have been built for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

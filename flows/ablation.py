@@ -25,28 +25,21 @@ from fer_tasks.evaluation.bootstrap import compare
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model, check_model
 from fer_tasks.recipes import make_transform
-from fer_tasks.reports import page, plots
+from fer_tasks.reports import ablation_page, plots
+from fer_tasks.reports.render import Picture
 from fer_tasks.settings import Settings, Training
-from fer_tasks.storage.dataset import (
-    Dataset,
-    image_files,
-    read_array,
-    read_dataset,
-    read_table,
-    read_text,
-    write_array,
-    write_bytes,
-    write_table,
-)
-from fer_tasks.training import fit, isolation
+from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
+from fer_tasks.storage.files import read_array, read_table, read_text, write_array, write_bytes, write_table
+from fer_tasks.training import fit
 from fer_tasks.training.feeding import Rows
-from flows.caching import same_inputs_and_code, weights_digest
-from flows.code import code_digest
-from flows.fan_out import Progress
+from flows.engine import own_process
+from flows.engine.caching import same_inputs_and_code, weights_digest
+from flows.engine.code import code_digest
+from flows.engine.progress import Progress
+from flows.engine.stage import run_stage
 from flows.grid.cell_process import plan_of
 from flows.grid.entries import entries
-from flows.stage import run_stage
-from flows.transform import transform, transform_files
+from flows.recipe_arrays import transform, transform_files
 
 OF_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": (0.56, 0.57)}  # test accuracy
 
@@ -81,7 +74,7 @@ def predict(
     step: str, seed: int, content: str, wanted: Training, threads: int, parts: Parts, array: Path
 ) -> np.ndarray:
     """What a model says of the test split: (n, 7). `content` says what `parts` of `array` hold."""
-    return isolation.call_in_own_process(fit_and_predict, wanted, seed, parts, array, threads=threads)
+    return own_process.call_in_own_process(fit_and_predict, wanted, seed, parts, array, threads=threads)
 
 
 def fit_and_predict(
@@ -242,17 +235,17 @@ def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings
     return compared if RAW in answers else compared.assign(**dict.fromkeys(totals, np.nan))
 
 
-def _page(table: pd.DataFrame, known: Known, settings: Settings) -> page.Ablation:
+def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_page.Ablation:
     wanted, source = settings.ablation, settings.download.source
     names = [
         f"{'' if row.step in (RAW, CLEAN) else '+ '}{row.step}  {row.train:,}" for row in table.itertuples()
     ]
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
-    return page.Ablation(
+    return ablation_page.Ablation(
         source=source,
         generated=source.endswith("sample.yaml"),
         table=table,
-        figure=page.Picture(plots.ablation(table, names, OF_2021), "Scores of each step, as in the table"),
+        figure=Picture(plots.ablation(table, names, OF_2021), "Scores of each step, as in the table"),
         tested=len(known.tested),
         judged=int(known.tested["judged"].sum()),
         doubted=int(known.tested["doubted"].sum()),
@@ -270,9 +263,9 @@ def _page(table: pd.DataFrame, known: Known, settings: Settings) -> page.Ablatio
     )
 
 
-def _write(made: page.Ablation, target: Path) -> None:
+def _write(made: ablation_page.Ablation, target: Path) -> None:
     write_table(target / "ablation.csv", made.table.round(4))
-    write_bytes(target / "ablation.html", page.render_ablation(made).encode())
+    write_bytes(target / "ablation.html", ablation_page.render_ablation(made).encode())
     told = made.table.round(4).astype(object)
     create_table_artifact(told.where(told.notna(), "").to_dict("records"), key="ablation")
     url = f"data:image/png;base64,{base64.b64encode(made.figure.data).decode()}"

@@ -12,18 +12,11 @@ from fer_tasks.cleaning.rules import check_rules, doubts
 from fer_tasks.cleaning.selection import keep
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import Clean, Settings
-from fer_tasks.storage.dataset import (
-    Dataset,
-    copy_images,
-    empty_folder,
-    read_dataset,
-    read_text,
-    write_dataset,
-    write_table,
-)
-from flows.measure import measure
-from flows.people import wait_for_people
-from flows.stage import close, made_from, run_stage
+from fer_tasks.storage.dataset import Dataset, copy_images, empty_folder, read_dataset, write_dataset
+from fer_tasks.storage.files import read_text, write_table
+from flows.engine.stage import close, made_from, run_stage
+from flows.face_measures import measure
+from flows.review_pause import wait_for_people
 
 
 @flow(name="clean")

@@ -15,8 +15,9 @@ from fer_tasks.faces.signals import SIDE, light_signals
 from fer_tasks.settings import CropFaces, Settings
 from fer_tasks.storage import images
 from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
-from flows.fan_out import in_process, map_items, shard_task
-from flows.stage import close, made_from, run_stage
+from flows.engine.memo_map import map_items, shard_task
+from flows.engine.stage import close, made_from, run_stage
+from flows.engine.worker_pool import in_process
 
 INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 

@@ -11,14 +11,16 @@ from prefect.artifacts import create_link_artifact
 
 from fer_tasks.cleaning.decisions import VERDICTS, Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES, RULES
+from fer_tasks.reports import data_card_page, plots
 from fer_tasks.reports import data_card_tables as tables
-from fer_tasks.reports import page, plots
 from fer_tasks.reports.data_card_tables import ABOUT, Distribution
+from fer_tasks.reports.render import Picture
 from fer_tasks.settings import DataCard, Settings
-from fer_tasks.storage.dataset import Dataset, read_dataset, read_table, read_text, write_bytes
+from fer_tasks.storage.dataset import Dataset, read_dataset
+from fer_tasks.storage.files import read_table, read_text, write_bytes
 from fer_tasks.storage.images import encode_jpeg, read_image
-from flows.stage import run_stage
-from flows.which_server import report_url
+from flows.engine.stage import run_stage
+from flows.server.which_server import report_url
 
 STAGES = ("raw", "faces", "textfree", "clean")
 QUALITY = 80  # of the page's JPEGs, which are small and many
@@ -60,11 +62,11 @@ def data_card(
     target: Path = Path("reports/data.html"),
 ) -> None:
     card = make_card(data, decisions, settings.data_card)
-    write_bytes(target, page.render_data_card(card).encode())
+    write_bytes(target, data_card_page.render_data_card(card).encode())
     _tell(card, target)
 
 
-def make_card(data: Path, decisions: Path, wanted: DataCard) -> page.DataCard:
+def make_card(data: Path, decisions: Path, wanted: DataCard) -> data_card_page.DataCard:
     """What the page shows of the datasets in `data`."""
     read = _read(data, decisions, wanted.side)
     classes = tables.classes_by_split(read.clean.manifest)
@@ -75,7 +77,7 @@ def make_card(data: Path, decisions: Path, wanted: DataCard) -> page.DataCard:
     suggestions = read.measures.set_index("image_id")["suggestion"]
     before, after = read.stages["textfree"].manifest, read.applied.faces
     relabelled, as_suggested = tables.as_suggested(before, after, suggestions)
-    return page.DataCard(
+    return data_card_page.DataCard(
         source=(source := read.stages["raw"].info["settings"]["source"]),
         generated=source.endswith("sample.yaml"),
         stages=tables.stage_counts(stage.info for stage in read.stages.values()),
@@ -123,25 +125,25 @@ def _read(data: Path, decisions: Path, side: int) -> _Read:
     )
 
 
-def _rejected(read: _Read, n: int) -> dict[str, list[page.Montage]]:
-    found: dict[str, list[page.Montage]] = {}
+def _rejected(read: _Read, n: int) -> dict[str, list[data_card_page.Montage]]:
+    found: dict[str, list[data_card_page.Montage]] = {}
     for (stage, reason), rows in read.rejected.groupby(["stage", "reason"], sort=False):
         found.setdefault(stage, []).append(_montage(read, reason, rows, n))
     return found
 
 
-def _doubted(read: _Read, n: int) -> list[page.Montage]:
+def _doubted(read: _Read, n: int) -> list[data_card_page.Montage]:
     rejecting = {*read.clean.info["settings"]["reject"], LEAK}
     asks = read.doubted[~read.doubted["rule"].isin({*rejecting, "near_copy"})]
     return [_montage(read, rule, rows, n) for rule, rows in asks.groupby("rule")]
 
 
-def _montage(read: _Read, reason: str, rows: pd.DataFrame, n: int) -> page.Montage:
+def _montage(read: _Read, reason: str, rows: pd.DataFrame, n: int) -> data_card_page.Montage:
     some = tables.examples(rows, n)
     seen = some["image_id"].isin(read.paths)
     told = some[~seen]["source"] + ": " + some[~seen]["detail"] if not seen.all() else ()
     pictures = [_picture(read, row.image_id, reason, _caption(row)) for row in some[seen].itertuples()]
-    return page.Montage(reason, len(rows), ABOUT.get(reason, ""), pictures, list(told))
+    return data_card_page.Montage(reason, len(rows), ABOUT.get(reason, ""), pictures, list(told))
 
 
 def _caption(row: tuple) -> str:
@@ -149,10 +151,10 @@ def _caption(row: tuple) -> str:
     return f"{row.label}{f', or {suggestion}' if suggestion else ''}: {row.detail}"
 
 
-def _picture(read: _Read, image_id: str, what: str, caption: str) -> page.Picture:
+def _picture(read: _Read, image_id: str, what: str, caption: str) -> Picture:
     photo = image_id.rsplit("-", 1)[0] if what == "several_faces" else image_id
     image = read_image(read.paths[photo], enough=read.side)
-    return page.Picture(encode_jpeg(image, read.side, QUALITY), f"{what}, {caption}", caption, "jpeg")
+    return Picture(encode_jpeg(image, read.side, QUALITY), f"{what}, {caption}", caption, "jpeg")
 
 
 def _rules(read: _Read) -> pd.DataFrame:
@@ -166,7 +168,7 @@ def _rules(read: _Read) -> pd.DataFrame:
     return tables.rule_counts(limits, read.doubted, read.clean.rejected, rejecting, verdicts)
 
 
-def _groups(read: _Read, copies: pd.DataFrame, n: int) -> list[page.Montage]:
+def _groups(read: _Read, copies: pd.DataFrame, n: int) -> list[data_card_page.Montage]:
     sources = read.stages["textfree"].manifest.set_index("image_id")["source"]
     shown = []
     for group in copies.itertuples():
@@ -175,7 +177,7 @@ def _groups(read: _Read, copies: pd.DataFrame, n: int) -> list[page.Montage]:
         some = list(zip(faces["image_id"], captions, strict=True))[:n]
         marks = ["leak"] * group.leak + ["several labels"] * group.conflict
         pictures = [_picture(read, i, "near-copy", caption) for i, caption in some]
-        shown.append(page.Montage(f"{group.size} copies", group.size, ", ".join(marks), pictures))
+        shown.append(data_card_page.Montage(f"{group.size} copies", group.size, ", ".join(marks), pictures))
     return shown
 
 
@@ -199,9 +201,9 @@ def _distributions(read: _Read) -> Iterable[Distribution]:
     yield Distribution("label doubt, 0 to 1", faces["label_doubt"], high=rules["max_label_doubt"])
 
 
-def _histogram(found: Distribution) -> page.Picture:
+def _histogram(found: Distribution) -> Picture:
     values = found.values.dropna().to_numpy(float)
-    return page.Picture(plots.histogram(values, found.name, found.low, found.high, found.log), found.told())
+    return Picture(plots.histogram(values, found.name, found.low, found.high, found.log), found.told())
 
 
 def _medians(read: _Read) -> pd.DataFrame:
@@ -210,7 +212,7 @@ def _medians(read: _Read) -> pd.DataFrame:
     return tables.medians(faces, list(COMPARED)).rename(columns=COMPARED)
 
 
-def _pair_faces(read: _Read, pairs: pd.DataFrame, n_pairs: int, n: int) -> list[page.Montage]:
+def _pair_faces(read: _Read, pairs: pd.DataFrame, n_pairs: int, n: int) -> list[data_card_page.Montage]:
     rows = read.doubted[read.doubted["rule"] == "label_doubt"]
     found = []
     for label, suggestion in tables.largest_pairs(pairs, n_pairs):
@@ -220,7 +222,7 @@ def _pair_faces(read: _Read, pairs: pd.DataFrame, n_pairs: int, n: int) -> list[
             _picture(read, row.image_id, f"{label}, or {suggestion}?", f"doubt {row.value:.2f}")
             for row in worst.itertuples()
         ]
-        found.append(page.Montage(f"{label}, or {suggestion}?", len(of_pair), "", pictures))
+        found.append(data_card_page.Montage(f"{label}, or {suggestion}?", len(of_pair), "", pictures))
     return found
 
 
@@ -235,7 +237,7 @@ def _made(stages: Mapping[str, Dataset]) -> dict[str, str]:
     return {"again": "dvc repro data_card", **settings, **prints}
 
 
-def _tell(card: page.DataCard, target: Path) -> None:
+def _tell(card: data_card_page.DataCard, target: Path) -> None:
     create_link_artifact(
         report_url(target.name), link_text="The data card", key="data-card", description=str(target)
     )

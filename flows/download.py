@@ -16,17 +16,11 @@ from fer_tasks.sources import exact_duplicates, fer2013, folder
 from fer_tasks.sources.listing import Listing, together
 from fer_tasks.sources.names import suffix_of
 from fer_tasks.storage import images
-from fer_tasks.storage.dataset import (
-    REJECTED_COLUMNS,
-    empty_folder,
-    image_id,
-    write_bytes,
-    write_dataset,
-    write_image,
-)
-from flows.fan_out import map_items, shard_task
-from flows.source import CACHE, as_folder, begin_reading, note_read
-from flows.stage import close, run_stage
+from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, image_id, write_dataset, write_image
+from fer_tasks.storage.files import write_bytes
+from flows.engine.memo_map import map_items, shard_task
+from flows.engine.stage import close, run_stage
+from flows.source_files import CACHE, as_folder, begin_reading, note_read
 
 MEASURED = ["pixels", "photo_phash", "width", "height"]
 COLUMNS = ["image_id", "file", "label", "source", "source_split", *MEASURED]

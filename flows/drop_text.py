@@ -13,9 +13,10 @@ from fer_tasks.storage.dataset import copy_images, empty_folder, image_files, re
 from fer_tasks.text import local
 from fer_tasks.text.lines import Line, judge
 from fer_tasks.text.quota import QuotaSpent
-from flows.fan_out import WORKERS, map_items, shard_task
+from flows.engine.memo_map import map_items, shard_task
+from flows.engine.stage import close, made_from, paused, run_stage
+from flows.engine.worker_pool import WORKERS
 from flows.ocr_space import lines_by_ocr_space
-from flows.stage import close, made_from, paused, run_stage
 
 Files = dict[str, tuple[str, str]]  # {face's id: (pixel hash, path)}
 FOUND = ["image_id", "reason", "detail", "text", "text_boxes", "text_share"]

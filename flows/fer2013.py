@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from fer_tasks.errors import UserError
 from fer_tasks.sources.folder import fingerprint
-from flows.stage import ready_for_prefect
+from flows.command import ready_for_prefect
 
 SETTINGS = (
     "crop_faces.mode=whole",

@@ -15,13 +15,12 @@ from fer_tasks.storage.dataset import (
     Dataset,
     empty_folder,
     image_files,
-    read_array,
     read_dataset,
-    write_array,
     write_dataset,
 )
-from flows.stage import made_from, run_stage
-from flows.transform import transform_files
+from fer_tasks.storage.files import read_array, write_array
+from flows.engine.stage import made_from, run_stage
+from flows.recipe_arrays import transform_files
 
 COLUMNS = ["image_id", "pixels", "label", "split"]
 

@@ -19,13 +19,13 @@ from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
 from fer_tasks.settings import OcrSpace
 from fer_tasks.storage import images
-from fer_tasks.storage.dataset import write_bytes, write_text
+from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.text import ocr_space, replies, sheets
 from fer_tasks.text.lines import Line
 from fer_tasks.text.ocr_space import NotRead, NotReadNow
 from fer_tasks.text.quota import Ledger, Quota, QuotaSpent, system_clocks
-from flows.fan_out import Progress
-from flows.retries import network_task
+from flows.engine.progress import Progress
+from flows.engine.retries import network_task
 
 KEPT = Path(".cache/ocr_space")
 SECRET_BLOCK = "ocr-space-api-key"

@@ -13,9 +13,9 @@ from prefect.states import State
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
-from fer_tasks.storage.dataset import read_json, write_text
-from flows.source import check_source, fingerprint
-from flows.stage import IS_PAUSED, paused
+from fer_tasks.storage.files import read_json, write_text
+from flows.engine.stage import IS_PAUSED, paused
+from flows.source_files import check_source, fingerprint
 from flows.versions import check_can_commit, commit_build
 
 BUILT = Path(".cache/rebuild.json")  # {source: the fingerprint it had when the last rebuild ended well}

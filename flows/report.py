@@ -16,18 +16,20 @@ from fer_tasks.errors import UserError
 from fer_tasks.evaluation import scores
 from fer_tasks.evaluation.published import Published
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.reports import page, plots
+from fer_tasks.reports import plots, report_page
 from fer_tasks.reports.data_card_tables import stage_counts
+from fer_tasks.reports.render import Picture
 from fer_tasks.settings import Grid, Settings, load_grid
 from fer_tasks.storage import cells
-from fer_tasks.storage.dataset import Dataset, read_dataset, write_bytes, write_table, write_text
-from flows.grid import shown_faces
-from flows.grid.inspection import Look, looking
+from fer_tasks.storage.dataset import Dataset, read_dataset
+from fer_tasks.storage.files import write_bytes, write_table, write_text
+from flows.engine.stage import run_stage
+from flows.grid import report_faces
+from flows.grid.distillation_gain import lessons
 from flows.grid.leaderboard import leaderboard, read_published, recalls
-from flows.grid.lessons import lessons
+from flows.grid.model_probes import Look, looking
 from flows.grid.predictions import Answers, Split, answers
-from flows.stage import run_stage
-from flows.which_server import report_url
+from flows.server.which_server import report_url
 
 STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
@@ -58,7 +60,7 @@ def report(
     best = _best(found)
     reduced = _reduced(grid, settings.train.size)
     whole = _page(found, best, settings, reduced, looking(best.cell, models, data / "features"))
-    write_bytes(target / "index.html", page.render_page(whole).encode())
+    write_bytes(target / "index.html", report_page.render_page(whole).encode())
     of_class = recalls(found.answers).set_index("cell").add_prefix("recall_")
     write_table(target / "leaderboard.csv", found.board.join(of_class, on="cell"))
     write_table(target / "lessons.csv", found.lessons)
@@ -90,11 +92,13 @@ def _why_no_cell(name: str, grid: Grid, board: pd.DataFrame) -> str:
     return f"{begin}; {first['cell']} failed: {first['reason']}"
 
 
-def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look: Look) -> page.Report:
+def _page(
+    found: _Found, best: report_page.Best, settings: Settings, reduced: str, look: Look
+) -> report_page.Report:
     wanted, clean = settings.report, found.stages["clean"]
     of_best = found.answers[best.cell]
     drawn = dict(list(found.histories.items())[: wanted.curves])
-    return page.Report(
+    return report_page.Report(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
         reduced=reduced,
@@ -108,9 +112,9 @@ def _page(found: _Found, best: page.Best, settings: Settings, reduced: str, look
         figures=_figures(of_best, found.board, drawn),
         curves=len(drawn),
         wrong=int((~of_best.right).sum()),
-        mistakes=shown_faces.mistakes(of_best, clean, wanted.mistakes),
-        at_random=shown_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
-        looks=shown_faces.looks(of_best, look, clean, wanted.grad_cam),
+        mistakes=report_faces.mistakes(of_best, clean, wanted.mistakes),
+        at_random=report_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
+        looks=report_faces.looks(of_best, look, clean, wanted.grad_cam),
         stages=stage_counts(stage.info for stage in found.stages.values()),
         made=_made(settings, found.stages),
     )
@@ -121,11 +125,11 @@ def _reduced(grid: Grid, size: str) -> str:
     return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
 
 
-def _best(found: _Found) -> page.Best:
+def _best(found: _Found) -> report_page.Best:
     row, clean = found.board.set_index("cell").loc[found.best], found.stages["clean"].manifest
     y_true = found.answers[found.best].y_true
     usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
-    return page.Best(
+    return report_page.Best(
         cell=found.best,
         accuracy=row["test_accuracy"],
         low=row["test_low"],
@@ -139,7 +143,7 @@ def _best(found: _Found) -> page.Best:
 
 def _figures(
     answers: Answers, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
-) -> dict[str, page.Picture]:
+) -> dict[str, Picture]:
     counts = scores.confusion(answers.y_true, answers.probabilities)
     bins = scores.reliability(answers.y_true, answers.probabilities)
     drawn = {
@@ -148,7 +152,7 @@ def _figures(
         "reliability": (plots.reliability(bins), "Accuracy by confidence, and how many pictures have each"),
         "curves": (plots.learning_curves(histories), "Accuracy and loss by epoch of each cell"),
     }
-    return {name: page.Picture(png, alt) for name, (png, alt) in drawn.items()}
+    return {name: Picture(png, alt) for name, (png, alt) in drawn.items()}
 
 
 def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
@@ -173,7 +177,7 @@ def _write_plots(folder: Path, found: _Found) -> None:
     write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 
-def _metrics(best: page.Best, board: pd.DataFrame) -> dict[str, Any]:
+def _metrics(best: report_page.Best, board: pd.DataFrame) -> dict[str, Any]:
     """A function of models and data: what a stopwatch says is not among them."""
     figures = ["val_accuracy", "val_loss", *(name for name in board.columns if name.startswith("test_"))]
     trained = board[board["status"] == "trained"].set_index("cell")[figures].round(4)
@@ -181,7 +185,7 @@ def _metrics(best: page.Best, board: pd.DataFrame) -> dict[str, Any]:
     return {"best": {"cell": best.cell, **rows[best.cell]}, "cells": rows}
 
 
-def _tell(best: page.Best, board: pd.DataFrame, target: Path) -> None:
+def _tell(best: report_page.Best, board: pd.DataFrame, target: Path) -> None:
     table = board.astype(object).where(board.notna(), "").to_dict("records")
     create_table_artifact(table, key="leaderboard", description=f"best on validation: {best.cell}")
     create_link_artifact(

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from fer_tasks.settings import load_grid, load_settings
-from flows.server import start_in_background
-from flows.source import check_source, has_unread_change
-from flows.stage import ready_for_prefect
-from flows.which_server import serves_this_project
+from flows.command import ready_for_prefect
+from flows.server.background import start_in_background
+from flows.server.which_server import serves_this_project
+from flows.source_files import check_source, has_unread_change
 
 
 def run() -> int:

@@ -20,9 +20,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
 from fer_tasks.errors import UserError
-from flows.own_server import LOG, own_server
-from flows.server import start_in_background
-from flows.stage import ready_for_prefect
+from flows.command import ready_for_prefect
+from flows.server.background import start_in_background
+from flows.server.own_server import LOG, own_server
 
 POOL = "monday-fer"  # of prefect.yaml
 SCHEDULED_WITHIN = 60  # seconds after a deployment; 1 to 5 here

@@ -17,15 +17,16 @@ from fer_tasks.storage import cells
 from fer_tasks.storage.backbone_features import drop_other_features
 from fer_tasks.storage.checkpoints import drop_checkpoint, drop_partial_checkpoints
 from fer_tasks.storage.dataset import read_dataset
-from fer_tasks.training.isolation import call_in_own_process, ending_together
-from flows.fan_out import in_order
-from flows.grid.cell_process import Job, Outcome, check_cells
+from flows.engine.in_order import in_order
+from flows.engine.own_process import call_in_own_process, ending_together
+from flows.engine.stage import run_stage
+from flows.grid.cell_process import Job, Outcome
 from flows.grid.cell_task import artifact_key, train_cell
+from flows.grid.check_cells import check_cells
+from flows.grid.dvclive_board import show_grid
 from flows.grid.ensembles import Weighed, fit_ensemble
 from flows.grid.fingerprints import features_group, fingerprints
-from flows.grid.live import show_grid
 from flows.grid.predictions import Split, shared_manifest
-from flows.stage import run_stage
 
 
 @flow(name="train")

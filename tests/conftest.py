@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from benchmarks.review_project import DECISIONS, make_project, write_faces
-from benchmarks.workspace import copy_project, environment
 from fer_tasks.network import keep_loopback_direct
-from fer_tasks.storage.dataset import read_table
-from tests.kaggle_server import ZIP, Kaggle, kaggle_server
-from tests.ocr_server import OcrSpace, ocr_server
+from fer_tasks.storage.files import read_table
+from testing.kaggle_server import ZIP, Kaggle, kaggle_server
+from testing.ocr_server import OcrSpace, ocr_server
+from testing.project_copy import copy_project, environment
+from testing.review_project import DECISIONS, make_project, write_faces
+from testing.reviewing import page
 from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
-from tests.reviewing import page
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 keep_loopback_direct(os.environ)
@@ -62,7 +62,7 @@ def prefect() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect server as `make server` starts it; yields the environment that points there."""
-    from flows.which_server import is_answering  # here, where Prefect is the tests' own
+    from flows.server.which_server import is_answering  # here, where Prefect is the tests' own
 
     home = copy_project(tmp_path_factory.mktemp("server"))
     here = {"PREFECT_SERVER_API_PORT": PORT}

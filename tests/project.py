@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from benchmarks.workspace import change_params, environment
+from testing.project_copy import change_params, environment
 
 CELL = {"model": "resnet", "options": {"filters": 4}, "recipe": "rgb32"}
 CELL |= {"learning_rate": 0.001, "batch_size": 16}

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.workspace import change_params, copy_project
 from fer_tasks.cleaning.ablation import (
     CLEAN,
     PEOPLE,
@@ -25,7 +24,9 @@ from fer_tasks.cleaning.decisions import COLUMNS, Applied, apply_decisions, pars
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.selection import keep
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.storage.dataset import read_dataset, read_table
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_table
+from testing.project_copy import change_params, copy_project
 from tests.project import run, shrink, succeeds
 
 N = 60

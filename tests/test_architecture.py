@@ -10,50 +10,37 @@ import pytest
 import yaml
 
 from fer_tasks.settings import Cell, params, source
-from flows.code.digest import reached
-from flows.code.links import Links
-from flows.code.scopes import Use
+from flows.engine.code.digest import reached
+from flows.engine.code.links import Links
+from flows.engine.code.scopes import Use
 from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
-FLOW_HELPERS = {
-    "caching",
-    "code",
-    "fan_out",
-    "grid",
-    "guard",
-    "home",
-    "measure",
-    "ocr_space",
-    "own_server",
-    "people",
-    "quiet_tensorflow",
-    "result_cache",
-    "retries",
-    "stage",
-    "server",
-    "source",
-    "transform",
-    "versions",
-    "which_server",
-}
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-MODULES = sorted((ROOT / "fer_tasks").rglob("*.py"))
-APPS = sorted((ROOT / "apps").rglob("*.py"))
-FLOWS = sorted((ROOT / "flows").rglob("*.py"))
+FLOWS = {*STAGES, *BESIDE, "rebuild"}
+# Of the packages of flows/, each imports those before it only: stages come last.
+LAYERS = ("command", "server", "engine", "grid")
 CODE = Links(ROOT)
 # What decides when and where something is computed, and not what: a change there must not run all stages.
-ORCHESTRATION = {"caching", "fan_out", "grid/memory", "own_server", "result_cache", "stage", "which_server"}
-ORCHESTRATION = {f"flows/{name}.py" for name in ORCHESTRATION}
-ORCHESTRATION |= {f"flows/code/{file.name}" for file in (ROOT / "flows" / "code").glob("*.py")}
+ORCHESTRATION = {"flows/command.py", "flows/grid/memory_budget.py"}
+ORCHESTRATION |= {
+    str(file.relative_to(ROOT))
+    for package in ("engine", "server")
+    for file in (ROOT / "flows" / package).rglob("*.py")
+}
 CHECKED_ONLY = {
     f"fer_tasks/settings/{name}.py" for name in ("__init__", "params", "section", "source", "yaml_file")
 }
 LEAST = {"learning_rate": 0.1, "epochs": 1, "batch_size": 1}
 DISK = {"settings", "sources", "storage", "text"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The files of a package, by their paths from the project's root."""
+    return {str(path.relative_to(ROOT)): path for path in sorted((ROOT / package).rglob("*.py"))}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -73,45 +60,52 @@ def imported_capabilities(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports(path) if name.startswith("fer_tasks.")}
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in MODULES if p.parent.name == "models"], ids=lambda path: path.stem
-)
-def test_a_model_takes_any_backend_of_keras(path):
+def test_a_model_takes_any_backend_of_keras():
     """TensorFlow is imported by functions at most, where it is the backend that is asked for."""
-    top = [ast.unparse(node) for node in ast.parse(path.read_text()).body]
-    assert not [line for line in top if re.match(r"(import|from) (tensorflow|jax|torch)\b", line)]
+    top = {
+        name: [ast.unparse(node) for node in ast.parse(path.read_text()).body]
+        for name, path in modules("fer_tasks/models").items()
+    }
+    bound = re.compile(r"(import|from) (tensorflow|jax|torch)\b")
+    assert top and not {name for name, lines in top.items() if any(map(bound.match, lines))}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_capability_imports_no_other(path):
-    own = capability(path)
-    others = imported_capabilities(path) - SHARED - {own}
-    assert not others
+def test_a_capability_imports_no_other():
+    for name, path in modules("fer_tasks").items():
+        assert imported_capabilities(path) <= SHARED | {capability(path)}, name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_computed_knows_nothing_of_orchestration(path):
-    assert not {name.split(".")[0] for name in imports(path)} & OUTER
+def test_what_is_computed_and_an_app_know_nothing_of_orchestration():
+    for name, path in {**modules("fer_tasks"), **modules("apps")}.items():
+        assert not {one.split(".")[0] for one in imports(path)} & OUTER, name
 
 
-@pytest.mark.parametrize("path", APPS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_app_knows_nothing_of_orchestration(path):
-    assert not {name.split(".")[0] for name in imports(path)} & OUTER
+def test_only_the_storage_modules_touch_disk():
+    touches = re.compile(r"\.(?:read_bytes|read_text|write_bytes|write_text|mkdir|rmtree)\(")
+    for name, path in modules("fer_tasks").items():
+        code = path.read_text()
+        if capability(path) not in DISK and "tempfile" not in code and "importlib.resources" not in code:
+            assert not touches.findall(code), name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_storage_modules_touch_disk(path):
-    if capability(path) in DISK:
-        return
-    code = path.read_text()
-    calls = re.findall(r"\.(?:read_bytes|read_text|write_bytes|write_text|mkdir|rmtree)\(", code)
-    assert not calls or "tempfile" in code or "importlib.resources" in code
+def test_a_flow_imports_no_other_flow():
+    for name, path in modules("flows").items():
+        used = {one.split(".")[1] for one in imports(path) if one.startswith("flows.")}
+        assert not used & FLOWS - {path.stem}, name
 
 
-@pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.stem)
-def test_a_flow_imports_no_other_flow(path):
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("flows.")}
-    assert used <= FLOW_HELPERS
+def test_each_layer_of_the_flows_imports_those_below_it_only():
+    helpers = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__", "home", *LAYERS}
+    for number, layer in enumerate(LAYERS):
+        files = modules(f"flows/{layer}") or {layer: ROOT / "flows" / f"{layer}.py"}
+        for name, path in files.items():
+            used = {one.split(".")[1] for one in imports(path) if one.startswith("flows.")}
+            assert not used & {*LAYERS[number + 1 :], *helpers}, name
+
+
+def test_the_packages_are_few():
+    entries = [one for one in (ROOT / "fer_tasks").iterdir() if one.name != "__pycache__"]
+    assert len(entries) <= 15, "a folder is an idea: where does the new one belong?"
 
 
 def test_one_word_a_stage_in_four_places():

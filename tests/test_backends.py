@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks.jax_views import views_of, warp
+from benchmarks.lib.jax_views import views_of, warp
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import load_model
 from fer_tasks.storage.images import encode_png

@@ -10,9 +10,10 @@ from types import ModuleType
 import pytest
 from prefect import flow, task
 
-from flows import fan_out
-from flows.code import digest
-from flows.fan_out import RESULTS, in_order, map_items
+from flows.engine import memo_map, worker_pool
+from flows.engine.code import digest
+from flows.engine.in_order import in_order
+from flows.engine.memo_map import RESULTS, map_items
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
@@ -32,8 +33,8 @@ def deeper(items):
 TASKS = """
 from prefect import task
 import helper
-from flows.caching import same_inputs_and_code
-from flows.fan_out import shard_task
+from flows.engine.caching import same_inputs_and_code
+from flows.engine.memo_map import shard_task
 
 @shard_task
 def total(shard, factor):
@@ -124,7 +125,7 @@ def test_what_is_quick_is_not_kept(here):
 
 def test_what_was_computed_before_a_failure_is_kept(here):
     tasks = load()
-    items = {f"{i:03}": [1] for i in range(fan_out.SHARD * fan_out.AHEAD * 2)}
+    items = {f"{i:03}": [1] for i in range(memo_map.SHARD * memo_map.AHEAD * 2)}
     with pytest.raises(ZeroDivisionError):
         run(tasks, {**items, "zero": [0]}, factor=1)
     tasks.calls.clear()
@@ -159,7 +160,7 @@ def test_a_full_disk_under_the_cache_costs_a_warning_and_not_the_results(here, s
 
 
 def test_another_process_computes(tmp_path):
-    assert fan_out.in_process(os.getpid) != os.getpid()
+    assert worker_pool.in_process(os.getpid) != os.getpid()
 
 
 def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(here):

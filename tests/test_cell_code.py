@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.code.digest import digest, reached
-from flows.code.libraries import Libraries
-from flows.code.links import Links
-from flows.code.scopes import Use
+from flows.engine.code.digest import digest, reached
+from flows.engine.code.libraries import Libraries
+from flows.engine.code.links import Links
+from flows.engine.code.scopes import Use
 from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]
@@ -20,9 +20,12 @@ def test_in_this_project_a_cell_depends_on_its_own_model_and_what_trains_it():
     assert of_resnet.code != of_transfer.code
     assert "fer_tasks.models.backbones" in of_transfer.modules - of_resnet.modules
     assert {"fer_tasks.models.batch_norm", "fer_tasks.training.muon"} <= of_resnet.modules
-    assert {"fer_tasks.storage.images", "fer_tasks.reports.plots", "flows.fan_out", "flows.train"}.isdisjoint(
-        of_transfer.modules
-    )
+    assert {
+        "fer_tasks.storage.images",
+        "fer_tasks.reports.plots",
+        "flows.engine.memo_map",
+        "flows.train",
+    }.isdisjoint(of_transfer.modules)
     versions = {line.split()[0] for line in Libraries().versions(of_transfer.libraries)}
     assert {"keras", "tensorflow", "openvino", "numpy"} <= versions
     assert {"prefect", "scikit-learn", "matplotlib", "pydantic"}.isdisjoint(versions)
@@ -55,7 +58,7 @@ KEEP_A_CELL = [
         "Image.MAX_IMAGE_PIXELS = None",
         "Image.MAX_IMAGE_PIXELS = 1",
     ),  # another stage
-    ("fer_tasks/training/isolation.py", "daemon=True", "daemon=False"),  # another process
+    ("flows/engine/own_process.py", "daemon=True", "daemon=False"),  # another process
 ]
 CHANGE_A_CELL = {
     "a default of its model": ("fer_tasks/models/resnet.py", "filters: int = 32", "filters: int = 16"),
@@ -64,7 +67,7 @@ CHANGE_A_CELL = {
     "an option of its optimizer": ("fer_tasks/training/optimization.py", '"ns_steps": 3', '"ns_steps": 5'),
     "its augmentation": ("fer_tasks/training/augmentation.py", "rotation=10", "rotation=20"),
     "a constant of its training": ("fer_tasks/training/weight_averaging.py", "BATCHES = 25", "BATCHES = 26"),
-    "what reads its features": ("fer_tasks/storage/dataset.py", 'mmap_mode="r"', "mmap_mode=None"),
+    "what reads its features": ("fer_tasks/storage/files.py", 'mmap_mode="r"', "mmap_mode=None"),
     "the labels": ("fer_tasks/labels.py", '"happy", "neutral"', '"neutral", "happy"'),
 }
 

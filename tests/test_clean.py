@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks.storage.dataset import read_dataset, read_table
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_table
+from testing.project_copy import change_params, copy_project, environment
 from tests.project import asked, ended, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from fer_tasks.recipes import transform_all
-from flows.code import code_digest
-from flows.code.digest import digest
-from flows.code.libraries import Libraries
-from flows.code.links import Links
-from flows.code.scopes import Use
-from flows.code.syntax import read_module
+from flows.engine.code import code_digest
+from flows.engine.code.digest import digest
+from flows.engine.code.libraries import Libraries
+from flows.engine.code.links import Links
+from flows.engine.code.scopes import Use
+from flows.engine.code.syntax import read_module
 
 ROOT = Path(__file__).parents[1]
 TREE = {
@@ -230,7 +230,7 @@ def test_another_thread_may_parse_at_the_same_time():
         for _ in range(20):
             garbage = [Slow() for _ in range(20)]
             del garbage
-            assert read_module("fer_tasks.storage.dataset", ROOT / "fer_tasks" / "dataset.py").units
+            assert read_module("fer_tasks.storage.dataset", ROOT / "fer_tasks" / "storage" / "dataset.py").units
     finally:
         gc.set_threshold(*before)
         done.set()
@@ -239,7 +239,7 @@ def test_another_thread_may_parse_at_the_same_time():
 
 
 def test_every_process_finds_the_same_digest():
-    script = "from flows.code import code_digest; from fer_tasks.recipes import transform_all\n"
+    script = "from flows.engine.code import code_digest; from fer_tasks.recipes import transform_all\n"
     script += "print(code_digest(transform_all))"
     run = subprocess.run(
         [sys.executable, "-c", script],

@@ -16,9 +16,10 @@ from fer_tasks.cleaning.rules import COLUMNS as DOUBTS
 from fer_tasks.cleaning.rules import RULE_NAMES, doubts
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.reports import data_card_tables as tables
-from fer_tasks.reports.page import render_data_card
+from fer_tasks.reports.data_card_page import render_data_card
 from fer_tasks.settings import load_settings
-from fer_tasks.storage.dataset import REJECTED_COLUMNS, write_dataset, write_image, write_table
+from fer_tasks.storage.dataset import REJECTED_COLUMNS, write_dataset, write_image
+from fer_tasks.storage.files import write_table
 from fer_tasks.storage.images import encode_png
 from flows.data_card import make_card
 from tests.test_page import outline

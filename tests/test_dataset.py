@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from fer_tasks.storage import dataset
+from fer_tasks.storage import dataset, files
 from fer_tasks.storage.dataset import IncompleteDataset, read_dataset, write_dataset
 
 NONE = pd.DataFrame(columns=["image_id", "reason", "detail"])
@@ -15,8 +15,8 @@ IDS = st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), unique=Tru
 
 
 def rows(root, *ids: str) -> pd.DataFrame:
-    files = [dataset.write_image(root, i, b"pixels") for i in ids]
-    return pd.DataFrame({"image_id": ids, "pixels": ids, "file": files, "label": "happy"})
+    written = [dataset.write_image(root, i, b"pixels") for i in ids]
+    return pd.DataFrame({"image_id": ids, "pixels": ids, "file": written, "label": "happy"})
 
 
 def test_ids_that_look_like_numbers_stay_text(tmp_path):
@@ -79,18 +79,18 @@ def test_an_empty_dataset_can_be_read(tmp_path):
 
 def test_an_array_is_written_block_by_block(tmp_path):
     blocks = [np.full((2, 3), 7, np.uint8), np.full((1, 3), 9, np.uint8)]
-    one = dataset.write_array(tmp_path / "X.npy", 3, blocks)
-    assert dataset.read_array(tmp_path / "X.npy").tolist() == [[7] * 3, [7] * 3, [9] * 3]
-    assert one == dataset.write_array(tmp_path / "Y.npy", 3, [np.concatenate(blocks)])
+    one = files.write_array(tmp_path / "X.npy", 3, blocks)
+    assert files.read_array(tmp_path / "X.npy").tolist() == [[7] * 3, [7] * 3, [9] * 3]
+    assert one == files.write_array(tmp_path / "Y.npy", 3, [np.concatenate(blocks)])
     with pytest.raises(ValueError, match="3 rows came for 4"):
-        dataset.write_array(tmp_path / "X.npy", 4, blocks)
+        files.write_array(tmp_path / "X.npy", 4, blocks)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    dataset.write_text(tmp_path / "a.csv", "old")
-    monkeypatch.setattr(dataset.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    files.write_text(tmp_path / "a.csv", "old")
+    monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        dataset.write_text(tmp_path / "a.csv", "new")
+        files.write_text(tmp_path / "a.csv", "new")
     assert (tmp_path / "a.csv").read_text() == "old"
 
 
@@ -112,4 +112,4 @@ def test_a_folder_is_emptied_where_a_link_leads_to_and_what_links_lead_to_stays(
 @pytest.mark.parametrize("content", ["", "{", "\0"])
 def test_json_that_a_power_cut_has_spoilt_is_as_if_it_were_not_there(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    assert dataset.read_json(tmp_path / "a.json") is None is dataset.read_json(tmp_path / "b.json")
+    assert files.read_json(tmp_path / "a.json") is None is files.read_json(tmp_path / "b.json")

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from benchmarks.agreement import agreement
+from benchmarks.lib.detector_agreement import agreement
 from fer_tasks.faces.boxes import crops, of_smaller, of_union, square, suppress
 from fer_tasks.faces.detector import Faces, detect_faces, detect_files
 from fer_tasks.faces.pyramid import CELL, PAGE, pack, pieces, scales
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
-from fer_tasks.training.isolation import call_in_own_process
+from flows.engine.own_process import call_in_own_process
 
 SIDES = st.integers(1, 900)
 

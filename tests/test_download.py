@@ -11,13 +11,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmarks.workspace import change_params, copy_project
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.dataset import read_dataset
 from flows.download import _copy, _whole_or_absent
-from flows.source import fingerprint
-from tests.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
+from flows.source_files import fingerprint
+from testing.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
+from testing.project_copy import change_params, copy_project
 from tests.project import run
 
 pytestmark = pytest.mark.slow

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.storage import images
 from fer_tasks.storage.dataset import read_dataset, write_dataset, write_image
-from tests.ocr_server import OcrSpace
+from testing.ocr_server import OcrSpace
+from testing.project_copy import change_params, copy_project, environment
 from tests.project import run, shrink
-from tests.test_asking import N, picture, wanted
+from tests.test_ocr_space_runs import N, picture, wanted
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def keep(*args):
     keep_reply(*args) if left[0] else die()
 ocr_space.keep_reply = keep
 from flows.drop_text import drop_text
-from flows.stage import run_stage
+from flows.engine.stage import run_stage
 run_stage(drop_text)
 """
 

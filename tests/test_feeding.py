@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_tasks.storage.dataset import read_array, write_array
+from fer_tasks.storage.files import read_array, write_array
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.feeding import Pictures, Rows, choose_rows, training_batches, validation_batches
 

@@ -17,7 +17,7 @@ from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.folder import list_pictures
-from fer_tasks.storage.dataset import write_bytes
+from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import decode_image, encode_png
 from flows.download import _list_pictures
 from flows.fer2013 import SETTINGS

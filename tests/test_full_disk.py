@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.workspace import change_params, copy_project
 from fer_tasks.errors import DiskError, UserError, as_user_error
-from fer_tasks.storage import cells, dataset
+from fer_tasks.storage import cells, dataset, files
 from fer_tasks.storage.checkpoints import write_checkpoint
 from fer_tasks.storage.images import encode_png
+from testing.project_copy import change_params, copy_project
 from tests.project import run
 
 LARGE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 
 
 def write_array_of(folder: Path, data: bytes) -> None:
-    dataset.write_array(folder / "gray48" / "X.npy", 2, [LARGE[None], LARGE[None]])
+    files.write_array(folder / "gray48" / "X.npy", 2, [LARGE[None], LARGE[None]])
 
 
 def copy_large(folder: Path, data: bytes) -> None:
@@ -36,8 +36,8 @@ def write_best_of(folder: Path, data: bytes) -> None:
 WRITERS = {
     "image": lambda folder, data: dataset.write_image(folder, "0" * 16, data),
     "copies": copy_large,
-    "table": lambda folder, data: dataset.write_table(folder / "t.csv", pd.DataFrame({"x": range(99_999)})),
-    "page": lambda folder, data: dataset.write_bytes(folder / "data.html", data),
+    "table": lambda folder, data: files.write_table(folder / "t.csv", pd.DataFrame({"x": range(99_999)})),
+    "page": lambda folder, data: files.write_bytes(folder / "data.html", data),
     "array": write_array_of,
     "best cell": write_best_of,
     "checkpoint": lambda folder, data: write_checkpoint(folder / "a.npz", {"fingerprint": "f"}, {"w": LARGE}),
@@ -51,9 +51,9 @@ def test_a_full_disk_is_told_with_its_folder(small_disk, what):
 
 
 def test_what_could_not_be_written_leaves_the_old_file_and_no_rest(small_disk):
-    dataset.write_text(small_disk / "manifest.csv", "old")
+    files.write_text(small_disk / "manifest.csv", "old")
     with pytest.raises(DiskError):
-        dataset.write_bytes(small_disk / "manifest.csv", bytes(200_000))
+        files.write_bytes(small_disk / "manifest.csv", bytes(200_000))
     assert [file.name for file in small_disk.iterdir()] == ["manifest.csv"]
     assert (small_disk / "manifest.csv").read_text() == "old"
 

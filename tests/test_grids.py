@@ -8,8 +8,8 @@ import pytest
 from fer_tasks.evaluation.published import parse_published
 from fer_tasks.recipes import make_transform
 from fer_tasks.settings import load_grid, load_settings
-from fer_tasks.storage.dataset import read_text
-from flows.grid.cell_process import check_cells
+from fer_tasks.storage.files import read_text
+from flows.grid.check_cells import check_cells
 from flows.make_features import recipes_of
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fer_tasks.network import Refused, TryAgain
 from fer_tasks.sources.kaggle.datasets import About, Service, fetch, handle_of, look_up
 from fer_tasks.sources.kaggle.resumable_download import Progress
-from tests import kaggle_server as bad
-from tests.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
-from tests.loopback import silence
+from testing import kaggle_server as bad
+from testing.kaggle_server import CHUNK, TELEMOJI, ZIP, Kaggle, tree, zipped
+from testing.loopback import silence
 
 
 def get(

@@ -10,9 +10,9 @@ from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
 from fer_tasks.sources.kaggle.datasets import fetch, look_up
 from fer_tasks.sources.kaggle.key import NOBODY, authorization
-from tests import kaggle_server as bad
-from tests.kaggle_server import TELEMOJI, ZIP
-from tests.loopback import silence
+from testing import kaggle_server as bad
+from testing.kaggle_server import TELEMOJI, ZIP
+from testing.loopback import silence
 
 SECRET = "KGAT_5ecret0f4ll"
 

@@ -13,8 +13,8 @@ from fer_tasks.errors import DiskError
 from fer_tasks.network import Refused, TryAgain
 from fer_tasks.sources.kaggle.datasets import Handle, Store, alone, obtain
 from fer_tasks.sources.kaggle.unzip import ArchiveError, BrokenArchive
-from tests import kaggle_server as bad
-from tests.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree, zipped
+from testing import kaggle_server as bad
+from testing.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree, zipped
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ def test_a_limit_on_a_files_size(kaggle, tmp_path):
     code = f"""
 import resource
 from pathlib import Path
-from fer_tasks.sources.kaggle import Handle, Service, Store, obtain
+from fer_tasks.sources.kaggle.datasets import Handle, Service, Store, obtain
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 store = Store(Path({str(tmp_path)!r}), 10**7)
 obtain(Service({kaggle.address!r}), Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total: None)
@@ -102,7 +102,7 @@ def test_two_runs_at_once_download_once(kaggle, tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from fer_tasks.sources.kaggle import Handle, Service, Store, obtain
+from fer_tasks.sources.kaggle.datasets import Handle, Service, Store, obtain
 store = Store(Path({str(tmp_path)!r}), 10**7, 30)
 service = Service({kaggle.address!r})
 print(obtain(service, Handle(*{tuple(TELEMOJI)!r}), 3, store, lambda done, total: None))
@@ -127,7 +127,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
     code = f"""
 import os
 from pathlib import Path
-from fer_tasks.sources.kaggle import Handle, Store, alone
+from fer_tasks.sources.kaggle.datasets import Handle, Store, alone
 with alone(Store(Path({str(tmp_path)!r}), 1), Handle("a", "b")):
     os._exit(9)
 """

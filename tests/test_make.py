@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from benchmarks.workspace import copy_project, environment
+from testing.project_copy import copy_project, environment
 
 ROOT = Path(__file__).parents[1]
 HARD = "ß päth (1)"  # a folder's name that a shell, make and DVC could each trip over

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fer_tasks.sources.folder import fingerprint, list_pictures
 from fer_tasks.sources.names import suffix_of
-from fer_tasks.storage.dataset import read_table, write_table
+from fer_tasks.storage.files import read_table, write_table
 from tests.test_folder import reasons, tree
 
 

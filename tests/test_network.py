@@ -9,8 +9,8 @@ import pytest
 
 from fer_tasks.network import TryAgain, keep_loopback_direct, wait_asked
 from fer_tasks.sources.kaggle.datasets import look_up
-from tests import kaggle_server as bad
-from tests.kaggle_server import TELEMOJI, ZIP, kaggle_server
+from testing import kaggle_server as bad
+from testing.kaggle_server import TELEMOJI, ZIP, kaggle_server
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

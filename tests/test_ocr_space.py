@@ -7,9 +7,9 @@ from fer_tasks.network import Patience, Refused, TryAgain
 from fer_tasks.text import ocr_space, sheets
 from fer_tasks.text.ocr_space import NotRead, NotReadNow, TooLarge
 from fer_tasks.text.quota import QuotaSpent
-from tests import ocr_server as bad
-from tests.loopback import silence
-from tests.ocr_server import OcrSpace, failed, ocr_server, says
+from testing import ocr_server as bad
+from testing.loopback import silence
+from testing.ocr_server import OcrSpace, failed, ocr_server, says
 from tests.test_sheets import captioned, face
 
 JPEG = sheets.encode(captioned("MONDAY"))

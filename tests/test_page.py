@@ -9,7 +9,9 @@ import pytest
 
 from fer_tasks.evaluation.bootstrap import compare
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.reports.page import Ablation, Best, Face, Picture, Report, render_ablation, render_page
+from fer_tasks.reports.ablation_page import Ablation, render_ablation
+from fer_tasks.reports.render import Picture
+from fer_tasks.reports.report_page import Best, Face, Report, render_page
 
 PICTURE = Picture(b"png", "what it shows")
 RIGHT, WRONG = Face(PICTURE, "sad", "sad", 0.9), Face(PICTURE, "sad", "fear", 0.87)

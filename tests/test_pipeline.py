@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.dataset import read_dataset
+from testing.project_copy import change_params, copy_project, environment
 from tests.project import asked, content, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import time
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.fan_out import Progress
+from flows.engine.progress import Progress
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.workspace import change_params, copy_project, environment
-from fer_tasks.storage.dataset import image_id, write_bytes
+from fer_tasks.storage.dataset import image_id
+from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_png
 from flows.versions import OF_GIT
+from testing.project_copy import change_params, copy_project, environment
 from tests.project import commit, ended, succeeds
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from benchmarks.browser import CHROMIUM, DRIVER, MISSING, browser
-from fer_tasks.reports.page import render_page
+from fer_tasks.reports.report_page import render_page
+from testing.browser import CHROMIUM, DRIVER, MISSING, browser
 from tests.test_page import report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)]

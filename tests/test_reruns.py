@@ -15,8 +15,8 @@ import pytest
 import yaml
 from diskcache import Cache
 
-from benchmarks.workspace import change_params, copy_project, environment
 from fer_tasks.storage.dataset import read_dataset
+from testing.project_copy import change_params, copy_project, environment
 from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from diskcache import Cache
 
-from flows import result_cache
-from flows.result_cache import MISSING, ResultCache
+from flows.engine import result_cache
+from flows.engine.result_cache import MISSING, ResultCache
 
 CODE = "0123456789abcdef" * 4
 RESULTS = {f"{i}".encode(): np.full(2000, i) for i in range(50)}

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks.review_project import NOTHING_SAID as HEADER
-from benchmarks.review_project import write_faces
 from fer_tasks.cleaning.decisions import parse_decisions
-from fer_tasks.storage.dataset import read_dataset, read_table
-from tests.reviewing import page, rows, say, word
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_table
+from testing.review_project import NOTHING_SAID as HEADER
+from testing.review_project import write_faces
+from testing.reviewing import page, rows, say, word
 
 
 def test_a_decision_is_a_row_of_the_file_when_the_page_hears_of_it(client, decisions, drawn_faces):

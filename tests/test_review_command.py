@@ -9,15 +9,16 @@ import httpx
 import pandas as pd
 import pytest
 
-from apps.review.book import Book
-from apps.review.desk import open_desk
-from apps.review.exchange import import_decisions, review_list
-from benchmarks.review_project import DECISIONS, served, write_faces
-from benchmarks.review_project import NOTHING_SAID as HEADER
+from apps.review.decision_log import Book
+from apps.review.import_export import import_decisions, review_list
+from apps.review.review_queue import open_desk
 from fer_tasks.cleaning.decisions import BadDecisions, parse_decisions
 from fer_tasks.errors import UserError
-from fer_tasks.storage.dataset import read_dataset, read_table, write_table
-from tests.reviewing import command, page, rows, say, word
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_table, write_table
+from testing.review_project import DECISIONS, served, write_faces
+from testing.review_project import NOTHING_SAID as HEADER
+from testing.reviewing import command, page, rows, say, word
 
 
 def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_project, drawn_faces):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from apps.review.guard import MAX_BODY
-from tests.reviewing import rows, say, word
+from apps.review.request_guard import MAX_BODY
+from testing.reviewing import rows, say, word
 
 
 def test_another_origin_is_refused(client, decisions, drawn_faces):

@@ -7,10 +7,10 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.keys import Keys
 
-from benchmarks.browser import CHROMIUM, DRIVER, MISSING, browser
-from benchmarks.review_project import DECISIONS, make_project, served, write_faces
 from fer_tasks.cleaning.decisions import parse_decisions
-from tests.review_page import Page
+from testing.browser import CHROMIUM, DRIVER, MISSING, browser
+from testing.review_page import Page
+from testing.review_project import DECISIONS, make_project, served, write_faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)]
 

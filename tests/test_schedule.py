@@ -12,8 +12,8 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.workspace import copy_project, environment
-from flows.own_server import LOG, RECORD
+from flows.server.own_server import LOG, RECORD
+from testing.project_copy import copy_project, environment
 from tests.project import asked, ended, run, succeeds
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def scheduled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, 
     if process.poll() is None:
         kill(process.pid)
         process.wait()
-    succeeds(project, "flows.own_server")
+    succeeds(project, "flows.server.own_server")
 
 
 def terminal(project: Path) -> list[str]:
@@ -180,10 +180,10 @@ def test_what_people_paused_stays_paused(scheduled):
 
 def test_a_server_that_schedules_nothing_does_not_pass_for_healthy(tmp_path):
     project = make(tmp_path / "ill")
-    hurried = "from flows import schedule; from flows.stage import ready_for_prefect\n"
+    hurried = "from flows import schedule; from flows.command import ready_for_prefect\n"
     hurried += "schedule.SCHEDULED_WITHIN = 8\nwith ready_for_prefect(): schedule.schedule()"
     (project / "hurried.py").write_text(hurried)
     done = run(project, "hurried", PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="false")
-    succeeds(project, "flows.own_server")
+    succeeds(project, "flows.server.own_server")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert f"its scheduler does not work, {LOG} says why" in done.stderr

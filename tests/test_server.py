@@ -16,14 +16,14 @@ import pytest
 from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_SERVER_API_PORT, Settings, get_current_settings, temporary_settings
 
-from benchmarks.workspace import copy_project
 from fer_tasks.errors import UserError
-from flows import own_server
-from flows.server import PORTS_TRIED, _listening
-from flows.stage import ready_for_prefect
-from flows.which_server import check_server, is_answering
-from tests import loopback
-from tests.loopback import serving
+from flows.command import ready_for_prefect
+from flows.server import own_server
+from flows.server.serve import PORTS_TRIED, _listening
+from flows.server.which_server import check_server, is_answering
+from testing import loopback
+from testing.loopback import serving
+from testing.project_copy import copy_project
 from tests.project import free_port, run, succeeds
 
 DEAD_PROXIES = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
@@ -33,7 +33,7 @@ from pathlib import Path
 import httpx
 from prefect import flow
 from prefect.server.api.server import SubprocessASGIServer
-from flows.stage import run_stage
+from flows.engine.stage import run_stage
 @flow(name="ask")
 def ask(settings):
     temporary, = SubprocessASGIServer._instances.values()
@@ -42,7 +42,7 @@ run_stage(ask)
 """
 WHERE_TO_LOOK = """
 from flows.run import _where_to_look
-from flows.which_server import *
+from flows.server.which_server import *
 print(_where_to_look(running_server()), "link    ", report_url("index.html"))
 """
 
@@ -75,7 +75,7 @@ def clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pat
     assert record(both[1])["url"] == configured["PREFECT_API_URL"]
     yield both
     for clone in both:
-        run(clone, "flows.own_server")
+        run(clone, "flows.server.own_server")
 
 
 @pytest.mark.slow
@@ -107,10 +107,10 @@ def test_the_one_that_runs_is_found(clones):
 @pytest.mark.slow
 def test_make_stop_ends_this_project_s_and_no_other(clones):
     one, two = (record(clone) for clone in clones)
-    assert "has ended" in succeeds(clones[1], "flows.own_server")
+    assert "has ended" in succeeds(clones[1], "flows.server.own_server")
     assert not psutil.pid_exists(two["pid"]) or psutil.Process(two["pid"]).status() == psutil.STATUS_ZOMBIE
     assert is_answering(one["url"])
-    assert "no Prefect server of this project" in succeeds(clones[1], "flows.own_server")
+    assert "no Prefect server of this project" in succeeds(clones[1], "flows.server.own_server")
 
 
 def test_a_process_that_has_only_got_the_same_number_is_not_taken_for_the_server(tmp_path, monkeypatch):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.workspace import change_params, copy_project
 from fer_tasks.sources.apart import MADE, refuse_what_is_made_here
 from fer_tasks.sources.errors import SourceError
+from testing.project_copy import change_params, copy_project
 from tests.project import run
 
 STAGES = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text())["stages"]

@@ -23,9 +23,10 @@ from fer_tasks.evaluation.scores import scores
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.storage import cells
-from fer_tasks.storage.dataset import read_array, read_dataset, write_array, write_dataset, write_text
-from flows.grid.inspection import looking
+from fer_tasks.storage.dataset import read_dataset, write_dataset
+from fer_tasks.storage.files import read_array, write_array, write_text
 from flows.grid.leaderboard import read_published
+from flows.grid.model_probes import looking
 from flows.grid.predictions import Asked, Split, answers, ask
 from flows.train import train
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
-from fer_tasks.training import fit, isolation
+from fer_tasks.training import fit
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.optimization import OPTIMIZERS
 from fer_tasks.training.plan import FineTune, Plan
 from fer_tasks.training.state import Checkpoint
+from flows.engine import own_process
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 60)
@@ -204,10 +205,10 @@ def test_a_process_that_is_killed_goes_on_and_ends_with_the_same_weights_to_the_
             os.kill(pids[-1], signal.SIGKILL)
 
     def run(file: Path, on_message) -> list[np.ndarray]:
-        return isolation.call_in_own_process(train, tmp_path / file, threads=1, on_message=on_message)
+        return own_process.call_in_own_process(train, tmp_path / file, threads=1, on_message=on_message)
 
     whole = run("whole.npz", lambda message: None)
-    with pytest.raises(isolation.WorkerKilled):
+    with pytest.raises(own_process.WorkerKilled):
         run("cut.npz", kill)
     again = run("cut.npz", kill)
     assert told[epoch] > epoch, "finished epochs are not trained again"

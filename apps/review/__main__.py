@@ -18,11 +18,11 @@ from pathlib import Path
 import uvicorn
 
 from apps.review.app import make_app
-from apps.review.book import Book
-from apps.review.desk import open_desk
-from apps.review.exchange import import_decisions, review_list
+from apps.review.decision_log import Book
+from apps.review.import_export import import_decisions, review_list
+from apps.review.review_queue import open_desk
 from fer_tasks.errors import UserError
-from fer_tasks.storage.dataset import write_table
+from fer_tasks.storage.files import write_table
 
 DATA, DECISIONS = Path("data"), Path("review/decisions.csv")
 LOOPBACK = ("127.0.0.1", "localhost")

@@ -13,11 +13,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from apps.review.book import Book
-from apps.review.desk import Desk, details, listing
-from apps.review.exchange import review_list
-from apps.review.guard import SameOrigin, bounded_body
-from apps.review.words import Words, missing, not_applied, overtaken, rows_of, state_of, told
+from apps.review.decision_log import Book
+from apps.review.decisions_api import Words, missing, not_applied, overtaken, rows_of, state_of, told
+from apps.review.import_export import review_list
+from apps.review.request_guard import SameOrigin, bounded_body
+from apps.review.review_queue import Desk, details, listing
 from fer_tasks.errors import UserError
 from fer_tasks.storage.images import encode_jpeg, read_image
 

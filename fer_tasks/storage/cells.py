@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fer_tasks.errors import writing_to
-from fer_tasks.storage.dataset import empty_folder, write_bytes, write_table, write_text
+from fer_tasks.storage.dataset import empty_folder
+from fer_tasks.storage.files import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]

@@ -1,7 +1,6 @@
 """What the process of a cell does: from the features on disk to the bytes of a model."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,14 +8,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import BUILDERS, build_model
+from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, Training
 from fer_tasks.storage import backbone_features, cells
 from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
-from fer_tasks.storage.dataset import read_array, read_dataset
-from fer_tasks.training import fit, frozen_backbone
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_array
+from fer_tasks.training import fit
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
 from fer_tasks.training.plan import Distillation, FineTune, Plan
@@ -77,37 +76,6 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "val_loss": round(float(best["val_loss"]), 4),
     }
     return cells.Trained(fit.model_bytes(fitted.model), fitted.history), about
-
-
-def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
-    """What keeps cells from being trained, a line each. Every different model is built once, without weights:
-    where those are is the cell's own trouble."""
-    known: dict[str, str] = {}
-    lines = []
-    for cell in chosen:
-        shape = read_array(features / cell.recipe / "X.npy").shape[1:]
-        takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
-        options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
-        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
-        if key not in known:
-            known[key] = _trouble(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
-        if known[key]:
-            lines.append(f"cell {cell.id}: {known[key]}")
-    return lines
-
-
-def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
-    try:
-        model = build()
-        if cell.views and not frozen_backbone.split(model):
-            return f"views: {model.name} has no frozen backbone; leave them out"
-        if cell.fine_tune:
-            fit.unfreeze(model)
-    except (UserError, TypeError, ValueError) as error:
-        return str(error)
-    finally:
-        keras.utils.clear_session()
-    return ""
 
 
 def plan_of(wanted: Training, batch_size: int) -> Plan:

@@ -11,10 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from fer_tasks.settings import Cell, Train
 from fer_tasks.storage import cells
 from fer_tasks.training import fit
-from fer_tasks.training.isolation import call_in_own_process, sparing_memory
-from flows.fan_out import Progress
+from flows.engine.own_process import call_in_own_process, sparing_memory
+from flows.engine.progress import Progress
 from flows.grid.cell_process import Job, Outcome, fit_cell
-from flows.grid.memory import machine_memory, reserve
+from flows.grid.memory_budget import machine_memory, reserve
 from flows.grid.predictions import Split, answers
 
 SAYS_EVERY = 30  # s, of the features that are computed

@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from fer_tasks.evaluation import ensemble, scores
 from fer_tasks.settings import Ensemble
 from fer_tasks.storage import cells
-from flows.code import code_digest
-from flows.grid.memory import machine_memory, reserve
+from flows.engine.code import code_digest
+from flows.grid.memory_budget import machine_memory, reserve
 from flows.grid.predictions import Answers, Asked, Split, ask, mean_answer, predict_split
 
 Weighed = dict[str, dict[str, Any]]  # what there is to say of an ensemble, by way to weight its members

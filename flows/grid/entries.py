@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flows.code import Only
+from flows.engine.code import Only
 
 # The dictionary, and the setting that names its entry.
 NAMED_BY = {

@@ -10,8 +10,8 @@ from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.storage.dataset import Dataset
 from fer_tasks.training import frozen_backbone
-from flows.caching import weights_digest
-from flows.code import code_digest
+from flows.engine.caching import weights_digest
+from flows.engine.code import code_digest
 from flows.grid import ensembles
 from flows.grid.cell_process import fit_cell
 from flows.grid.entries import entries

@@ -11,8 +11,8 @@ from fer_tasks.evaluation.published import Published, parse_published
 from fer_tasks.evaluation.scores import accuracy_interval, expected_calibration_error, per_class, scores
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage import cells
-from fer_tasks.storage.dataset import read_text
-from flows.grid.inspection import milliseconds_a_face
+from fer_tasks.storage.files import read_text
+from flows.grid.model_probes import milliseconds_a_face
 from flows.grid.predictions import Answers
 
 

@@ -16,14 +16,15 @@ from fer_tasks.evaluation.ensemble import combine
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model, load_model
 from fer_tasks.storage import cells
-from fer_tasks.storage.dataset import Dataset, read_array, read_dataset
+from fer_tasks.storage.dataset import Dataset, read_dataset
+from fer_tasks.storage.files import read_array
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.fit import predict
-from fer_tasks.training.isolation import call_in_own_process
-from flows.code import code_digest
-from flows.fan_out import RESULTS
+from flows.engine.code import code_digest
+from flows.engine.memo_map import RESULTS
+from flows.engine.own_process import call_in_own_process
+from flows.engine.result_cache import MISSING, ResultCache
 from flows.grid.entries import entries
-from flows.result_cache import MISSING, ResultCache
 
 BLOCK = 1024  # pictures in memory at once
 DRAWN_BY = {"val": "clean.val_share", "test": "clean.test_share"}  # where the source has no such split

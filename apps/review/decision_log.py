@@ -1,0 +1,166 @@
+"""The decisions file as a book that several servers and people write in: locked, appended to, read again."""
+
+import csv
+import errno
+import io
+import os
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, parse_decisions
+from fer_tasks.errors import UserError
+from fer_tasks.storage.files import read_text
+
+WAIT_S = 10  # for another process to finish its write
+
+Row = Mapping[str, str]
+
+
+class NotRecorded(UserError):
+    """The disk, or another process, let nothing be written: the file is as it was."""
+
+
+class Book:
+    """What stands in the decisions file. Everything is asked and written within `held()`.
+
+    Raises BadDecisions, naming the line, where the file cannot be understood.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT_S)
+        self._thread = threading.Lock()
+        self._seen: tuple[int, ...] = ()
+        self._rows: list[tuple[str, ...]] = []
+        self._by_face: dict[str, list[Row]] = {}
+        self._edition = ""
+        with self.held():
+            pass
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes meanwhile; what others wrote before is known.
+
+        Raises NotRecorded where another process does not let go of the file.
+        """
+        with self._thread:
+            try:
+                self._lock.acquire()
+            except (Timeout, OSError) as error:
+                raise NotRecorded(f"{self.path} cannot be locked: {error}") from None
+            try:
+                self._refresh()
+                yield
+            finally:
+                self._lock.release()
+
+    @property
+    def place(self) -> str:
+        """How far one has read who knows all that stands here now."""
+        return f"{self._edition}-{len(self._rows)}"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """As `parse_decisions` gives it."""
+        return parse_decisions(read_text(self.path), str(self.path))
+
+    def faces(self) -> list[str]:
+        """The ids of all faces that rows are about."""
+        return list(self._by_face)
+
+    def about(self, image_id: str) -> list[Row]:
+        """The rows about a face, whatever its pixels, in the order they were written."""
+        return self._by_face.get(image_id, [])
+
+    def since(self, place: str) -> list[str] | None:
+        """The ids of faces that rows after `place` are about; None where that place is of another edition."""
+        edition, _, rows = place.partition("-")
+        if edition != self._edition or not rows.isdecimal():
+            return None
+        return list(dict.fromkeys(row[0] for row in self._rows[int(rows) :]))
+
+    def add(self, rows: Sequence[Sequence[str]]) -> None:
+        """Append rows, each in all COLUMNS, and see them on the disk: all or none.
+
+        Raises BadDecisions where one takes back what was never said, and NotRecorded where the disk is full.
+        """
+        rows = [tuple(row) for row in rows]
+        self._check_withdrawals(rows)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._seen = _append(self.path, text.getvalue(), self._seen)
+        self._learn(rows)
+
+    def _refresh(self) -> None:
+        now = _mark(self.path)
+        if now == self._seen:
+            return
+        table = parse_decisions(read_text(self.path), str(self.path))
+        rows = list(table[COLUMNS].itertuples(index=False, name=None))
+        if not self._edition or rows[: len(self._rows)] != self._rows:  # not only appended to
+            self._edition = uuid.uuid4().hex
+        self._rows, self._by_face = [], defaultdict(list)
+        self._learn(rows)
+        self._seen = now
+
+    def _learn(self, rows: Sequence[tuple[str, ...]]) -> None:
+        self._rows.extend(rows)
+        for row in rows:
+            self._by_face[row[0]].append(dict(zip(COLUMNS, row, strict=True)))
+
+    def _check_withdrawals(self, rows: Sequence[tuple[str, ...]]) -> None:
+        new: dict[tuple[str, str, str], int] = defaultdict(int)
+        for face, pixels, verdict, _, reviewer, *_ in rows:
+            who = (face, pixels, reviewer)
+            new[who] += -1 if verdict == "withdraw" else 1
+            if self._words(*who) + new[who] < 0:
+                raise BadDecisions(f"{self.path}: {reviewer} has said nothing of {face} to take back")
+
+    def _words(self, image_id: str, pixels: str, reviewer: str) -> int:
+        said = [row for row in self.about(image_id) if (row["pixels"], row["reviewer"]) == (pixels, reviewer)]
+        return len(said) - 2 * sum(row["verdict"] == "withdraw" for row in said)
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    try:
+        return _mark_of(path.stat())
+    except OSError:
+        return ()
+
+
+def _mark_of(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _append(path: Path, text: str, seen: tuple[int, ...]) -> tuple[int, ...]:
+    """Append text in one write and see it on the disk; where that fails the file is as it was.
+
+    `seen`: the mark of the file that the text was made for. Returns the new one.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_APPEND)
+    except OSError as error:
+        raise NotRecorded(f"{path}: {error.strerror}") from None
+    try:
+        before = os.fstat(file)
+        if _mark_of(before) != seen:  # an editor, which asks no lock, has just saved it
+            raise NotRecorded(f"{path} was changed at this very moment; decide again")
+        unended = before.st_size and os.pread(file, 1, before.st_size - 1) != b"\n"
+        data = ("\n" * bool(unended) + text).encode()
+        try:
+            if os.write(file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+        except OSError as error:
+            os.ftruncate(file, before.st_size)
+            raise NotRecorded(f"{path}: {error.strerror}") from None
+        return _mark_of(os.fstat(file))
+    finally:
+        os.close(file)

@@ -1,0 +1,90 @@
+"""Decisions from elsewhere, and the review list for elsewhere."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from apps.review.decision_log import Book
+from apps.review.decisions_api import State, state_of
+from apps.review.review_queue import Desk
+from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions, parse_decisions
+from fer_tasks.labels import expression_of
+from fer_tasks.storage.files import read_text
+
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how one begins, as OWASP lists them
+
+
+class Imported(NamedTuple):
+    """What became of the rows of a file."""
+
+    new: int
+    known: int  # they were here already
+    stale: int  # of the new: about pixels that have changed
+    unknown: int  # of the new: about faces that are not here
+    disputed: int  # faces that are disputed now and were not before
+
+
+def import_decisions(path: Path, desk: Desk, book: Book) -> Imported:
+    """Add the rows of a decisions file that are not here yet: all or none.
+
+    Raises BadDecisions, naming the line, where the file cannot be understood or takes back what was never
+    said.
+    """
+    coming = parse_decisions(read_text(path), str(path))
+    faces = pd.DataFrame(
+        [{"image_id": i, "pixels": face["pixels"], "label": face["label"]} for i, face in desk.faces.items()]
+    )
+    with book.held():
+        before = book.table
+        here = set(before[COLUMNS].itertuples(index=False, name=None))
+        new = [row for row in coming[COLUMNS].itertuples(index=False, name=None) if row not in here]
+        try:
+            book.add(new)
+        except BadDecisions as error:
+            raise BadDecisions(f"{path} does not fit: {error}; nothing was added") from None
+        after = book.table
+    was, now = apply_decisions(faces, before), apply_decisions(faces, after)
+    return Imported(
+        len(new),
+        len(coming) - len(new),
+        len(now.stale) - len(was.stale),
+        len(now.unknown) - len(was.unknown),
+        len(set(now.disputed["image_id"]) - set(was.disputed["image_id"])),
+    )
+
+
+def review_list(desk: Desk, book: Book) -> pd.DataFrame:
+    """A row for each face, worst first: what is doubted of it, what the rules do, what people said.
+
+    It is made for spreadsheets: a text that one would take for a formula, such as the name of a file from the
+    web, has an apostrophe before it.
+    """
+    rows = [_row(desk, i, state_of(desk, book, i)) for i in desk.faces]
+    return pd.DataFrame([{name: _no_formula(value) for name, value in row.items()} for row in rows])
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _row(desk: Desk, image_id: str, state: State) -> dict[str, object]:
+    face, doubts = desk.faces[image_id], desk.doubts[image_id]
+    last = state.stands[-1] if state.name == "decided" else dict.fromkeys(COLUMNS, "")
+    return {
+        "image_id": image_id,
+        "pixels": face["pixels"],
+        "source": face["source"],
+        "label": face["label"],
+        "split": face["split"],
+        "doubts": "; ".join(doubt["rule"] for doubt in doubts),
+        "details": "; ".join(doubt["detail"] for doubt in doubts),
+        "suggestion": desk.suggestion(image_id),
+        "rejected_by_rule": desk.ruled.get(image_id, ""),
+        "state": state.name,
+        "verdict": last["verdict"],
+        "decided_label": expression_of(last["label"]) or "",
+        "reviewer": ", ".join(row["reviewer"] for row in state.stands),
+        "time": last["time"],
+        "note": last["note"],
+    }

@@ -1,0 +1,146 @@
+"""What there is to judge: every face that came to cleaning, with what was measured, doubted and ruled."""
+
+import json
+import os
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from fer_tasks.cleaning.rules import RULE_NAMES
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.files import read_table
+
+NAMES = ("raw", "textfree", "clean")  # whole photos, faces, doubts
+SPLITS = ("train", "val", "test")
+BY_PERSON = "rejected_by_person"
+
+Record = dict[Hashable, Any]
+
+
+class Desk(NamedTuple):
+    """The faces and what is known of them, by image_id; the worst come first."""
+
+    made: str  # the fingerprint of data/clean
+    faces: dict[str, Record]  # pixels, label, split, file (a path), box_…, landmarks, photo (a path) …
+    measures: dict[str, Record]
+    doubts: dict[str, list[Record]]  # rule, score, suggestion, other, detail; in the order of RULE_NAMES
+    ruled: dict[str, str]  # the rule that rejects it while nobody keeps it
+
+    def suggestion(self, image_id: str) -> str:
+        """The expression that a model sees in place of the label; "" where it is not doubted."""
+        return next((doubt["suggestion"] for doubt in self.doubts[image_id] if doubt["suggestion"]), "")
+
+
+def open_desk(data: Path) -> Callable[[], Desk]:
+    """A function that gives the newest desk: it is read again when cleaning has run since.
+
+    Raises UserError, naming the stage to run, where `data` holds no finished datasets.
+    """
+    held = _marks(data), read_desk(data)
+
+    def newest() -> Desk:
+        nonlocal held
+        if (now := _marks(data)) and now != held[0]:
+            with suppress(UserError):  # in the middle of `dvc repro`: the former one does
+                held = now, read_desk(data)
+        return held[1]
+
+    return newest
+
+
+def _marks(data: Path) -> tuple[int, ...]:
+    try:
+        return tuple(os.stat(data / name / "dataset.json").st_mtime_ns for name in NAMES)
+    except OSError:
+        return ()
+
+
+def read_desk(data: Path) -> Desk:
+    """Read data/raw, data/textfree and data/clean. Raises UserError as `open_desk`."""
+    clean, textfree, raw = (read_dataset(data / name) for name in reversed(NAMES))
+    if not clean.is_made_from(textfree):
+        raise UserError(f"{clean.root} was made from other faces than {textfree.root}: `dvc repro clean`")
+    measures = read_table(clean.root / "measures.csv").set_index("image_id", drop=False)
+    doubts = _by_face(read_table(clean.root / "doubts.csv"), textfree.manifest["image_id"])
+    photos = raw.manifest.set_index("image_id")
+    faces = textfree.manifest.assign(
+        split=textfree.manifest["image_id"].map(measures["split"]),
+        file=f"{textfree.root}/" + textfree.manifest["file"],
+        photo=f"{raw.root}/" + textfree.manifest["parent_id"].map(photos["file"]),
+        worst=[sum(row["score"] for row in doubts[i]) for i in textfree.manifest["image_id"]],
+        label_doubt=textfree.manifest["image_id"].map(measures["label_doubt"]),
+    ).sort_values(["worst", "label_doubt", "image_id"], ascending=[False, False, True])
+    ruled = clean.rejected[clean.rejected["reason"] != BY_PERSON]
+    return Desk(
+        clean.fingerprint,
+        _records(faces),
+        _records(measures),
+        doubts,
+        dict(zip(ruled["image_id"], ruled["reason"], strict=True)),
+    )
+
+
+def _by_face(doubts: pd.DataFrame, faces: pd.Series) -> dict[str, list[Record]]:
+    order = doubts["rule"].map(RULE_NAMES.index)
+    found: dict[str, list[Record]] = {image_id: [] for image_id in faces}
+    for row in doubts.assign(order=order).sort_values("order").to_dict("records"):
+        found[row["image_id"]].append(row)
+    return found
+
+
+def _records(table: pd.DataFrame) -> dict[str, Record]:
+    return {row["image_id"]: row for row in table.to_dict("records")}
+
+
+def listing(desk: Desk, reviewer: str) -> str:
+    """The page's list, JSON: names once, then of each face its id, pixels, the numbers of its label, split,
+    rejecting rule and suggestion (-1 for none), and its doubts as rule, score, rule, score …"""
+    faces = [
+        [
+            image_id,
+            face["pixels"],
+            EXPRESSIONS.index(face["label"]),
+            SPLITS.index(face["split"]),
+            _number(RULE_NAMES, desk.ruled.get(image_id, "")),
+            _number(EXPRESSIONS, desk.suggestion(image_id)),
+            [
+                part
+                for doubt in desk.doubts[image_id]
+                for part in (RULE_NAMES.index(doubt["rule"]), doubt["score"])
+            ],
+        ]
+        for image_id, face in desk.faces.items()
+    ]
+    names = {"expressions": EXPRESSIONS, "rules": RULE_NAMES, "splits": SPLITS}
+    return json.dumps(
+        {"made": desk.made, "reviewer": reviewer, **names, "faces": faces}, separators=(",", ":")
+    )
+
+
+def _number(names: tuple[str, ...], name: str) -> int:
+    return names.index(name) if name else -1
+
+
+def details(desk: Desk, image_id: str) -> dict[str, Any]:
+    """All that is known of one face, for its whole photo's view."""
+    face, measures = desk.faces[image_id], desk.measures[image_id]
+    return {
+        "box": [face[f"box_{name}"] for name in ("row", "col", "height", "width")],
+        "landmarks": json.loads(face["landmarks"] or "[]"),
+        "size": [face["height"], face["width"]],
+        "source": face["source"],
+        "measures": {name: value for name, value in measures.items() if _is_number(value)},
+        "doubts": [
+            {name: row[name] for name in ("rule", "score", "other", "detail")}
+            for row in desk.doubts[image_id]
+        ],
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and value == value

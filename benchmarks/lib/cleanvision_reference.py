@@ -1,0 +1,50 @@
+"""What cleaning is compared with: `cleanvision`, on pictures as files."""
+
+import io
+import tempfile
+from collections.abc import Collection, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanvision import Imagelab
+from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
+
+from benchmarks.lib.rule_scores import Judge
+from fer_tasks.storage.images import encode_png
+
+
+def judge(issue: str, allowed: float) -> Judge:
+    """cleanvision's own threshold for an issue such as `dark`."""
+    given = ImagePropertyIssueManager().get_default_params()[issue]["threshold"]
+    return Judge(f"cleanvision {issue}", given, False, allowed)
+
+
+def scores(images: Sequence[np.ndarray], issues: Collection[str]) -> pd.DataFrame:
+    """A column of scores, 0..1, the worst 0, for each issue; a row for each (M, N, 3) uint8 image."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{k:06}.png") for k in range(len(images))]
+        for path, image in zip(paths, images, strict=True):
+            path.write_bytes(encode_png(image))
+        found = _lab(paths, issues).issues
+        return pd.DataFrame({issue: found.loc[map(str, paths), f"{issue}_score"].array for issue in issues})
+
+
+def near_duplicates(paths: Sequence[Path]) -> list[int]:
+    """The number of each file's set of exact or near duplicates, its own where it has none."""
+    info = _lab(paths, ["exact_duplicates", "near_duplicates"]).info
+    number = {str(path): k for k, path in enumerate(paths)}
+    of = list(range(len(paths)))
+    for kind in ("exact_duplicates", "near_duplicates"):
+        for same in info[kind]["sets"]:
+            for path in same:
+                of[number[str(path)]] = number[str(same[0])]
+    return of
+
+
+def _lab(paths: Sequence[Path], issues: Collection[str]) -> Imagelab:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        lab = Imagelab(filepaths=[str(path) for path in paths])
+        lab.find_issues({issue: {} for issue in issues}, n_jobs=1, verbose=False)
+    return lab

@@ -1,0 +1,75 @@
+"""The report as an HTML page that needs no server and no network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fer_tasks.reports.render import Picture, render
+
+
+@dataclass(frozen=True)
+class Face:
+    """A test picture and what a model says of it."""
+
+    picture: Picture
+    true: str
+    predicted: str
+    confidence: float  # 0..1
+
+    @property
+    def right(self) -> bool:
+        return self.true == self.predicted
+
+
+@dataclass(frozen=True)
+class Best:
+    """The cell that validation chose, on the test split."""
+
+    cell: str
+    accuracy: float
+    low: float  # 95 % interval
+    high: float
+    macro_f1: float
+    ece: float
+    n: int
+    majority: float  # accuracy of always answering the class that is most frequent in train
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the report shows, from the answer to how it was made."""
+
+    source: str
+    generated: bool  # the source is the generated sample
+    reduced: str  # how much less each cell saw than the grid says; empty where it saw all
+    best: Best
+    candidates: int  # networks that it was chosen among
+    leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
+    published: str  # whose figures stand beside ours; empty where there are none
+    lessons: pd.DataFrame  # columns of `flows.grid.distillation_gain`: each student beside its twin
+    per_class: pd.DataFrame
+    recalls: pd.DataFrame  # cell, then a column an expression
+    figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves
+    curves: int  # cells whose curves are drawn
+    wrong: int  # test pictures that the best cell names wrong
+    mistakes: Sequence[Face]  # the surest first
+    at_random: Sequence[Face]
+    looks: Sequence[Face]  # each beside its heat map
+    stages: pd.DataFrame  # stage, came_in, kept, rejected
+    made: Mapping[str, str]
+
+    @property
+    def trained(self) -> pd.DataFrame:
+        """The rows of the cells that were trained."""
+        return self.leaderboard[self.leaderboard["status"] == "trained"]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of the cells that failed."""
+        return self.leaderboard[self.leaderboard["status"] != "trained"]
+
+
+def render_page(report: Report) -> str:
+    """The report, self-contained: figures are embedded, texts escaped."""
+    return render("report.html.j2", report=report)

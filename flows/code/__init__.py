@@ -1,5 +1,0 @@
-"""What a function reaches in this project, as a digest: what a remembered result depends on."""
-
-from flows.code.digest import Only, code_digest
-
-__all__ = ["Only", "code_digest"]

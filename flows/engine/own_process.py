@@ -1,0 +1,190 @@
+"""Run a function in a process of its own: seeds, memory and crashes of one cell touch no other."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fer_tasks.errors import UserError
+
+Result = TypeVar("Result")
+ROOT = Path(__file__).parents[2]
+# A fork of a process that has imported TensorFlow takes 0.2 s in place of 8, and is safe as long as that
+# process has computed nothing. On macOS a process that has loaded the system's libraries must not be forked.
+_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+_starting = threading.Lock()
+_told_to_end: ContextVar[threading.Event | None] = ContextVar("told to end", default=None)
+
+
+class WorkerDied(UserError):
+    """The process ended without a result: killed, out of memory, or crashed."""
+
+
+class WorkerKilled(WorkerDied):
+    """The process got signal 9: by a person, or by a system that is out of memory."""
+
+
+class WorkerFailed(UserError):
+    """The function raised; the message names the error."""
+
+
+class OutOfMemory(WorkerFailed):
+    """The function could not get the memory it asked for."""
+
+
+def call_in_own_process(
+    function: Callable[..., Any],
+    *arguments: Any,
+    threads: int,
+    on_message: Callable[[Any], None] = lambda message: None,
+) -> Any:
+    """Call `function(*arguments, send)` in a new process whose TensorFlow and OpenCV have `threads` threads.
+
+    `function` is found by its name, so it stands at the top of a module. What it passes to `send` reaches
+    `on_message` here while it runs. Raises WorkerFailed with what it raised, OutOfMemory where that was for
+    want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word, or
+    its run was told to end (`ending_together`). The process ends with its parent, also when that is killed.
+    """
+    here, there = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(
+        target=_serve, args=(there, dict(os.environ), threads, function, arguments), daemon=True
+    )
+    with _starting:
+        check_not_told_to_end()
+        _start_fork_server()
+        process.start()
+    there.close()
+    try:
+        while True:
+            try:
+                kind, value = here.recv()
+            except (EOFError, OSError):  # OSError: it died in the middle of a message
+                process.join()
+                raise _death(process.exitcode) from None
+            if kind == "result":
+                return value
+            if kind == "error":
+                raise WorkerFailed(value)
+            if kind == "memory":
+                raise OutOfMemory(value)
+            on_message(value)
+    finally:
+        process.terminate()
+        process.join()
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Where the block fails, processes of `call_in_own_process` end, and its thread and those that have its
+    context start no more: the run was told to end, or cannot continue. A later run may start some."""
+    told = threading.Event()
+    before = _told_to_end.set(told)
+    try:
+        yield
+    except BaseException:  # Ctrl-C and a full disk, too
+        with _starting:
+            told.set()
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        _told_to_end.reset(before)
+
+
+def check_not_told_to_end() -> None:
+    """Raise WorkerDied where the block of `ending_together` that this belongs to has failed."""
+    told = _told_to_end.get()
+    if told and told.is_set():
+        raise WorkerDied("the run was told to end")
+
+
+def _start_fork_server() -> None:
+    """Start the process that this one's are forked from, where it does not run yet. It ends with this one."""
+    if sys.platform == "linux":
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = str(ROOT)  # its own path is not this process's (python/cpython#126631)
+        try:
+            forkserver.set_forkserver_preload(["flows.engine.preloaded"])
+            forkserver.ensure_running()
+        finally:
+            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+def _serve(
+    there: Connection,
+    environment: dict[str, str],
+    threads: int,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    os.environ.clear()  # as the caller's is now, not as it was when the server started
+    os.environ.update(environment)
+    from flows.engine.preloaded import stderr_kept_back  # here, so that only this process pays for it
+
+    with stderr_kept_back():
+        import cv2
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    cv2.setNumThreads(threads)
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)  # else the first process takes all of it
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        there.send(("result", function(*arguments, lambda message: there.send(("message", message)))))
+    except UserError as error:
+        there.send(("error", str(error)))
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        there.send(("memory", f"out of memory: {str(error).partition(chr(10))[0]}"))
+    except Exception as error:
+        traceback.print_exc()  # for whoever wrote the function; the parent gets one line
+        there.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+def _death(exitcode: int | None) -> WorkerDied:
+    if exitcode == -signal.SIGKILL:
+        return WorkerKilled("the training process was killed by signal 9: probably out of memory")
+    if exitcode and exitcode < 0:
+        return WorkerDied(f"the training process was killed by {signal.Signals(-exitcode).name}")
+    return WorkerDied(f"the training process ended with status {exitcode} and no result")
+
+
+def sparing_memory(
+    train: Callable[[int], Result], batch_size: int, say: Callable[[str], None]
+) -> tuple[Result, int]:
+    """`train(batch_size)`; at half the batch, once, where the memory does not suffice. Returns the batch size
+    too.
+
+    Signal 9 does not say who sent it: a process that was killed is first started again as it was, and goes on
+    from its last epoch. Raises what the last attempt raised.
+    """
+    try:
+        try:
+            return train(batch_size), batch_size
+        except WorkerKilled as error:
+            say(f"{error}; it goes on from its last epoch")
+            return train(batch_size), batch_size
+    except (WorkerKilled, OutOfMemory) as error:
+        half = batch_size // 2
+        if not half:
+            raise
+        say(f"{error}; it begins again at batch size {half} instead of {batch_size}")
+        return train(half), half

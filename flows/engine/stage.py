@@ -1,0 +1,121 @@
+"""How a stage starts and ends: `python -m flows.<stage>` in a terminal, by `dvc repro` or by a schedule."""
+
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prefect import Flow, get_run_logger
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
+from prefect.states import Cancelled, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from fer_tasks.errors import UserError, as_user_error
+from fer_tasks.settings import Settings, load_settings
+from fer_tasks.sources.apart import refuse_what_is_made_here
+from fer_tasks.storage.dataset import Dataset
+from flows.command import ready_for_prefect
+from flows.engine.worker_pool import WORKERS
+from flows.server.own_server import ensure_folder
+from flows.server.which_server import running_server
+
+PAUSED = "Paused"  # the state's name in the UI
+IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
+NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that has run out end
+
+
+def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
+    """Read params.yaml once and run the flow: against the server that answers, else against a temporary one.
+
+    A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75. A
+    SIGTERM ends its processes, too.
+    """
+    signal.signal(signal.SIGTERM, _end_with_children)
+    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
+    logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
+    with ready_for_prefect():
+        settings = load_settings()
+        refuse_what_is_made_here(Path(settings.download.source))
+        ensure_folder()
+        runner = ThreadPoolTaskRunner(max_workers=workers(settings))
+        with temporary_settings(_server_to_use()):
+            run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
+            state = run(settings, return_state=True)
+            if why := _why_paused(state):
+                sys.stderr.write(f"{flow.name}{IS_PAUSED}{why} `dvc repro` goes on.\n")
+                sys.exit(os.EX_TEMPFAIL)
+            state.result()
+
+
+def _server_to_use() -> dict[Any, str | None]:
+    """Prefect's settings for the server that answers.
+
+    A temporary one gets a password that nobody else knows: it listens, too, and no page should be let in.
+    """
+    if url := running_server():
+        return {PREFECT_API_URL: url}
+    password = f"stage:{secrets.token_urlsafe()}"
+    return {
+        PREFECT_API_KEY: None,
+        PREFECT_API_AUTH_STRING: password,
+        PREFECT_SERVER_API_AUTH_STRING: password,
+    }
+
+
+def _end_with_children(signum: int, frame: Any) -> None:
+    """Prefect hands a SIGTERM on when its flow has ended; its temporary server would go on listening."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+def paused(message: str) -> State:
+    """How a flow run ends that cannot go on now, but will where it is started again later."""
+    return Cancelled(name=PAUSED, message=message)
+
+
+def _why_paused(state: State) -> str | None:
+    message = state.message or ""
+    if message.endswith(NEVER_RESUMED):
+        return "nobody has resumed it in time."
+    return message if state.name == PAUSED else None
+
+
+def close(target: Path, came_in: int, info: dict[str, Any]) -> None:
+    """End a stage: log what came in, was kept and was rejected, by reason.
+
+    Raises UserError where nothing is left to go on with, and AssertionError where a picture has vanished.
+    """
+    kept, dropped = info["kept"], sum(info["rejected"].values())
+    reasons = ", ".join(f"{reason} {n}" for reason, n in info["rejected"].items()) or "none"
+    get_run_logger().info(f"{came_in} in, {kept} kept, {dropped} rejected ({reasons})")
+    if kept + dropped != came_in:
+        raise AssertionError(f"{info['stage']}: {came_in} in, but {kept} kept + {dropped} rejected")
+    if not kept:
+        raise UserError(f"no picture is left ({reasons}); {target}/rejected.csv says why for each")
+
+
+def made_from(*datasets: Dataset) -> dict[str, str]:
+    """The fingerprints of the datasets that a stage read, for its `dataset.json`."""
+    return {str(dataset.root): dataset.fingerprint for dataset in datasets}
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] and (mistake := as_user_error(record.exc_info[1])):
+        record.msg, record.args, record.exc_info = str(mistake), (), None
+    return True

@@ -1,0 +1,47 @@
+"""Can every cell be built? Told before the first one is trained."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from fer_tasks.errors import UserError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import BUILDERS, build_model
+from fer_tasks.settings import Cell
+from fer_tasks.storage.files import read_array
+from fer_tasks.training import fit, frozen_backbone
+
+
+def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
+    """What keeps cells from being trained, a line each. Every different model is built once, without weights:
+    where those are is the cell's own trouble."""
+    known: dict[str, str] = {}
+    lines = []
+    for cell in chosen:
+        shape = read_array(features / cell.recipe / "X.npy").shape[1:]
+        takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
+        options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
+        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
+        if key not in known:
+            known[key] = _trouble(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
+        if known[key]:
+            lines.append(f"cell {cell.id}: {known[key]}")
+    return lines
+
+
+def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
+    try:
+        model = build()
+        if cell.views and not frozen_backbone.split(model):
+            return f"views: {model.name} has no frozen backbone; leave them out"
+        if cell.fine_tune:
+            fit.unfreeze(model)
+    except (UserError, TypeError, ValueError) as error:
+        return str(error)
+    finally:
+        keras.utils.clear_session()
+    return ""

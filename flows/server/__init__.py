@@ -1,0 +1,1 @@
+"""The Prefect server of this project: started, found, guarded and ended from here only."""

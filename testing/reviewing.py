@@ -1,0 +1,53 @@
+"""What the tests of the review page share: a client in this process, and words to say."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pandas as pd
+from starlette.testclient import TestClient
+
+from apps.review.app import make_app
+from apps.review.decision_log import Book
+from apps.review.review_queue import open_desk
+from testing.review_project import ROOT
+
+HOME = "http://127.0.0.1"
+
+
+def page(data: Path, decisions: Path) -> TestClient:
+    """A page's requests to a server of its own on these data and this file."""
+    app = make_app(open_desk(data), Book(decisions), {"127.0.0.1", "localhost"})
+    return TestClient(app, HOME, headers={"Origin": HOME})
+
+
+def word(face: pd.Series, verdict: str = "keep", seen: int = 0, **more: str) -> dict:
+    return {
+        "image_id": face["image_id"],
+        "pixels": face["pixels"],
+        "seen": seen,
+        "verdict": verdict,
+        **more,
+    }
+
+
+def say(client: TestClient, *words: dict, reviewer: str = "kim") -> httpx.Response:
+    return client.post("/api/decisions", json={"reviewer": reviewer, "decisions": list(words)})
+
+
+def rows(decisions: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(decisions.read_text())))[1:]
+
+
+def command(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "apps.review", *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
