@@ -18,7 +18,7 @@ def run() -> int:
     load_grid(settings.train.grid)
     source = Path(settings.download.source)
     check_source(source)  # told before anything starts
-    url = start_in_background()
+    url = start_in_background(settings.server.idle_minutes)
 
     def repro(*options: str) -> int:
         command = [sys.executable, "-m", "dvc", "repro", *options]
@@ -27,18 +27,18 @@ def run() -> int:
     status = repro("--single-item", "--force", "download") if has_unread_change(source) else 0
     status = status or repro()
     if status == 0:
-        sys.stdout.write(_where_to_look(url))
+        sys.stdout.write(_where_to_look(url, settings.server.idle_minutes))
     return status
 
 
-def _where_to_look(url: str) -> str:
+def _where_to_look(url: str, idle_minutes: float) -> str:
     ui, served = url.removesuffix("/api"), serves_this_project(url)
     lines = []
     for name, page, path in (("report", "index.html", ""), ("data", "data.html", "data.html")):
         lines.append(f"{name:<8} {Path('reports', page).resolve().as_uri()}")
         lines += [f"         {ui}/reports/{path}"] if served else []
-    ends = " (Prefect's UI; `make stop` ends its server)" if served else " (Prefect's UI)"
-    return "\n" + "\n".join([*lines, f"runs     {ui}{ends}"]) + "\n"
+    after = f"; its server ends after {idle_minutes:g} idle minutes, or by `make stop`" if served else ""
+    return "\n" + "\n".join([*lines, f"runs     {ui} (Prefect's UI{after})"]) + "\n"
 
 
 if __name__ == "__main__":

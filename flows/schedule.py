@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 
 from fer_tasks.errors import UserError
+from fer_tasks.settings import load_settings
 from flows.command import ready_for_prefect
 from flows.server.background import start_in_background
 from flows.server.own_server import LOG, own_server
@@ -35,7 +36,7 @@ def schedule() -> None:
     Raises UserError where the server cannot be used, has another project's deployment of the same name, or
     schedules nothing.
     """
-    url = start_in_background()
+    url = start_in_background(load_settings().server.idle_minutes)
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         before = deployed(client)
         refuse_others(before, url)

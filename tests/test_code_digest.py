@@ -230,7 +230,9 @@ def test_another_thread_may_parse_at_the_same_time():
         for _ in range(20):
             garbage = [Slow() for _ in range(20)]
             del garbage
-            assert read_module("fer_tasks.storage.dataset", ROOT / "fer_tasks" / "storage" / "dataset.py").units
+            assert read_module(
+                "fer_tasks.storage.dataset", ROOT / "fer_tasks" / "storage" / "dataset.py"
+            ).units
     finally:
         gc.set_threshold(*before)
         done.set()

@@ -2,23 +2,32 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import uvicorn
 from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_SERVER_API_PORT, Settings, get_current_settings, temporary_settings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from fer_tasks.errors import UserError
 from flows.command import ready_for_prefect
 from flows.server import own_server
+from flows.server.idle import Activity, end_when_idle
 from flows.server.serve import PORTS_TRIED, _listening
 from flows.server.which_server import check_server, is_answering
 from testing import loopback
@@ -29,21 +38,22 @@ from tests.project import free_port, run, succeeds
 DEAD_PROXIES = {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 DEAD_PROXIES |= {"ALL_PROXY": "socks5://127.0.0.1:9", "no_proxy": "example.org"}
 STAGE = """
+import os, signal, sys
 from pathlib import Path
-import httpx
 from prefect import flow
-from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import get_current_settings
 from flows.engine.stage import run_stage
 @flow(name="ask")
 def ask(settings):
-    temporary, = SubprocessASGIServer._instances.values()
-    Path("said").write_text(str(httpx.get(f"{temporary.api_url}/csrf-token?client=x").status_code))
+    Path("said").write_text(get_current_settings().api.url)
+    if "be told to end" in sys.argv:
+        os.kill(os.getpid(), signal.SIGTERM)
 run_stage(ask)
 """
 WHERE_TO_LOOK = """
 from flows.run import _where_to_look
 from flows.server.which_server import *
-print(_where_to_look(running_server()), "link    ", report_url("index.html"))
+print(_where_to_look(running_server(), 15), "link    ", report_url("index.html"))
 """
 
 
@@ -185,10 +195,49 @@ def test_one_that_is_too_old_is_told_in_one_line(version):
 
 
 @pytest.mark.slow
-def test_a_stage_s_temporary_server_is_asked_past_any_proxy_and_by_nobody_else(tmp_path):
+def test_stages_share_a_server_past_any_proxy_and_one_that_is_told_to_end_leaves_it_to_others(tmp_path):
     project = copy_project(tmp_path / "alone")
-    coded(project, STAGE, **DEAD_PROXIES)
-    assert (project / "said").read_text() == "401"
+    shown = coded(project, STAGE, **DEAD_PROXIES)
+    one = record(project)
+    assert (project / "said").read_text() == one["url"] and is_answering(one["url"])
+    ui = one["url"].removesuffix("/api")
+    assert shown == f"ask: Prefect's UI {ui}, details in .cache/log/ask.log\n"
+    assert "Finished in state Completed()" in (project / ".cache" / "log" / "ask.log").read_text()
+    ended = run(project, "said_here", "be told to end", **DEAD_PROXIES)
+    assert ended.returncode == -signal.SIGTERM
+    assert record(project) == one and is_answering(one["url"])
+    assert "has ended" in succeeds(project, "flows.server.own_server")
+
+
+def test_a_server_ends_when_nobody_uses_it_and_not_before():
+    release = threading.Event()
+
+    def slowly(request: Request) -> PlainTextResponse:
+        release.wait(20)
+        return PlainTextResponse("at last")
+
+    app = Activity(Starlette(routes=[Route("/", slowly)]))
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor() as threads:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        serving = threads.submit(server.run, sockets=[listening])
+        end_when_idle(server, app, 0.5)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        asked = threads.submit(httpx.get, url, trust_env=False, timeout=20)
+        time.sleep(1.5)
+        assert not server.should_exit and not serving.done()
+        release.set()
+        assert asked.result(20).text == "at last"
+        began = time.monotonic()
+        serving.result(20)
+        assert time.monotonic() - began > 0.3
+
+
+@pytest.mark.slow
+def test_an_idle_one_ends_itself_and_leaves_no_record_that_counts(tmp_path):
+    project = copy_project(tmp_path / "idle")
+    shown = succeeds(project, "flows.server", "--idle-minutes", "0.02")
+    assert shown.startswith("Prefect's UI http://127.0.0.1:")
+    assert "no Prefect server of this project is running" in succeeds(project, "flows.server.own_server")
 
 
 def test_a_proxy_that_prefect_cannot_use_is_told_in_one_line(monkeypatch):

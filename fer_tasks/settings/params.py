@@ -146,9 +146,15 @@ class Ablation(Section):
         return self
 
 
-class Settings(Section):
-    """params.yaml: one field a stage, named as its flow and its DVC stage; `ablation` is beside the line."""
+class Server(Section):
+    idle_minutes: float = Field(gt=0)
 
+
+class Settings(Section):
+    """params.yaml: one field a stage, named as its flow and its DVC stage; `ablation` is beside the line, and
+    `server` is of them all."""
+
+    server: Server
     download: Download
     crop_faces: CropFaces
     drop_text: DropText

@@ -1,8 +1,6 @@
 """How a stage starts and ends: `python -m flows.<stage>` in a terminal, by `dvc repro` or by a schedule."""
 
-import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -12,24 +10,19 @@ from typing import Any
 
 import psutil
 from prefect import Flow, get_run_logger
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_KEY,
-    PREFECT_API_URL,
-    PREFECT_SERVER_API_AUTH_STRING,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from fer_tasks.errors import UserError, as_user_error
+from fer_tasks.errors import UserError
 from fer_tasks.settings import Settings, load_settings
 from fer_tasks.sources.apart import refuse_what_is_made_here
 from fer_tasks.storage.dataset import Dataset
 from flows.command import ready_for_prefect
+from flows.engine.console import show_results_only
 from flows.engine.worker_pool import WORKERS
-from flows.server.own_server import ensure_folder
-from flows.server.which_server import running_server
+from flows.server.background import start_in_background
+from flows.server.own_server import own_server
 
 PAUSED = "Paused"  # the state's name in the UI
 IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a terminal and in DVC's output
@@ -37,21 +30,20 @@ NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that ha
 
 
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
-    """Read params.yaml once and run the flow: against the server that answers, else against a temporary one.
+    """Read params.yaml once and run the flow, against a Prefect server that is started if none answers.
 
     A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75. A
     SIGTERM ends its processes, too.
     """
     signal.signal(signal.SIGTERM, _end_with_children)
-    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
-    logging.getLogger("prefect.task_runs").addFilter(_without_traceback)
-    logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)  # a line a shard would hide the rest
     with ready_for_prefect():
         settings = load_settings()
         refuse_what_is_made_here(Path(settings.download.source))
-        ensure_folder()
+        url = start_in_background(settings.server.idle_minutes)
+        log = show_results_only(flow.name)
+        sys.stderr.write(f"{flow.name}: Prefect's UI {url.removesuffix('/api')}, details in {log}\n")
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
-        with temporary_settings(_server_to_use()):
+        with temporary_settings({PREFECT_API_URL: url}):
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
             if why := _why_paused(state):
@@ -60,24 +52,12 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
             state.result()
 
 
-def _server_to_use() -> dict[Any, str | None]:
-    """Prefect's settings for the server that answers.
-
-    A temporary one gets a password that nobody else knows: it listens, too, and no page should be let in.
-    """
-    if url := running_server():
-        return {PREFECT_API_URL: url}
-    password = f"stage:{secrets.token_urlsafe()}"
-    return {
-        PREFECT_API_KEY: None,
-        PREFECT_API_AUTH_STRING: password,
-        PREFECT_SERVER_API_AUTH_STRING: password,
-    }
-
-
 def _end_with_children(signum: int, frame: Any) -> None:
-    """Prefect hands a SIGTERM on when its flow has ended; its temporary server would go on listening."""
+    """Prefect hands a SIGTERM on when its flow has ended. The server stays: others may use it."""
+    server = own_server()
     for child in psutil.Process().children(recursive=True):
+        if server and child.pid == server.pid:
+            continue
         with suppress(psutil.NoSuchProcess):
             child.terminate()
     signal.signal(signum, signal.SIG_DFL)
@@ -113,9 +93,3 @@ def close(target: Path, came_in: int, info: dict[str, Any]) -> None:
 def made_from(*datasets: Dataset) -> dict[str, str]:
     """The fingerprints of the datasets that a stage read, for its `dataset.json`."""
     return {str(dataset.root): dataset.fingerprint for dataset in datasets}
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and record.exc_info[1] and (mistake := as_user_error(record.exc_info[1])):
-        record.msg, record.args, record.exc_info = str(mistake), (), None
-    return True

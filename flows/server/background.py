@@ -14,8 +14,10 @@ from flows.server.which_server import check_server, is_answering, usual_server
 STARTS_WITHIN = 240  # seconds: 6 here, up to 120 on a machine with four times the work it can do
 
 
-def start_in_background() -> str:
+def start_in_background(idle_minutes: float) -> str:
     """See that a server answers, and return its API's URL: the configured one's, or this project's own.
+
+    One that has to be started ends itself after `idle_minutes` without a request.
 
     Raises UserError where the configured one is silent or of another version, and with the last line of its
     log where this project's does not start.
@@ -32,7 +34,7 @@ def start_in_background() -> str:
             if (server := own_server()) and is_answering(server.url):
                 return server.url
             if server is None and starting is None:
-                starting = _start()
+                starting = _start(idle_minutes)
             time.sleep(0.3)
     if starting is None or starting.poll() is None:
         raise UserError(f"the Prefect server does not answer after {STARTS_WITHIN} s; {LOG} may say why")
@@ -40,10 +42,10 @@ def start_in_background() -> str:
     raise UserError(f"the Prefect server did not start, {LOG} says why: {last.removeprefix('server: ')}")
 
 
-def _start() -> subprocess.Popen:
+def _start(idle_minutes: float) -> subprocess.Popen:
     with LOG.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.server"],
+            [sys.executable, "-m", "flows.server", "--idle-minutes", str(idle_minutes)],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 
 from fer_tasks.errors import UserError
 from flows.server.guard import guarded
+from flows.server.idle import Activity, end_when_idle
 from flows.server.own_server import FOLDER, ensure_folder, keep_record, own_server, this_project
 
 REPORTS = Path("reports")
@@ -49,8 +50,9 @@ def _names_of(host: str) -> list[str]:
     return [platform.node(), socket.getfqdn(), *addresses]
 
 
-def serve() -> None:
-    """Serve until stopped, on the address and port of Prefect's settings (127.0.0.1:4200).
+def serve(idle_minutes: float | None = None) -> None:
+    """Serve on the address and port of Prefect's settings (127.0.0.1:4200), until stopped or, if that is
+    given, until nobody has asked for `idle_minutes`.
 
     Raises UserError where this project has a server already, or none can listen there.
     """
@@ -63,13 +65,16 @@ def serve() -> None:
             temporary_settings({PREFECT_HOME: FOLDER.resolve()}),  # its leases are of its own database
         ):
             base = f"http://{_reached(host)}:{listening.getsockname()[1]}"
-            app = with_reports(host)
+            app = Activity(with_reports(host))
             keep_record(f"{base}/api")
             sys.stdout.write(f"Prefect's UI {base}, the report {base}/reports/ (`make stop` ends it)\n")
             sys.stdout.flush()
             config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+            server = uvicorn.Server(config)
+            if idle_minutes:
+                end_when_idle(server, app, 60 * idle_minutes)
             with suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets=[listening])
+                server.run(sockets=[listening])
     except Timeout:
         running = own_server()
         where = f" at {running.url.removesuffix('/api')}" if running else ""
