@@ -168,7 +168,7 @@ def _told(
             f"pause     the switch at {ui}/deployments/deployment/{deployment.id}",
         ]
     lines += [
-        f"runs      {ui} (Prefect's UI; its server stays until `make stop`)",
+        f"runs      {ui} (Prefect's UI; its server stays while this worker runs)",
         "This terminal holds the schedule: nothing runs after Ctrl-C, or when it is closed.",
         "",
     ]

@@ -28,11 +28,15 @@ class Activity:
 
 
 def end_when_idle(server: uvicorn.Server, activity: Activity, seconds: float) -> None:
-    """Let the server exit after `seconds` without a request. Returns at once: a thread watches."""
+    """Let the server exit after `seconds` without a request, its start aside. Returns at once: a thread
+    watches."""
 
     def watch() -> None:
-        while activity.idle_seconds() < seconds:
+        began = time.monotonic()
+        while min(activity.idle_seconds(), time.monotonic() - began) < seconds:
             time.sleep(min(1.0, seconds / 10))
+            if not server.started:
+                began = time.monotonic()
         server.should_exit = True
 
     Thread(target=watch, daemon=True).start()
