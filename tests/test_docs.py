@@ -9,13 +9,14 @@ from pathlib import Path
 
 import yaml
 
+from docs.pictures import DOCS
 from fer_tasks.cleaning.rules import RULE_NAMES
 from fer_tasks.models import BUILDERS
 from fer_tasks.settings import Grid
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 TARGETS = set(re.findall(r"^([a-z0-9]+):.*##", (ROOT / "Makefile").read_text(), re.M))
@@ -90,7 +91,7 @@ def test_the_readme_is_a_page():
 
 
 def test_the_pictures_are_small():
-    sizes = [file.stat().st_size for file in (ROOT / "docs").glob("*.jpg")]
+    sizes = [file.stat().st_size for file in DOCS.glob("*.jpg")]
     assert len(sizes) == 2 and sum(sizes) < 400_000
 
 

@@ -67,7 +67,7 @@ def is_key(key: str) -> bool:
 
 
 def test_every_key_of_params_yaml_that_is_named_somewhere_is_there():
-    sections, suffixes = "|".join(Settings.model_fields), "html|csv|log|py|json|md"
+    sections, suffixes = "|".join(Settings.model_fields), "html|csv|lock|log|py|json|md"
     named = re.compile(rf"(?<![\w/.])((?:{sections})\.(?!(?:{suffixes})\b)[a-z_{{}}][a-z_.{{}}]*+)(?!\()")
     paths = [path for part in ("flows", "fer_tasks", "apps") for path in (ROOT / part).rglob("*.py")]
     paths += [ROOT / name for name in ("README.md", "Makefile", "params.yaml")]
