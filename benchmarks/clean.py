@@ -73,7 +73,7 @@ def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
         return np.max([model(of[:, k]) for k, model in enumerate(models)], axis=0)
 
     sound = np.empty(len(faces))
-    sound[first], sound[~first] = covers.covered(taught), covered(described[~first, 0])
+    sound[first], sound[~first] = covers.cover_probability(taught), covered(described[~first, 0])
     judge, _ = our("covered")
     rng = np.random.default_rng(2021)
     second = np.flatnonzero(~first)
@@ -91,7 +91,10 @@ def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
             for k, other in zip(second, others, strict=True)
         ]
     return [
-        {"fault": name, **score(judge, sound, first, covered(np.stack([covers.describe(i) for i in images])))}
+        {
+            "fault": name,
+            **score(judge, sound, first, covered(np.stack([covers.describe_regions(i) for i in images]))),
+        }
         for name, images in kinds.items()
     ]
 

@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.lib.captions import Caption, cut_faces, hangul_fonts, plant
 from fer_tasks.settings import load_settings
 from fer_tasks.text import sheets
-from fer_tasks.text.lines import Line, judge
+from fer_tasks.text.lines import Line, apply_writing_rule
 from fer_tasks.text.local import find_lines
-from fer_tasks.text.sheets import Word
+from fer_tasks.text.sheets import OcrWord
 
 FACES, PER_DAY = 26_621, 500  # of the 2021 data set; free calls of OCR.space
 SIZES = (150, 200, 224)
@@ -68,7 +68,7 @@ def cost_of_sheets(faces: Sequence[np.ndarray]) -> tuple[int, int]:
     """Calls and bytes for as many faces as the data set has, these over and over."""
     stream = islice(((str(i), face) for i, face in enumerate(cycle(faces))), FACES)
     sizes = [
-        len(sheets.encode(sheets.draw(list(batch.values()))[0]))
+        len(sheets.encode(sheets.lay_out(list(batch.values()))[0]))
         for batch in sheets.fill(stream, MAX_BYTES, MAX_SIDE, FACES)
     ]
     assert max(sizes) <= MAX_BYTES
@@ -76,7 +76,7 @@ def cost_of_sheets(faces: Sequence[np.ndarray]) -> tuple[int, int]:
 
 
 def written_on(found: Found, rule: dict[str, Any]) -> np.ndarray:
-    return np.array([judge(lines, (SIDE, SIDE), **rule)["has_text"] for lines in found])
+    return np.array([apply_writing_rule(lines, (SIDE, SIDE), **rule)["has_text"] for lines in found])
 
 
 def as_it_is(image: np.ndarray, confidence: float) -> list[Line]:
@@ -92,9 +92,9 @@ def on_sheets(faces: Sequence[np.ndarray], confidence: float, rule: dict[str, An
     the faces around it by themselves."""
     found: list[Sequence[Line]] = []
     for batch in sheets.fill(((str(i), f) for i, f in enumerate(faces)), MAX_BYTES, SHEET_SIDE, len(faces)):
-        sheet, layout = sheets.draw(list(batch.values()))
+        sheet, layout = sheets.lay_out(list(batch.values()))
         read = as_it_is(sheet, confidence)
-        words = [Word(line.text, *line[1:], line=i) for i, line in enumerate(read)]
+        words = [OcrWord(line.text, *line[1:], line=i) for i, line in enumerate(read)]
         lines, doubtful = sheets.assign(words, layout)
         for i, face in enumerate(batch.values()):
             found.append(as_it_is(face, confidence) if i in doubtful else lines[i])

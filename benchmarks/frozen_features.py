@@ -33,7 +33,7 @@ from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, load_grid, load_settings
 from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.backbone_runtime import fastest
+from fer_tasks.training.backbone_runtime import compile_inference
 from fer_tasks.training.feeding import Pictures, Rows, training_batch
 from fer_tasks.training.plan import Plan
 from flows.engine.own_process import call_in_own_process
@@ -67,9 +67,9 @@ def measure(backbone: str, side: int, send: Callable[[Any], None]) -> dict[str, 
 
 
 def _shared(build: Callable, x: np.ndarray, precision: str) -> dict[str, float]:
-    extractor = frozen_backbone.split(fit.built(build, precision)).extractor
+    extractor = frozen_backbone.split_backbone(fit.build_in_precision(build, precision)).extractor
     begun = time.process_time()
-    compute = fastest(extractor)
+    compute = compile_inference(extractor)
     read = time.process_time() - begun
     share = partial(_made_up, extractor.output_shape[1:])
     rows = Rows(x, np.zeros(HEAD_ROWS, int))
@@ -86,7 +86,7 @@ def _spent(work: Callable[[], Any]) -> float:
     return time.process_time() - begun
 
 
-def _epoch(build: Callable, x: Rows, precision: str, share: frozen_backbone.Share | None) -> float:
+def _epoch(build: Callable, x: Rows, precision: str, share: frozen_backbone.FeatureStore | None) -> float:
     """CPU seconds of the fastest epoch but the first, of pictures all but 32 of which are learnt."""
     y = np.random.default_rng(0).integers(0, 7, len(x))
     times: list[float] = []
@@ -144,7 +144,7 @@ def accuracies(folder: Path, weights: str, seeds: int, send: Callable[[Any], Non
     def share(name: str, sizes: Mapping[int, int], make: Callable[[int], np.ndarray]) -> Callable:
         return {part: make(part) for part in sizes}.__getitem__
 
-    def best(seed: int, shared: frozen_backbone.Share | None, **changed: Any) -> float:
+    def best(seed: int, shared: frozen_backbone.FeatureStore | None, **changed: Any) -> float:
         fitted = fit.fit(build, arrays, plan._replace(**changed), seed, lambda row: None, share=shared)
         return 100 * fitted.history["val_accuracy"].max()
 

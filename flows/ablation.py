@@ -235,13 +235,13 @@ def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings
     return compared if RAW in answers else compared.assign(**dict.fromkeys(totals, np.nan))
 
 
-def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_page.Ablation:
+def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_page.AblationPage:
     wanted, source = settings.ablation, settings.download.source
     names = [
         f"{'' if row.step in (RAW, CLEAN) else '+ '}{row.step}  {row.train:,}" for row in table.itertuples()
     ]
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
-    return ablation_page.Ablation(
+    return ablation_page.AblationPage(
         source=source,
         generated=source.endswith("sample.yaml"),
         table=table,
@@ -263,7 +263,7 @@ def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_pag
     )
 
 
-def _write(made: ablation_page.Ablation, target: Path) -> None:
+def _write(made: ablation_page.AblationPage, target: Path) -> None:
     write_table(target / "ablation.csv", made.table.round(4))
     write_bytes(target / "ablation.html", ablation_page.render_ablation(made).encode())
     told = made.table.round(4).astype(object)

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.duplicates import conflicting_labels
 from fer_tasks.cleaning.rules import check_rules, doubts
-from fer_tasks.cleaning.selection import keep
+from fer_tasks.cleaning.selection import select_faces
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import Clean, Settings
 from fer_tasks.storage.dataset import Dataset, copy_images, empty_folder, read_dataset, write_dataset
@@ -51,7 +51,7 @@ class _Judged(NamedTuple):
 
 
 def _write(textfree: Dataset, target: Path, judged: _Judged, wanted: Clean) -> dict[str, Any]:
-    kept, dropped = keep(judged.doubted, judged.decided, wanted.reject)
+    kept, dropped = select_faces(judged.doubted, judged.decided, wanted.reject)
     kept = kept.merge(judged.measures[["image_id", "group_id", "split"]], on="image_id")
     empty_folder(target)
     copy_images(textfree.root, target, kept["file"])

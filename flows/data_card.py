@@ -66,7 +66,7 @@ def data_card(
     _tell(card, target)
 
 
-def make_card(data: Path, decisions: Path, wanted: DataCard) -> data_card_page.DataCard:
+def make_card(data: Path, decisions: Path, wanted: DataCard) -> data_card_page.DataCardPage:
     """What the page shows of the datasets in `data`."""
     read = _read(data, decisions, wanted.side)
     classes = tables.classes_by_split(read.clean.manifest)
@@ -77,7 +77,7 @@ def make_card(data: Path, decisions: Path, wanted: DataCard) -> data_card_page.D
     suggestions = read.measures.set_index("image_id")["suggestion"]
     before, after = read.stages["textfree"].manifest, read.applied.faces
     relabelled, as_suggested = tables.as_suggested(before, after, suggestions)
-    return data_card_page.DataCard(
+    return data_card_page.DataCardPage(
         source=(source := read.stages["raw"].info["settings"]["source"]),
         generated=source.endswith("sample.yaml"),
         stages=tables.stage_counts(stage.info for stage in read.stages.values()),
@@ -203,7 +203,7 @@ def _distributions(read: _Read) -> Iterable[Distribution]:
 
 def _histogram(found: Distribution) -> Picture:
     values = found.values.dropna().to_numpy(float)
-    return Picture(plots.histogram(values, found.name, found.low, found.high, found.log), found.told())
+    return Picture(plots.histogram(values, found.name, found.low, found.high, found.log), found.summary())
 
 
 def _medians(read: _Read) -> pd.DataFrame:
@@ -237,7 +237,7 @@ def _made(stages: Mapping[str, Dataset]) -> dict[str, str]:
     return {"again": "dvc repro data_card", **settings, **prints}
 
 
-def _tell(card: data_card_page.DataCard, target: Path) -> None:
+def _tell(card: data_card_page.DataCardPage, target: Path) -> None:
     create_link_artifact(
         report_url(target.name), link_text="The data card", key="data-card", description=str(target)
     )

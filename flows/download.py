@@ -57,7 +57,7 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     readable = pictures[pictures["reason"] == ""].drop(columns=["reason", "detail"])
     measured = readable.merge(_inspect_all(readable, settings.download), on="image_id")
     good = measured["reason"] == ""
-    kept, twice = exact_duplicates.set_doubles_aside(measured[good])
+    kept, twice = exact_duplicates.split_exact_duplicates(measured[good])
     kept = kept.astype({"width": int, "height": int})
     bad = [listing.rejected.assign(image_id=""), pictures[pictures["reason"] != ""], twice, measured[~good]]
     rejected = pd.concat(bad)[[*REJECTED_COLUMNS, "source"]]

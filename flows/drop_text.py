@@ -11,7 +11,7 @@ from fer_tasks.settings import DropText, Settings, WritingRule
 from fer_tasks.storage import images
 from fer_tasks.storage.dataset import copy_images, empty_folder, image_files, read_dataset, write_dataset
 from fer_tasks.text import local
-from fer_tasks.text.lines import Line, judge
+from fer_tasks.text.lines import Line, apply_writing_rule
 from fer_tasks.text.quota import QuotaSpent
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.stage import close, made_from, paused, run_stage
@@ -70,7 +70,7 @@ def _judge(
 ) -> dict:
     if face in unread:
         return {"reason": "not_read", "detail": unread[face]}
-    verdict = judge(lines[face], images.read_size(Path(files[face][1])), **rule.model_dump())
+    verdict = apply_writing_rule(lines[face], images.read_size(Path(files[face][1])), **rule.model_dump())
     if not verdict.pop("has_text"):
         return {"reason": "", **verdict}
     return {"reason": "has_text", "detail": verdict["text"] or "writing that could not be read", **verdict}

@@ -9,7 +9,7 @@ import pandas as pd
 from prefect import task
 
 from fer_tasks.cleaning import covers, duplicates, label_doubts
-from fer_tasks.cleaning.description import Description, Face, describe_files
+from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.cleaning.split import assign_splits
 from fer_tasks.faces.crop import in_crop
 from fer_tasks.labels import EXPRESSIONS
@@ -29,7 +29,7 @@ MEASURED_BEFORE = "yaw roll second_face eye_distance brightness contrast sharpne
 @shard_task
 def describe(shard: dict[str, tuple[str, str, str, str]]) -> dict[str, Description]:
     faces = [
-        Face(Path(path), _landmarks(landmarks, transform), int(i[:8], 16))
+        CroppedFace(Path(path), _landmarks(landmarks, transform), int(i[:8], 16))
         for i, (_, path, landmarks, transform) in shard.items()
     ]
     return dict(zip(shard, in_process(describe_files, images.read_image, faces), strict=True))
@@ -97,7 +97,7 @@ def _flipped(image: np.ndarray, mirrored: bool) -> np.ndarray:
 
 @once
 def covered(fingerprint: str, described: Description) -> pd.Series:
-    return pd.Series(covers.covered(described.covers)).round(4)
+    return pd.Series(covers.cover_probability(described.covers)).round(4)
 
 
 @once

@@ -63,7 +63,7 @@ def lines_by_ocr_space(
     root.mkdir(parents=True, exist_ok=True)
     paths = {pixels: Path(path) for pixels, path in faces.values()}
     with FileLock(KEPT / "lock"), Progress("drop-text-ask", len(paths)) as progress:
-        while left := _left(paths, known := replies.what_is_known(root)):
+        while left := _left(paths, known := replies.replay_replies(root)):
             progress.reach(len(paths) - len(left), len(paths))
             tries_sheets = wanted.sheet and not _in_vain(known)
             questions = _questions(left, known, wanted, len(left) if tries_sheets else 1)
@@ -73,7 +73,7 @@ def lines_by_ocr_space(
                 _ask_round(questions, root, wanted, progress)
             except QuotaSpent as spent:
                 raise _how_to_go_on(
-                    spent, len(_left(paths, replies.what_is_known(root))), len(paths)
+                    spent, len(_left(paths, replies.replay_replies(root))), len(paths)
                 ) from None
         progress.reach(len(paths), len(paths))
     lines = {i: known.lines[pixels] for i, (pixels, _) in faces.items() if pixels in known.lines}
@@ -84,7 +84,7 @@ def _root(wanted: OcrSpace) -> Path:
     return KEPT / f"engine-{wanted.ocr_engine}-{wanted.language}"
 
 
-def _left(paths: Mapping[str, Path], known: replies.Known) -> dict[str, Path]:
+def _left(paths: Mapping[str, Path], known: replies.Replies) -> dict[str, Path]:
     return {i: path for i, path in paths.items() if i not in known.lines and i not in known.unread}
 
 
@@ -97,7 +97,7 @@ def _how_to_go_on(spent: QuotaSpent, left: int, of: int) -> QuotaSpent:
     )
 
 
-def _in_vain(known: replies.Known) -> bool:
+def _in_vain(known: replies.Replies) -> bool:
     """Were the first sheets all sent for nothing?"""
     if known.believed or known.doubted < IN_A_ROW:
         return False
@@ -109,7 +109,7 @@ def _in_vain(known: replies.Known) -> bool:
 
 
 def _questions(
-    left: Mapping[str, Path], known: replies.Known, wanted: OcrSpace, together: int
+    left: Mapping[str, Path], known: replies.Replies, wanted: OcrSpace, together: int
 ) -> Iterator[replies.Question]:
     """Sheets of at most `together` faces first, then those that must be asked about in smaller company."""
     limit = min(wanted.max_bytes, known.max_bytes or wanted.max_bytes)

@@ -60,10 +60,10 @@ def report(
     best = _best(found)
     reduced = _reduced(grid, settings.train.size)
     whole = _page(found, best, settings, reduced, looking(best.cell, models, data / "features"))
-    write_bytes(target / "index.html", report_page.render_page(whole).encode())
+    write_bytes(target / "index.html", report_page.render_report(whole).encode())
     of_class = recalls(found.answers).set_index("cell").add_prefix("recall_")
     write_table(target / "leaderboard.csv", found.board.join(of_class, on="cell"))
-    write_table(target / "lessons.csv", found.lessons)
+    write_table(target / "distillation_gain.csv", found.lessons)
     _write_plots(target / "plots", found)
     write_text(target / "metrics.json", json.dumps(_metrics(best, found.board), indent=2) + "\n")
     _tell(best, found.board, target)
@@ -93,12 +93,12 @@ def _why_no_cell(name: str, grid: Grid, board: pd.DataFrame) -> str:
 
 
 def _page(
-    found: _Found, best: report_page.Best, settings: Settings, reduced: str, look: Look
-) -> report_page.Report:
+    found: _Found, best: report_page.BestCell, settings: Settings, reduced: str, look: Look
+) -> report_page.ReportPage:
     wanted, clean = settings.report, found.stages["clean"]
     of_best = found.answers[best.cell]
     drawn = dict(list(found.histories.items())[: wanted.curves])
-    return report_page.Report(
+    return report_page.ReportPage(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
         reduced=reduced,
@@ -106,7 +106,7 @@ def _page(
         candidates=len(found.histories),
         leaderboard=found.board,
         published=found.published.about if found.published else "",
-        lessons=found.lessons,
+        distillation_gain=found.lessons,
         per_class=scores.per_class(of_best.y_true, of_best.probabilities),
         recalls=recalls(found.answers),
         figures=_figures(of_best, found.board, drawn),
@@ -114,7 +114,7 @@ def _page(
         wrong=int((~of_best.right).sum()),
         mistakes=report_faces.mistakes(of_best, clean, wanted.mistakes),
         at_random=report_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
-        looks=report_faces.looks(of_best, look, clean, wanted.grad_cam),
+        grad_cam_faces=report_faces.looks(of_best, look, clean, wanted.grad_cam),
         stages=stage_counts(stage.info for stage in found.stages.values()),
         made=_made(settings, found.stages),
     )
@@ -125,11 +125,11 @@ def _reduced(grid: Grid, size: str) -> str:
     return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
 
 
-def _best(found: _Found) -> report_page.Best:
+def _best(found: _Found) -> report_page.BestCell:
     row, clean = found.board.set_index("cell").loc[found.best], found.stages["clean"].manifest
     y_true = found.answers[found.best].y_true
     usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
-    return report_page.Best(
+    return report_page.BestCell(
         cell=found.best,
         accuracy=row["test_accuracy"],
         low=row["test_low"],
@@ -177,7 +177,7 @@ def _write_plots(folder: Path, found: _Found) -> None:
     write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 
-def _metrics(best: report_page.Best, board: pd.DataFrame) -> dict[str, Any]:
+def _metrics(best: report_page.BestCell, board: pd.DataFrame) -> dict[str, Any]:
     """A function of models and data: what a stopwatch says is not among them."""
     figures = ["val_accuracy", "val_loss", *(name for name in board.columns if name.startswith("test_"))]
     trained = board[board["status"] == "trained"].set_index("cell")[figures].round(4)
@@ -185,7 +185,7 @@ def _metrics(best: report_page.Best, board: pd.DataFrame) -> dict[str, Any]:
     return {"best": {"cell": best.cell, **rows[best.cell]}, "cells": rows}
 
 
-def _tell(best: report_page.Best, board: pd.DataFrame, target: Path) -> None:
+def _tell(best: report_page.BestCell, board: pd.DataFrame, target: Path) -> None:
     table = board.astype(object).where(board.notna(), "").to_dict("records")
     create_table_artifact(table, key="leaderboard", description=f"best on validation: {best.cell}")
     create_link_artifact(

@@ -67,7 +67,7 @@ def train(
     drop_other_features(shared, groups.values())
     show = partial(show_grid, watched, checkpoints.with_name("live.lock"), target, [*chosen])
     for i in jobs:
-        cells.forget(target / i)
+        cells.clear_cell(target / i)
     show()
 
     def begin(name: str) -> PrefectFuture | None:
@@ -97,9 +97,9 @@ def train(
 
 def _exchange(target: Path, aside: Path, wanted: Mapping[str, str]) -> None:
     """Of the cells that were ever trained, have those of this grid, by their fingerprints, in `target`."""
-    if moved := cells.set_aside(target, aside, wanted):
+    if moved := cells.archive_cells(target, aside, wanted):
         get_run_logger().info(f"not of this grid, set aside in {aside}: {', '.join(moved)}")
-    if back := cells.bring_back(target, aside, wanted):
+    if back := cells.restore_cells(target, aside, wanted):
         get_run_logger().info(f"trained before, brought back: {', '.join(back)}")
 
 

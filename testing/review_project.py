@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from fer_tasks.cleaning.decisions import COLUMNS
-from fer_tasks.cleaning.rules import doubts, judge
+from fer_tasks.cleaning.rules import doubts, rejected_by_rules
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import copy_images, image_id, write_dataset, write_image
@@ -85,7 +85,7 @@ def _clean(
     wanted = load_settings(ROOT / "params.yaml").clean
     measures = _measures(faces, drawn)
     doubted = doubts(measures, wanted.rules.model_dump())
-    rejected = judge(doubted, wanted.reject)
+    rejected = rejected_by_rules(doubted, wanted.reject)
     kept = faces[~faces["image_id"].isin(rejected["image_id"])]
     kept = kept.merge(measures[["image_id", "split", "group_id"]], on="image_id").assign(reviewer="")
     copy_images(textfree, clean, kept["file"])

@@ -12,8 +12,8 @@ import pandas as pd
 from starlette.testclient import TestClient
 
 from apps.review.app import make_app
-from apps.review.decision_log import Book
-from apps.review.review_queue import open_desk
+from apps.review.decision_log import DecisionLog
+from apps.review.review_queue import open_queue
 from testing.review_project import ROOT
 
 HOME = "http://127.0.0.1"
@@ -21,7 +21,7 @@ HOME = "http://127.0.0.1"
 
 def page(data: Path, decisions: Path) -> TestClient:
     """A page's requests to a server of its own on these data and this file."""
-    app = make_app(open_desk(data), Book(decisions), {"127.0.0.1", "localhost"})
+    app = make_app(open_queue(data), DecisionLog(decisions), {"127.0.0.1", "localhost"})
     return TestClient(app, HOME, headers={"Origin": HOME})
 
 

@@ -22,7 +22,7 @@ from fer_tasks.cleaning.ablation import (
 )
 from fer_tasks.cleaning.decisions import COLUMNS, Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
-from fer_tasks.cleaning.selection import keep
+from fer_tasks.cleaning.selection import select_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
@@ -114,7 +114,7 @@ def test_clean_is_what_the_stage_keeps():
     doubted = doubts((8, "profile"), (9, "covered"), (16, "profile"), (12, LEAK))
     said = decided((16, "keep", "", "kim"))
     sets = training_sets(FACES, WRITTEN, doubted, said, ["profile"])
-    kept, _ = keep(doubted, said, ["profile"])
+    kept, _ = select_faces(doubted, said, ["profile"])
     learnt = ids(kept) & ids(FACES[FACES["split"] != "test"])
     assert ids(sets[CLEAN]) == learnt and face_id(9) in learnt and face_id(8) not in learnt
 

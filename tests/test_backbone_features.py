@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_tasks.storage.backbone_features import NotWritten, drop_other_features, share
+from fer_tasks.storage.backbone_features import NotWritten, drop_other_features, ensure_parts
 
 ROWS = np.dtype([("x", np.float32, (5,)), ("y", np.float32, (2,))])
 SIZES = {part: 10 for part in range(3, 9)}
@@ -29,7 +29,7 @@ class Ask:
         self.folder, self.tell, self.made = folder, tell, []
 
     def __call__(self, sizes: dict[int, int] = SIZES) -> Callable[[int], np.ndarray]:
-        return share(self.folder, self.tell, "name", sizes, self.make)
+        return ensure_parts(self.folder, self.tell, "name", sizes, self.make)
 
     def make(self, part: int) -> np.ndarray:
         self.made.append(part)
@@ -82,7 +82,7 @@ def make_and_wait(folder: Path, held, go) -> None:
         go.wait()
         return part_of(part)
 
-    share(folder, lambda *rows: None, "name", SIZES, make)
+    ensure_parts(folder, lambda *rows: None, "name", SIZES, make)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_a_folder_in_a_cell_s_folder_is_left_alone(tmp_path):
     (tmp_path / "a" / ".ipynb_checkpoints" / "history.csv").write_text("x")
     cells.write_cell(tmp_path / "a", about("a", "failed"), None)
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"cell.json", ".ipynb_checkpoints"}
-    cells.forget(tmp_path / "a")
+    cells.clear_cell(tmp_path / "a")
     cells.write_cell(tmp_path / "a", about("a"), TRAINED)
     cells.write_best(tmp_path, "a")
     assert cells.read_cell(tmp_path / "best") == about("a")
@@ -124,13 +124,13 @@ def test_best_is_a_copy_and_what_is_not_of_the_grid_is_set_aside_until_it_is(tmp
     cells.write_cell(models / "lost", about("lost", "failed"), None)
     (models / "begun").mkdir()
     cells.write_best(models, "b")
-    assert cells.set_aside(models, aside, {"a": "other", "b": "f"}) == ["a"]
+    assert cells.archive_cells(models, aside, {"a": "other", "b": "f"}) == ["a"]
     assert sorted(path.name for path in models.iterdir()) == ["b", "best"]
     assert cells.read_cell(models / "best")["cell"] == "b"
     cells.write_cell(models / "a", about("a") | {"fingerprint": "other"}, TRAINED)
-    assert cells.bring_back(models, aside, {"a": "other", "b": "f"}) == []
-    assert cells.set_aside(models, aside, {"a": "f"}) == ["a", "b"]
-    assert cells.bring_back(models, aside, {"a": "f"}) == ["a"]
+    assert cells.restore_cells(models, aside, {"a": "other", "b": "f"}) == []
+    assert cells.archive_cells(models, aside, {"a": "f"}) == ["a", "b"]
+    assert cells.restore_cells(models, aside, {"a": "f"}) == ["a"]
     assert cells.is_trained(models / "a", "f") and (models / "a" / "model.keras").exists()
     assert sorted(path.name for path in aside.iterdir()) == ["a-other", "b-f"]
-    assert cells.set_aside(tmp_path / "nowhere", aside, {}) == []
+    assert cells.archive_cells(tmp_path / "nowhere", aside, {}) == []

@@ -13,8 +13,8 @@ from fer_tasks.cleaning.covers import (
     REGIONS,
     SIDE,
     align,
-    covered,
-    describe,
+    cover_probability,
+    describe_regions,
     describe_with_covers,
     plant,
 )
@@ -54,7 +54,7 @@ def test_a_cover_changes_its_region_and_little_else(region, cover):
 
 
 def test_a_description_is_as_long_as_it_says_and_the_same_again():
-    assert describe(FACE).shape == (2, NUMBERS) and describe(FACE).dtype == np.float16
+    assert describe_regions(FACE).shape == (2, NUMBERS) and describe_regions(FACE).dtype == np.float16
     two = [describe_with_covers(FACE, np.random.default_rng(7)) for _ in range(2)]
     assert two[0].shape == (2, 2, NUMBERS) and (two[0] == two[1]).all()
 
@@ -65,7 +65,7 @@ def test_the_few_covered_among_many_are_told(region):
     faces = [look(rng) for _ in range(120)]
     for k in range(6):
         faces[k] = plant(faces[k], region, COVERS[k % len(COVERS)], rng)
-    said = covered(np.stack([describe_with_covers(face, rng) for face in faces]))
+    said = cover_probability(np.stack([describe_with_covers(face, rng) for face in faces]))
     assert said.min() >= 0 and said.max() <= 1
     assert np.median(said[:6]) > np.quantile(said[6:], 0.98)
 
@@ -73,6 +73,6 @@ def test_the_few_covered_among_many_are_told(region):
 def test_without_landmarks_or_with_too_few_faces_nothing_is_known():
     described = np.stack([describe_with_covers(FACE, np.random.default_rng(k)) for k in range(25)])
     described[3] = np.nan
-    said = covered(described)
+    said = cover_probability(described)
     assert np.isnan(said[3]) and np.isfinite(np.delete(said, 3)).all()
-    assert np.isnan(covered(described[:10])).all()
+    assert np.isnan(cover_probability(described[:10])).all()

@@ -39,7 +39,7 @@ def write(tmp_path: Path):
     return write
 
 
-def test_a_student_stands_beside_its_twin(tmp_path, write):
+def test_a_student_stands_beside_its_baseline(tmp_path, write):
     write("student", distil=TAUGHT, memory=3)
     write("alone")
     write("other-seed", seed=2)
@@ -52,10 +52,14 @@ def test_a_student_stands_beside_its_twin(tmp_path, write):
     table = lessons(board(said), said, tmp_path)
     assert list(table.columns) == COLUMNS
     (row,) = table.to_dict("records")
-    assert (row["cell"], row["twin"], row["teacher"]) == ("student", "alone", "three")
-    assert (row["test_accuracy"], row["twin_test_accuracy"], row["gain"]) == (0.6, 0.5, pytest.approx(0.1))
+    assert (row["cell"], row["baseline"], row["teacher"]) == ("student", "alone", "three")
+    assert (row["test_accuracy"], row["baseline_test_accuracy"], row["gain"]) == (
+        0.6,
+        0.5,
+        pytest.approx(0.1),
+    )
     assert row["gain_low"] < 0.1 < row["gain_high"] and row["differs"] is True and row["p"] < 1e-9
-    assert (row["test_loss"], row["twin_test_ece"]) == (1.2, 0.04)
+    assert (row["test_loss"], row["baseline_test_ece"]) == (1.2, 0.04)
 
 
 def test_a_grid_without_students_has_no_lessons(tmp_path, write):

@@ -18,8 +18,8 @@ from fer_tasks.models.backbones import InInference
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import conv_norm_relu, probabilities
 from fer_tasks.training import fit, frozen_backbone
-from fer_tasks.training.backbone_runtime import fastest
-from fer_tasks.training.feeding import Parts, Rows
+from fer_tasks.training.backbone_runtime import compile_inference
+from fer_tasks.training.feeding import PartedArray, Rows
 from fer_tasks.training.plan import FineTune, Plan
 from fer_tasks.training.state import Checkpoint
 
@@ -31,7 +31,7 @@ TRAIN, VAL = np.arange(70)[::-1], np.arange(70, 90)
 ARRAYS = fit.Arrays(Rows(FACES, TRAIN), LABELS[TRAIN], Rows(FACES, VAL), LABELS[VAL])
 PLAN = Plan("adam", 0.01, 3, 16)
 SGD = PLAN._replace(optimizer="sgd")
-ROUNDING = 1e-4  # of features, against the largest; `fastest` itself allows a tenth of it, on other pictures
+ROUNDING = 1e-4  # of features, against the largest; `compile_inference` allows a tenth of it
 LIVELY = PLAN._replace(
     augmentation="strong", label_smoothing=0.1, schedule="one_cycle", weight_decay=0.01, ema=0.9
 )
@@ -87,7 +87,7 @@ def real(model: str, side: int, **options: object) -> keras.Model:
     """A model whose frozen backbone gives features that differ, as one with ImageNet's weights does."""
     built = build_model(model, (side, side, 3), 3, weights="none", **options)
     kernels = [weight for weight in built.get_layer("backbone").weights if "kernel" in weight.path]
-    features = frozen_backbone.split(built).extractor
+    features = frozen_backbone.split_backbone(built).extractor
     while (spread := np.std(features(enlarged(4, side), training=False))) < 0.1:
         for kernel in kernels:
             kernel.assign(kernel * (0.3 / spread) ** (1 / len(kernels)))
@@ -101,7 +101,7 @@ def enlarged(n: int, side: int) -> np.ndarray:
 
 def fitted(
     plan: Plan,
-    share: frozen_backbone.Share | None,
+    share: frozen_backbone.FeatureStore | None,
     start: Checkpoint | None = None,
     build: Callable[..., keras.Model] = small,
     arrays: fit.Arrays = ARRAYS,
@@ -153,8 +153,8 @@ def test_the_models_of_the_grid_are_their_features_and_their_head(model, side, o
     faces = enlarged(24, side)
     made = partial(real, model, side, **options)
     whole, x = made(), faces.astype(np.float32)
-    extractor, head = frozen_backbone.split(whole)
-    features, expected = fastest(extractor)(x), extractor(x, training=False).numpy()
+    extractor, head = frozen_backbone.split_backbone(whole)
+    features, expected = compile_inference(extractor)(x), extractor(x, training=False).numpy()
     assert expected.std() > 0.01
     np.testing.assert_allclose(features, expected, atol=ROUNDING * np.abs(expected).max())
     np.testing.assert_allclose(head(features, training=False), whole(x, training=False), atol=1e-3)
@@ -218,15 +218,15 @@ def test_fewer_views_are_taken_in_turn():
 
 
 def test_what_trains_whole_is_not_split():
-    assert frozen_backbone.split(small(frozen=False)) is None
-    assert frozen_backbone.split(build_model("baseline", (48, 48, 3), 3)) is None
+    assert frozen_backbone.split_backbone(small(frozen=False)) is None
+    assert frozen_backbone.split_backbone(build_model("baseline", (48, 48, 3), 3)) is None
     plain, shared = (fitted(PLAN._replace(epochs=1), share, frozen=False)[0] for share in (None, Memory()))
     assert plain.history.equals(shared.history)
 
 
 def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures():
-    extractor = frozen_backbone.split(small()).extractor
-    compute = fastest(extractor)
+    extractor = frozen_backbone.split_backbone(small()).extractor
+    compute = compile_inference(extractor)
     x = FACES[:19].astype(np.float32)
     wanted = extractor(x, training=False).numpy()
     assert wanted.std() > 0.01
@@ -235,19 +235,19 @@ def test_the_fastest_way_gives_what_tensorflow_gives_for_any_number_of_pictures(
 
 
 def test_in_bfloat16_the_fastest_way_is_about_as_near_to_float32_as_tensorflow():
-    exact = frozen_backbone.split(small()).extractor
-    half = frozen_backbone.split(fit.built(small, "mixed_bfloat16")).extractor
+    exact = frozen_backbone.split_backbone(small()).extractor
+    half = frozen_backbone.split_backbone(fit.build_in_precision(small, "mixed_bfloat16")).extractor
     half.set_weights(exact.get_weights())
     x = FACES[:19].astype(np.float32)
     wanted = exact(x, training=False).numpy()
-    by_tensorflow, found = np.asarray(half(x, training=False), np.float32), fastest(half)(x)
+    by_tensorflow, found = np.asarray(half(x, training=False), np.float32), compile_inference(half)(x)
     assert np.linalg.norm(found - wanted) <= 3 * np.linalg.norm(by_tensorflow - wanted)
 
 
 def test_parts_are_read_as_one_array():
     whole = np.zeros(10, [("x", np.float32, (3,)), ("y", np.int64)])
     whole["x"], whole["y"] = RNG.normal(size=(10, 3)), np.arange(10)
-    x, y = (Parts(lambda i: whole[4 * i : 4 * i + 4], 4, 10, field) for field in ("x", "y"))
+    x, y = (PartedArray(lambda i: whole[4 * i : 4 * i + 4], 4, 10, field) for field in ("x", "y"))
     chosen = np.array([9, 0, 4, 3, 3, 8])
     assert (x.shape, x.dtype, len(x)) == ((10, 3), np.float32, 10)
     assert np.array_equal(x[chosen], whole["x"][chosen]) and np.array_equal(y[chosen], chosen)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_tasks.evaluation.grad_cam import NoMaps, grad_cam, overlay
+from fer_tasks.evaluation.grad_cam import NoFeatureMaps, grad_cam, overlay
 from fer_tasks.models import build_model, load_model
 
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}
@@ -71,7 +71,7 @@ def test_a_model_of_half_precision_has_maps():
 def test_a_model_of_vectors_has_nowhere_to_look():
     inputs = keras.Input((9,))
     model = keras.Model(inputs, layers.Dense(7, activation="softmax")(inputs))
-    with pytest.raises(NoMaps, match="no layer that gives feature maps"):
+    with pytest.raises(NoFeatureMaps, match="no layer that gives feature maps"):
         grad_cam(model, np.ones((1, 9), np.float32), np.array([0]))
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fer_tasks.sources.errors import SourceError
-from fer_tasks.sources.exact_duplicates import set_doubles_aside
+from fer_tasks.sources.exact_duplicates import split_exact_duplicates
 from fer_tasks.sources.folder import fingerprint, list_pictures
 from tests.test_folder import listed, tree
 
@@ -104,10 +104,10 @@ def test_absolute_paths_and_a_column_of_splits_by_another_name(tmp_path):
 
 def test_a_row_that_is_there_twice_is_one_picture():
     columns = ["image_id", "source", "label", "source_split"]
-    kept, rejected = set_doubles_aside(pd.DataFrame([("x", "a", "sad", "")] * 3, columns=columns))
+    kept, rejected = split_exact_duplicates(pd.DataFrame([("x", "a", "sad", "")] * 3, columns=columns))
     assert len(kept) == 1 and rejected["reason"].tolist() == ["duplicate_file"] * 2
     rows = [("x", "a", "sad", ""), ("x", "a", "fear", "")]
-    kept, rejected = set_doubles_aside(pd.DataFrame(rows, columns=columns))
+    kept, rejected = split_exact_duplicates(pd.DataFrame(rows, columns=columns))
     assert kept.empty and rejected["reason"].tolist() == ["conflicting_labels"] * 2
 
 
@@ -122,7 +122,7 @@ def test_equal_files_are_told_apart_by_their_labels():
         ("z", "g", "sad", "test"),
     ]
     columns = ["image_id", "source", "label", "source_split"]
-    kept, rejected = set_doubles_aside(pd.DataFrame(rows, columns=columns))
+    kept, rejected = split_exact_duplicates(pd.DataFrame(rows, columns=columns))
     assert sorted(kept["source"]) == ["a", "g"], "the first, but one of the test split before all others"
     found = rejected.set_index("source")[["reason", "detail"]].T.to_dict("list")
     assert found == {

@@ -32,5 +32,5 @@ def test_models_in_files_are_measured_one_by_one(tmp_path):
         dense(4).save(tmp_path / f"{name}.keras")
     told = []
     files = {name: tmp_path / f"{name}.keras" for name in ("a", "b")}
-    found = latency.measure(files, load_model, told.append)
+    found = latency.measure_latencies(files, load_model, told.append)
     assert told == list(found) == ["a", "b"] and all(ms > 0 for ms in found.values())

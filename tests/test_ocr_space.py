@@ -17,7 +17,7 @@ LITTLE = Patience(connect_s=2, silent_s=2, asked_s=60, whole_s=5)
 BLANK = sheets.encode(np.full((64, 64, 3), 200, np.uint8))
 
 
-def ask(ocr: OcrSpace, jpeg: bytes = JPEG, key: str | None = None) -> list[sheets.Word]:
+def ask(ocr: OcrSpace, jpeg: bytes = JPEG, key: str | None = None) -> list[sheets.OcrWord]:
     reply = ocr_space.send(ocr.address, key or ocr.key, jpeg, 2, "auto", LITTLE)
     assert ocr.key not in reply
     return ocr_space.read(reply)
@@ -129,7 +129,7 @@ def test_nobody_listens():
 
 
 def test_the_server_reads_sheets_as_the_service_does(ocr):
-    sheet, layout = sheets.draw([face(150, i) for i in range(4)] + [captioned("stock photo")])
+    sheet, layout = sheets.lay_out([face(150, i) for i in range(4)] + [captioned("stock photo")])
     words = ask(ocr, sheets.encode(sheet))
     lines, _ = sheets.assign(words, layout)
-    assert sheets.canary_lives(words, layout) and "stock" in lines[4][0].text
+    assert sheets.canary_was_read(words, layout) and "stock" in lines[4][0].text

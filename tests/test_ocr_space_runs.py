@@ -255,7 +255,7 @@ def test_an_outage_ends_the_run_and_the_next_goes_on(faces, ocr):
 def test_what_is_known_is_worked_out_from_the_kept_replies(faces, ocr):
     ask(faces, wanted(ocr))
     (root,) = (path for path in ocr_space.KEPT.iterdir() if path.is_dir())
-    known = replies.what_is_known(root)
+    known = replies.replay_replies(root)
     assert set(known.lines) == {pixels for pixels, _ in faces.values()} and not known.unread
 
 

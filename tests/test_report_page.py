@@ -8,7 +8,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from fer_tasks.reports.report_page import render_page
+from fer_tasks.reports.report_page import render_report
 from testing.browser import CHROMIUM, DRIVER, MISSING, browser
 from tests.test_page import report
 
@@ -26,7 +26,7 @@ def page(chrome: Chrome, tmp_path: Path) -> Chrome:
     """Four cells, the third without a time of its own, and one that failed."""
     shown = report(cells=4, failed="out of memory")
     shown.leaderboard["ms_a_face"] = [2.0, 10.0, np.nan, 1.5, np.nan]
-    (tmp_path / "index.html").write_text(render_page(shown))
+    (tmp_path / "index.html").write_text(render_report(shown))
     chrome.get((tmp_path / "index.html").as_uri())
     return chrome
 

@@ -53,18 +53,18 @@ def test_two_people_at_once_do_not_overwrite_each_other(drawn_data, client, deci
 
 
 def test_what_others_said_is_told_from_where_one_has_read(drawn_data, client, decisions, drawn_faces):
-    place = client.get("/api/changes").json()["place"]
+    cursor = client.get("/api/changes").json()["cursor"]
     say(page(drawn_data, decisions), word(drawn_faces.iloc[3]), reviewer="lee")
-    news = client.get("/api/changes", params={"since": place}).json()
+    news = client.get("/api/changes", params={"since": cursor}).json()
     assert list(news["faces"]) == [drawn_faces["image_id"].iloc[3]] and not news["all"]
-    assert client.get("/api/changes", params={"since": news["place"]}).json()["faces"] == {}
+    assert client.get("/api/changes", params={"since": news["cursor"]}).json()["faces"] == {}
 
 
 def test_a_file_that_was_rewritten_is_told_as_a_whole(client, decisions, drawn_faces):
     say(client, word(drawn_faces.iloc[0]))
-    place = client.get("/api/changes").json()["place"]
+    cursor = client.get("/api/changes").json()["cursor"]
     decisions.write_text(HEADER)
-    news = client.get("/api/changes", params={"since": place}).json()
+    news = client.get("/api/changes", params={"since": cursor}).json()
     assert news["all"] and news["faces"] == {}
 
 
@@ -122,7 +122,7 @@ def test_all_that_is_known_of_a_face(client, drawn_faces):
     known = client.get(f"/api/faces/{face['image_id']}").json()
     assert known["box"] == [40, 70, 100, 90] and len(known["landmarks"]) == 5
     assert known["size"] == [180, 240] and known["measures"]["yaw"] >= 0
-    assert [row["note"] for row in known["said"]] == ["drawing"]
+    assert [row["note"] for row in known["decisions"]] == ["drawing"]
     assert client.get(f"/photos/{face['image_id']}").headers["Content-Type"] == "image/jpeg"
 
 

@@ -9,9 +9,9 @@ import httpx
 import pandas as pd
 import pytest
 
-from apps.review.decision_log import Book
+from apps.review.decision_log import DecisionLog
 from apps.review.import_export import import_decisions, review_list
-from apps.review.review_queue import open_desk
+from apps.review.review_queue import open_queue
 from fer_tasks.cleaning.decisions import BadDecisions, parse_decisions
 from fer_tasks.errors import UserError
 from fer_tasks.storage.dataset import read_dataset
@@ -72,7 +72,7 @@ def test_clean_of_other_faces_is_no_desk(drawn_data, tmp_path):
     (tmp_path / "data" / "clean").rename(tmp_path / "data" / "old")
     (tmp_path / "other" / "clean").rename(tmp_path / "data" / "clean")
     with pytest.raises(UserError, match="made from other faces than .*`dvc repro clean`"):
-        open_desk(tmp_path / "data")
+        open_queue(tmp_path / "data")
 
 
 def test_decisions_made_elsewhere_are_added_once_and_counted(review_project, drawn_faces):
@@ -105,7 +105,7 @@ def test_of_a_broken_import_nothing_is_added(drawn_data, decisions, drawn_faces,
     good, second = (text.format(**face) for text in ("{id},{pixels},keep,,lee,1,", second))
     (tmp_path / "theirs.csv").write_text(f"{HEADER}{good}\n{second}\n")
     with pytest.raises(BadDecisions, match=message):
-        import_decisions(tmp_path / "theirs.csv", open_desk(drawn_data)(), Book(decisions))
+        import_decisions(tmp_path / "theirs.csv", open_queue(drawn_data)(), DecisionLog(decisions))
     assert decisions.read_text() == HEADER
 
 
@@ -117,7 +117,7 @@ def test_what_was_taken_back_here_is_not_taken_back_again_from_elsewhere(
     (tmp_path / "theirs.csv").write_text(f"{HEADER}{face},keep,,kim,1,\n{face},withdraw,,kim,3,\n")
     before = decisions.read_text()
     with pytest.raises(BadDecisions, match="kim has said nothing"):
-        import_decisions(tmp_path / "theirs.csv", open_desk(drawn_data)(), Book(decisions))
+        import_decisions(tmp_path / "theirs.csv", open_queue(drawn_data)(), DecisionLog(decisions))
     assert decisions.read_text() == before
 
 
@@ -136,7 +136,7 @@ def test_the_review_list_goes_out_as_csv(client, drawn_data, decisions, drawn_fa
     assert all(
         rule in table.set_index("image_id").loc[image_id, "doubts"] for image_id, rule in doubted.items()
     )
-    assert review_list(open_desk(drawn_data)(), Book(decisions)).astype(str).equals(table.astype(str))
+    assert review_list(open_queue(drawn_data)(), DecisionLog(decisions)).astype(str).equals(table.astype(str))
 
 
 @pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "\r", "＝"])

@@ -3,7 +3,16 @@
 import pandas as pd
 import pytest
 
-from fer_tasks.cleaning.rules import COLUMNS, LEAK, RULE_NAMES, RULES, UnknownRule, check_rules, doubts, judge
+from fer_tasks.cleaning.rules import (
+    COLUMNS,
+    LEAK,
+    RULE_NAMES,
+    RULES,
+    UnknownRule,
+    check_rules,
+    doubts,
+    rejected_by_rules,
+)
 from fer_tasks.settings import Rules, load_settings
 
 THRESHOLDS = {"max_yaw": 0.6, "max_roll": 35, "max_second_face": 0.6, "min_eye_distance": 14}
@@ -85,14 +94,14 @@ def test_the_threshold_itself_is_no_fault_and_neither_is_what_is_not_known():
 
 def test_the_first_rejecting_doubt_gives_the_reason_and_the_others_only_ask():
     table = doubted({"sharpness": 1, "yaw": 0.9, "brightness": 1}, {"covered": 0.9})
-    assert judge(table, ["blurred", "profile"])["reason"].tolist() == ["profile"]
-    assert judge(table, ["covered", "dark"])["reason"].tolist() == ["dark", "covered"]
-    assert judge(table, []).empty
+    assert rejected_by_rules(table, ["blurred", "profile"])["reason"].tolist() == ["profile"]
+    assert rejected_by_rules(table, ["covered", "dark"])["reason"].tolist() == ["dark", "covered"]
+    assert rejected_by_rules(table, []).empty
 
 
 def test_a_leak_rejects_whatever_the_settings_say():
     leak = doubted({"covered": 0.9}).assign(rule=LEAK)
-    assert judge(leak, [])["reason"].tolist() == [LEAK]
+    assert rejected_by_rules(leak, [])["reason"].tolist() == [LEAK]
 
 
 def test_every_threshold_of_the_settings_is_a_rule_and_the_settings_name_only_rules():

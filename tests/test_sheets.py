@@ -11,7 +11,7 @@ from skimage import data
 
 from fer_tasks.text import sheets
 from fer_tasks.text.local import find_lines
-from fer_tasks.text.sheets import GUTTER, Layout, Word
+from fer_tasks.text.sheets import GUTTER, Layout, OcrWord
 
 ASTRONAUT = np.ascontiguousarray(data.astronaut()[20:200, 140:320])
 
@@ -43,7 +43,7 @@ def test_every_face_is_on_one_sheet_within_the_limits(sides, max_bytes, max_side
     assert [name for batch in batches for name in batch] == list(faces)
     for batch in batches:
         assert len(batch) <= most
-        sheet, layout = sheets.draw(list(batch.values()))
+        sheet, layout = sheets.lay_out(list(batch.values()))
         if len(batch) > 1:
             assert len(sheets.encode(sheet)) <= max_bytes and max(sheet.shape) <= max_side
         grey = np.ones(sheet.shape[:2], bool)
@@ -59,11 +59,11 @@ def test_every_face_is_on_one_sheet_within_the_limits(sides, max_bytes, max_side
 
 @cache
 def nine() -> Layout:
-    return sheets.draw([face(100)] * 9)[1]
+    return sheets.lay_out([face(100)] * 9)[1]
 
 
-def word(row: float, column: float, height: float = 10, width: float = 30, text: str = "word") -> Word:
-    return Word(text, row, column, height, width, line=0)
+def word(row: float, column: float, height: float = 10, width: float = 30, text: str = "word") -> OcrWord:
+    return OcrWord(text, row, column, height, width, line=0)
 
 
 @given(st.floats(0, 380), st.floats(0, 420), st.floats(2, 60), st.floats(2, 200))
@@ -104,20 +104,22 @@ def test_a_word_across_two_faces_and_one_in_the_gutter_ask_about_both():
 def test_the_canary():
     caption, blank = nine().caption, nine().blank
     read = word(caption.row + 20, caption.column + 20, text="Monday")
-    assert sheets.canary_lives([read], nine())
-    assert sheets.canary_lives([read._replace(text="MOND AY")], nine())
-    assert not sheets.canary_lives([], nine())
-    assert not sheets.canary_lives([read._replace(text="HONEY")], nine())
-    assert not sheets.canary_lives([read._replace(row=nine().faces[0].row)], nine())
-    assert not sheets.canary_lives([read, word(blank.row + 20, blank.column + 20)], nine())
+    assert sheets.canary_was_read([read], nine())
+    assert sheets.canary_was_read([read._replace(text="MOND AY")], nine())
+    assert not sheets.canary_was_read([], nine())
+    assert not sheets.canary_was_read([read._replace(text="HONEY")], nine())
+    assert not sheets.canary_was_read([read._replace(row=nine().faces[0].row)], nine())
+    assert not sheets.canary_was_read([read, word(blank.row + 20, blank.column + 20)], nine())
 
 
 @pytest.mark.parametrize("side", [96, 150, 224])
 def test_a_real_engine_reads_the_canary_and_finds_the_face_with_the_caption(side):
-    sheet, layout = sheets.draw([face(side, i) for i in range(5)] + [captioned("SALE 50%", side, side // 7)])
+    sheet, layout = sheets.lay_out(
+        [face(side, i) for i in range(5)] + [captioned("SALE 50%", side, side // 7)]
+    )
     found = find_lines([sheet], max(sheet.shape[:2]), min_confidence=0.5)[0]
-    words = [Word(line.text, *line[1:], line=i) for i, line in enumerate(found) if line.text]
-    assert sheets.canary_lives(words, layout)
+    words = [OcrWord(line.text, *line[1:], line=i) for i, line in enumerate(found) if line.text]
+    assert sheets.canary_was_read(words, layout)
     lines, doubtful = sheets.assign(words, layout)
     assert [bool(found) for found in lines] == [False] * 5 + [True] and not doubtful
     assert "SALE" in lines[5][0].text

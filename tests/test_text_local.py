@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fer_tasks.text.lines import Line, judge
+from fer_tasks.text.lines import Line, apply_writing_rule
 from fer_tasks.text.local import find_lines
 from tests.test_sheets import captioned, face
 
@@ -13,7 +13,7 @@ ENGINE = {"side": 320, "min_confidence": 0.55}
 
 
 def look(image):
-    return judge(find_lines([image], **ENGINE)[0], image.shape[:2], **RULE)
+    return apply_writing_rule(find_lines([image], **ENGINE)[0], image.shape[:2], **RULE)
 
 
 def test_a_face_without_writing():
@@ -42,7 +42,7 @@ def test_writing_is_found_where_it_is_and_read(text):
     ],
 )
 def test_the_rule_decides(line, counts):
-    verdict = judge([line], (150, 150), **RULE)
+    verdict = apply_writing_rule([line], (150, 150), **RULE)
     assert verdict["has_text"] == counts and (verdict["text_boxes"] != "[]") == counts
     assert verdict["text"] == (line.text if counts else "")
     assert verdict["text_share"] == pytest.approx(counts * line.height * line.width / 150**2, abs=1e-4)

@@ -5,7 +5,7 @@ import numpy as np
 
 from fer_tasks.training import fit
 from fer_tasks.training.plan import Plan
-from fer_tasks.training.weight_averaging import use_averages
+from fer_tasks.training.weight_averaging import swap_in_ema_weights
 
 RNG = np.random.default_rng(3)
 Y = RNG.integers(0, 3, 96)
@@ -31,7 +31,7 @@ def test_batch_norm_goes_by_the_averaged_weights():
     y = np.eye(3, dtype=np.float32)[Y]
     model.fit(X, y, epochs=2, batch_size=8, verbose=0)
     batches = [(X[at : at + 8], y[at : at + 8]) for at in range(0, 64, 8)]
-    use_averages(model, batches)
+    swap_in_ema_weights(model, batches)
     kernel, bias = model.get_layer("hidden").get_weights()
     seen = [x.reshape(8, -1) @ kernel + bias for x, _ in batches]
     norm = model.get_layer("norm")

@@ -18,9 +18,9 @@ from pathlib import Path
 import uvicorn
 
 from apps.review.app import make_app
-from apps.review.decision_log import Book
+from apps.review.decision_log import DecisionLog
 from apps.review.import_export import import_decisions, review_list
-from apps.review.review_queue import open_desk
+from apps.review.review_queue import open_queue
 from fer_tasks.errors import UserError
 from fer_tasks.storage.files import write_table
 
@@ -30,8 +30,8 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 def serve(host: str, port: int, reviewer: str) -> None:
     """Serve the page until Ctrl-C. Raises UserError where it cannot start."""
-    newest, book = open_desk(DATA), Book(DECISIONS)
-    app = make_app(newest, book, hosts={*LOOPBACK, host}, reviewer=reviewer)
+    newest, log = open_queue(DATA), DecisionLog(DECISIONS)
+    app = make_app(newest, log, hosts={*LOOPBACK, host}, reviewer=reviewer)
     with _listening(host, port) as listening:
         port = listening.getsockname()[1]
         sys.stdout.write(
@@ -55,7 +55,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _import(file: Path) -> None:
-    done = import_decisions(file, open_desk(DATA)(), Book(DECISIONS))
+    done = import_decisions(file, open_queue(DATA)(), DecisionLog(DECISIONS))
     sys.stdout.write(
         f"{done.new} new decisions, {done.known} known already\n"
         f"of the new ones {done.stale} are stale (pixels changed) and {done.unknown} unknown (no such face)\n"
@@ -64,9 +64,9 @@ def _import(file: Path) -> None:
 
 
 def _export(file: Path) -> None:
-    desk, book = open_desk(DATA)(), Book(DECISIONS)
-    with book.held():
-        table = review_list(desk, book)
+    queue, log = open_queue(DATA)(), DecisionLog(DECISIONS)
+    with log.locked():
+        table = review_list(queue, log)
     write_table(file, table)
     sys.stdout.write(f"{file}: {len(table):,} faces, {(table['state'] == 'decided').sum():,} decided\n")
 

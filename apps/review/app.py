@@ -13,11 +13,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from apps.review.decision_log import Book
-from apps.review.decisions_api import Words, missing, not_applied, overtaken, rows_of, state_of, told
+from apps.review.decision_log import DecisionLog
+from apps.review.decisions_api import (
+    DecisionRequest,
+    conflicts,
+    missing,
+    not_applied,
+    rows_of,
+    state_of,
+    states_json,
+)
 from apps.review.import_export import review_list
 from apps.review.request_guard import SameOrigin, bounded_body
-from apps.review.review_queue import Desk, details, listing
+from apps.review.review_queue import ReviewQueue, details, listing
 from fer_tasks.errors import UserError
 from fer_tasks.storage.images import encode_jpeg, read_image
 
@@ -25,10 +33,12 @@ PHOTO_SIDE = 1600  # px at most, of a whole photo as it is shown
 STATIC = Path(str(files("apps.review").joinpath("static")))
 
 
-def make_app(newest: Callable[[], Desk], book: Book, hosts: Collection[str], reviewer: str = "") -> FastAPI:
+def make_app(
+    newest: Callable[[], ReviewQueue], log: DecisionLog, hosts: Collection[str], reviewer: str = ""
+) -> FastAPI:
     """The page and its requests.
 
-    `newest`: of `open_desk`. `hosts`: names that a Host header may have. `reviewer`: whom the page takes its
+    `newest`: of `open_queue`. `hosts`: names that a Host header may have. `reviewer`: whom the page takes its
     user for until told otherwise.
     """
     app = FastAPI(
@@ -49,35 +59,37 @@ def make_app(newest: Callable[[], Desk], book: Book, hosts: Collection[str], rev
 
     @app.get("/api/faces/{image_id}")
     def one_face(image_id: str) -> dict:
-        desk = _having(newest(), image_id)
-        with book.held():
-            return {**details(desk, image_id), "said": state_of(desk, book, image_id).rows}
+        queue = _having(newest(), image_id)
+        with log.locked():
+            return {**details(queue, image_id), "decisions": state_of(queue, log, image_id).rows}
 
     @app.get("/api/changes")
     def changes(since: str = "") -> dict:
-        desk = newest()
-        with book.held():
-            changed = book.since(since)
-            faces = told(desk, book, book.faces() if changed is None else changed)
+        queue = newest()
+        with log.locked():
+            changed = log.changes_since(since)
+            faces = states_json(queue, log, log.faces() if changed is None else changed)
             return {
-                "place": book.place,
-                "made": desk.made,
+                "cursor": log.cursor,
+                "made": queue.made,
                 "all": changed is None,
                 "faces": faces,
-                "not_applied": not_applied(desk, book),
+                "not_applied": not_applied(queue, log),
             }
 
     @app.post("/api/decisions")
     def decide(body: Annotated[bytes, Depends(bounded_body)]) -> Response:
-        words, desk = _words(body), newest()
-        if gone := missing(desk, words):
+        words, queue = _words(body), newest()
+        if gone := missing(queue, words):
             raise HTTPException(410, f"{len(gone)} faces have changed since: load the page anew")
-        with book.held():
-            if others := overtaken(desk, book, words):
-                said = {"detail": "somebody else was faster", "faces": told(desk, book, others)}
+        with log.locked():
+            if others := conflicts(queue, log, words):
+                said = {"detail": "somebody else was faster", "faces": states_json(queue, log, others)}
                 return JSONResponse(said, 409)
-            book.add(rows_of(words))
-            return JSONResponse({"faces": told(desk, book, [word.image_id for word in words.decisions])})
+            log.add(rows_of(words))
+            return JSONResponse(
+                {"faces": states_json(queue, log, [word.image_id for word in words.decisions])}
+            )
 
     @app.get("/faces/{image_id}/{pixels}")
     def face(image_id: str, pixels: str, request: Request) -> Response:
@@ -93,9 +105,9 @@ def make_app(newest: Callable[[], Desk], book: Book, hosts: Collection[str], rev
 
     @app.get("/review.csv")
     def export() -> Response:
-        desk = newest()
-        with book.held():
-            table = review_list(desk, book)
+        queue = newest()
+        with log.locked():
+            table = review_list(queue, log)
         attached = {"Content-Disposition": 'attachment; filename="review.csv"'}
         return Response(table.to_csv(index=False, lineterminator="\n"), 200, attached, "text/csv")
 
@@ -107,15 +119,15 @@ def _told_to_the_user(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
 
 
-def _having(desk: Desk, image_id: str) -> Desk:
-    if image_id not in desk.faces:
+def _having(queue: ReviewQueue, image_id: str) -> ReviewQueue:
+    if image_id not in queue.faces:
         raise HTTPException(404, "no such face")
-    return desk
+    return queue
 
 
-def _words(body: bytes) -> Words:
+def _words(body: bytes) -> DecisionRequest:
     try:
-        return Words.model_validate_json(body)
+        return DecisionRequest.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         raise HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

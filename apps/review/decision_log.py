@@ -1,4 +1,4 @@
-"""The decisions file as a book that several servers and people write in: locked, appended to, read again."""
+"""The decisions file as a log that several servers and people append to, under a lock."""
 
 import csv
 import errno
@@ -27,8 +27,8 @@ class NotRecorded(UserError):
     """The disk, or another process, let nothing be written: the file is as it was."""
 
 
-class Book:
-    """What stands in the decisions file. Everything is asked and written within `held()`.
+class DecisionLog:
+    """What stands in the decisions file. Everything is asked and written within `locked()`.
 
     Raises BadDecisions, naming the line, where the file cannot be understood.
     """
@@ -41,11 +41,11 @@ class Book:
         self._rows: list[tuple[str, ...]] = []
         self._by_face: dict[str, list[Row]] = {}
         self._edition = ""
-        with self.held():
+        with self.locked():
             pass
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Nobody else writes meanwhile; what others wrote before is known.
 
         Raises NotRecorded where another process does not let go of the file.
@@ -62,7 +62,7 @@ class Book:
                 self._lock.release()
 
     @property
-    def place(self) -> str:
+    def cursor(self) -> str:
         """How far one has read who knows all that stands here now."""
         return f"{self._edition}-{len(self._rows)}"
 
@@ -79,9 +79,9 @@ class Book:
         """The rows about a face, whatever its pixels, in the order they were written."""
         return self._by_face.get(image_id, [])
 
-    def since(self, place: str) -> list[str] | None:
-        """The ids of faces that rows after `place` are about; None where that place is of another edition."""
-        edition, _, rows = place.partition("-")
+    def changes_since(self, cursor: str) -> list[str] | None:
+        """The ids of faces that rows after `cursor` are about; None for a cursor of another edition."""
+        edition, _, rows = cursor.partition("-")
         if edition != self._edition or not rows.isdecimal():
             return None
         return list(dict.fromkeys(row[0] for row in self._rows[int(rows) :]))

@@ -1,4 +1,4 @@
-"""What people's words make of the faces on the desk: what stands of each, and what does not apply."""
+"""What people's words make of the faces on the queue: what stands of each, and what does not apply."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,8 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from apps.review.decision_log import Book, Row
-from apps.review.review_queue import Desk
+from apps.review.decision_log import DecisionLog, Row
+from apps.review.review_queue import ReviewQueue
 from fer_tasks.cleaning.decisions import VERDICTS, is_disputed, standing
 from fer_tasks.labels import EXPRESSIONS, expression_of
 
@@ -19,7 +19,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Word(_Strict):
+class Decision(_Strict):
     """What a person says of a face, having seen `seen` rows about these pixels of it."""
 
     image_id: str = Field(max_length=40)
@@ -30,22 +30,22 @@ class Word(_Strict):
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)] = ""
 
     @model_validator(mode="after")
-    def _a_relabel_names_a_label(self) -> "Word":
+    def _a_relabel_names_a_label(self) -> "Decision":
         if (self.verdict == "relabel") != bool(self.label):
             raise ValueError("relabel, and nothing else, comes with a label")
         return self
 
 
-class Words(_Strict):
+class DecisionRequest(_Strict):
     """The body of a request: words of one person, one a face."""
 
     reviewer: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=_ONE_LINE)
     ]
-    decisions: list[Word] = Field(min_length=1, max_length=MAX_DECISIONS)
+    decisions: list[Decision] = Field(min_length=1, max_length=MAX_DECISIONS)
 
     @model_validator(mode="after")
-    def _one_a_face(self) -> "Words":
+    def _one_a_face(self) -> "DecisionRequest":
         if len({word.image_id for word in self.decisions}) < len(self.decisions):
             raise ValueError("a face is there twice")
         return self
@@ -65,15 +65,15 @@ class State(NamedTuple):
         return "stale" if self.stale else "undecided"
 
 
-def state_of(desk: Desk, book: Book, image_id: str) -> State:
-    said = book.about(image_id)
-    rows = [row for row in said if row["pixels"] == desk.faces[image_id]["pixels"]]
+def state_of(queue: ReviewQueue, log: DecisionLog, image_id: str) -> State:
+    said = log.about(image_id)
+    rows = [row for row in said if row["pixels"] == queue.faces[image_id]["pixels"]]
     return State(rows, standing(rows), len(said) - len(rows))
 
 
-def told(desk: Desk, book: Book, faces: Iterable[str]) -> dict[str, dict]:
-    """The states of the faces that are on the desk, as the page takes them."""
-    states = {image_id: state_of(desk, book, image_id) for image_id in faces if image_id in desk.faces}
+def states_json(queue: ReviewQueue, log: DecisionLog, faces: Iterable[str]) -> dict[str, dict]:
+    """The states of the faces that are on the queue, as the page takes them."""
+    states = {image_id: state_of(queue, log, image_id) for image_id in faces if image_id in queue.faces}
     return {
         image_id: {
             "seen": len(state.rows),
@@ -84,37 +84,37 @@ def told(desk: Desk, book: Book, faces: Iterable[str]) -> dict[str, dict]:
     }
 
 
-def not_applied(desk: Desk, book: Book) -> dict[str, int]:
+def not_applied(queue: ReviewQueue, log: DecisionLog) -> dict[str, int]:
     """How many rows are about faces that are not here, and about pixels that have changed."""
     counts = {"unknown": 0, "stale": 0}
-    for image_id in book.faces():
-        if image_id not in desk.faces:
-            counts["unknown"] += len(book.about(image_id))
+    for image_id in log.faces():
+        if image_id not in queue.faces:
+            counts["unknown"] += len(log.about(image_id))
         else:
-            now = desk.faces[image_id]["pixels"]
-            counts["stale"] += sum(row["pixels"] != now for row in book.about(image_id))
+            now = queue.faces[image_id]["pixels"]
+            counts["stale"] += sum(row["pixels"] != now for row in log.about(image_id))
     return counts
 
 
-def missing(desk: Desk, words: Words) -> list[str]:
-    """The faces that are not on the desk as the reviewer saw them."""
+def missing(queue: ReviewQueue, words: DecisionRequest) -> list[str]:
+    """The faces that are not on the queue as the reviewer saw them."""
     return [
         word.image_id
         for word in words.decisions
-        if word.image_id not in desk.faces or desk.faces[word.image_id]["pixels"] != word.pixels
+        if word.image_id not in queue.faces or queue.faces[word.image_id]["pixels"] != word.pixels
     ]
 
 
-def overtaken(desk: Desk, book: Book, words: Words) -> list[str]:
+def conflicts(queue: ReviewQueue, log: DecisionLog, words: DecisionRequest) -> list[str]:
     """The faces of which somebody has said something that the reviewer has not seen."""
     return [
         word.image_id
         for word in words.decisions
-        if len(state_of(desk, book, word.image_id).rows) != word.seen
+        if len(state_of(queue, log, word.image_id).rows) != word.seen
     ]
 
 
-def rows_of(words: Words) -> list[list[str]]:
+def rows_of(words: DecisionRequest) -> list[list[str]]:
     """The words as rows of the decisions file, said now."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")  # a second word within a second is another row
     return [

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from apps.review.decision_log import Book
+from apps.review.decision_log import DecisionLog
 from apps.review.decisions_api import State, state_of
-from apps.review.review_queue import Desk
+from apps.review.review_queue import ReviewQueue
 from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions, parse_decisions
 from fer_tasks.labels import expression_of
 from fer_tasks.storage.files import read_text
@@ -25,7 +25,7 @@ class Imported(NamedTuple):
     disputed: int  # faces that are disputed now and were not before
 
 
-def import_decisions(path: Path, desk: Desk, book: Book) -> Imported:
+def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Imported:
     """Add the rows of a decisions file that are not here yet: all or none.
 
     Raises BadDecisions, naming the line, where the file cannot be understood or takes back what was never
@@ -33,17 +33,17 @@ def import_decisions(path: Path, desk: Desk, book: Book) -> Imported:
     """
     coming = parse_decisions(read_text(path), str(path))
     faces = pd.DataFrame(
-        [{"image_id": i, "pixels": face["pixels"], "label": face["label"]} for i, face in desk.faces.items()]
+        [{"image_id": i, "pixels": face["pixels"], "label": face["label"]} for i, face in queue.faces.items()]
     )
-    with book.held():
-        before = book.table
+    with log.locked():
+        before = log.table
         here = set(before[COLUMNS].itertuples(index=False, name=None))
         new = [row for row in coming[COLUMNS].itertuples(index=False, name=None) if row not in here]
         try:
-            book.add(new)
+            log.add(new)
         except BadDecisions as error:
             raise BadDecisions(f"{path} does not fit: {error}; nothing was added") from None
-        after = book.table
+        after = log.table
     was, now = apply_decisions(faces, before), apply_decisions(faces, after)
     return Imported(
         len(new),
@@ -54,13 +54,13 @@ def import_decisions(path: Path, desk: Desk, book: Book) -> Imported:
     )
 
 
-def review_list(desk: Desk, book: Book) -> pd.DataFrame:
+def review_list(queue: ReviewQueue, log: DecisionLog) -> pd.DataFrame:
     """A row for each face, worst first: what is doubted of it, what the rules do, what people said.
 
     It is made for spreadsheets: a text that one would take for a formula, such as the name of a file from the
     web, has an apostrophe before it.
     """
-    rows = [_row(desk, i, state_of(desk, book, i)) for i in desk.faces]
+    rows = [_row(queue, i, state_of(queue, log, i)) for i in queue.faces]
     return pd.DataFrame([{name: _no_formula(value) for name, value in row.items()} for row in rows])
 
 
@@ -68,8 +68,8 @@ def _no_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _row(desk: Desk, image_id: str, state: State) -> dict[str, object]:
-    face, doubts = desk.faces[image_id], desk.doubts[image_id]
+def _row(queue: ReviewQueue, image_id: str, state: State) -> dict[str, object]:
+    face, doubts = queue.faces[image_id], queue.doubts[image_id]
     last = state.stands[-1] if state.name == "decided" else dict.fromkeys(COLUMNS, "")
     return {
         "image_id": image_id,
@@ -79,8 +79,8 @@ def _row(desk: Desk, image_id: str, state: State) -> dict[str, object]:
         "split": face["split"],
         "doubts": "; ".join(doubt["rule"] for doubt in doubts),
         "details": "; ".join(doubt["detail"] for doubt in doubts),
-        "suggestion": desk.suggestion(image_id),
-        "rejected_by_rule": desk.ruled.get(image_id, ""),
+        "suggestion": queue.suggestion(image_id),
+        "rejected_by_rule": queue.ruled.get(image_id, ""),
         "state": state.name,
         "verdict": last["verdict"],
         "decided_label": expression_of(last["label"]) or "",

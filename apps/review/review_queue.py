@@ -22,7 +22,7 @@ BY_PERSON = "rejected_by_person"
 Record = dict[Hashable, Any]
 
 
-class Desk(NamedTuple):
+class ReviewQueue(NamedTuple):
     """The faces and what is known of them, by image_id; the worst come first."""
 
     made: str  # the fingerprint of data/clean
@@ -36,18 +36,18 @@ class Desk(NamedTuple):
         return next((doubt["suggestion"] for doubt in self.doubts[image_id] if doubt["suggestion"]), "")
 
 
-def open_desk(data: Path) -> Callable[[], Desk]:
-    """A function that gives the newest desk: it is read again when cleaning has run since.
+def open_queue(data: Path) -> Callable[[], ReviewQueue]:
+    """A function that gives the newest queue: it is read again when cleaning has run since.
 
     Raises UserError, naming the stage to run, where `data` holds no finished datasets.
     """
-    held = _marks(data), read_desk(data)
+    held = _marks(data), read_queue(data)
 
-    def newest() -> Desk:
+    def newest() -> ReviewQueue:
         nonlocal held
         if (now := _marks(data)) and now != held[0]:
             with suppress(UserError):  # in the middle of `dvc repro`: the former one does
-                held = now, read_desk(data)
+                held = now, read_queue(data)
         return held[1]
 
     return newest
@@ -60,8 +60,8 @@ def _marks(data: Path) -> tuple[int, ...]:
         return ()
 
 
-def read_desk(data: Path) -> Desk:
-    """Read data/raw, data/textfree and data/clean. Raises UserError as `open_desk`."""
+def read_queue(data: Path) -> ReviewQueue:
+    """Read data/raw, data/textfree and data/clean. Raises UserError as `open_queue`."""
     clean, textfree, raw = (read_dataset(data / name) for name in reversed(NAMES))
     if not clean.is_made_from(textfree):
         raise UserError(f"{clean.root} was made from other faces than {textfree.root}: `dvc repro clean`")
@@ -76,7 +76,7 @@ def read_desk(data: Path) -> Desk:
         label_doubt=textfree.manifest["image_id"].map(measures["label_doubt"]),
     ).sort_values(["worst", "label_doubt", "image_id"], ascending=[False, False, True])
     ruled = clean.rejected[clean.rejected["reason"] != BY_PERSON]
-    return Desk(
+    return ReviewQueue(
         clean.fingerprint,
         _records(faces),
         _records(measures),
@@ -97,7 +97,7 @@ def _records(table: pd.DataFrame) -> dict[str, Record]:
     return {row["image_id"]: row for row in table.to_dict("records")}
 
 
-def listing(desk: Desk, reviewer: str) -> str:
+def listing(queue: ReviewQueue, reviewer: str) -> str:
     """The page's list, JSON: names once, then of each face its id, pixels, the numbers of its label, split,
     rejecting rule and suggestion (-1 for none), and its doubts as rule, score, rule, score …"""
     faces = [
@@ -106,19 +106,19 @@ def listing(desk: Desk, reviewer: str) -> str:
             face["pixels"],
             EXPRESSIONS.index(face["label"]),
             SPLITS.index(face["split"]),
-            _number(RULE_NAMES, desk.ruled.get(image_id, "")),
-            _number(EXPRESSIONS, desk.suggestion(image_id)),
+            _number(RULE_NAMES, queue.ruled.get(image_id, "")),
+            _number(EXPRESSIONS, queue.suggestion(image_id)),
             [
                 part
-                for doubt in desk.doubts[image_id]
+                for doubt in queue.doubts[image_id]
                 for part in (RULE_NAMES.index(doubt["rule"]), doubt["score"])
             ],
         ]
-        for image_id, face in desk.faces.items()
+        for image_id, face in queue.faces.items()
     ]
     names = {"expressions": EXPRESSIONS, "rules": RULE_NAMES, "splits": SPLITS}
     return json.dumps(
-        {"made": desk.made, "reviewer": reviewer, **names, "faces": faces}, separators=(",", ":")
+        {"made": queue.made, "reviewer": reviewer, **names, "faces": faces}, separators=(",", ":")
     )
 
 
@@ -126,9 +126,9 @@ def _number(names: tuple[str, ...], name: str) -> int:
     return names.index(name) if name else -1
 
 
-def details(desk: Desk, image_id: str) -> dict[str, Any]:
+def details(queue: ReviewQueue, image_id: str) -> dict[str, Any]:
     """All that is known of one face, for its whole photo's view."""
-    face, measures = desk.faces[image_id], desk.measures[image_id]
+    face, measures = queue.faces[image_id], queue.measures[image_id]
     return {
         "box": [face[f"box_{name}"] for name in ("row", "col", "height", "width")],
         "landmarks": json.loads(face["landmarks"] or "[]"),
@@ -137,7 +137,7 @@ def details(desk: Desk, image_id: str) -> dict[str, Any]:
         "measures": {name: value for name, value in measures.items() if _is_number(value)},
         "doubts": [
             {name: row[name] for name in ("rule", "score", "other", "detail")}
-            for row in desk.doubts[image_id]
+            for row in queue.doubts[image_id]
         ],
     }
 

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from benchmarks.lib import cleanvision_reference
 from benchmarks.lib.faces import CutFace, anew
 from benchmarks.lib.rule_scores import our, score
-from fer_tasks.cleaning.description import Description, Face, describe_files
+from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.storage.images import encode_png, read_image
 from flows.face_measures import copies_of
 
@@ -128,5 +128,5 @@ def nearest(
 
 def describe(paths: Sequence[Path]) -> Description:
     """What the search for copies looks at, of faces as files; without landmarks, so without covers."""
-    described = describe_files(read_image, [Face(path, None, 0) for path in paths])
+    described = describe_files(read_image, [CroppedFace(path, None, 0) for path in paths])
     return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fer_tasks.cleaning.decisions import Applied
 from fer_tasks.cleaning.rules import RULE_NAMES
-from fer_tasks.cleaning.selection import keep
+from fer_tasks.cleaning.selection import select_faces
 
 RAW, WRITING, PEOPLE, CLEAN = "raw faces", "has_text", "people", "clean"
 STEPS = (RAW, WRITING, *RULE_NAMES, PEOPLE, CLEAN)
@@ -33,7 +33,7 @@ def training_sets(
     for step, ids in {WRITING: written, **by_rule}.items():
         sets[step] = left = left[~left["image_id"].isin(ids)]
     for step, rules in ((PEOPLE, RULE_NAMES), (CLEAN, rejecting)):
-        kept, _ = keep(doubted, decided, rules)
+        kept, _ = select_faces(doubted, decided, rules)
         sets[step] = faces[["image_id", "split"]].merge(kept[["image_id", "label"]], on="image_id")
     return {
         step: table[table["split"] != "test"][COLUMNS].sort_values("image_id", ignore_index=True)

@@ -47,14 +47,14 @@ def align(face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(face, transform, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
 
 
-def describe(aligned: np.ndarray) -> np.ndarray:
+def describe_regions(aligned: np.ndarray) -> np.ndarray:
     """Of eyes and mouth: HOG, and colours beside those of the skin near by: (2, NUMBERS) float16."""
     lab = cv2.cvtColor(aligned, cv2.COLOR_RGB2LAB).astype(np.float32)
     grey = cv2.cvtColor(aligned, cv2.COLOR_RGB2GRAY)
-    return np.stack([_describe(grey, lab, region) for region in REGIONS.values()]).astype(np.float16)
+    return np.stack([_describe_region(grey, lab, region) for region in REGIONS.values()]).astype(np.float16)
 
 
-def _describe(grey: np.ndarray, lab: np.ndarray, region: Region) -> np.ndarray:
+def _describe_region(grey: np.ndarray, lab: np.ndarray, region: Region) -> np.ndarray:
     part = cv2.resize(grey[region.rows, region.columns], (48, 24), interpolation=cv2.INTER_AREA)
     shape = hog(part, 9, (8, 8), (2, 2))
     skin = np.median(lab[region.skin].reshape(-1, 3), axis=0)
@@ -117,17 +117,17 @@ def _shape(region: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def describe_with_covers(aligned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`describe` of a face as it is, and of its eyes and mouth under a cover drawn by `rng`: (2, 2, d)."""
-    as_it_is = describe(aligned)
+    """`describe_regions` of a face as it is and with covers drawn by `rng`: (2, 2, d), open then covered."""
+    as_it_is = describe_regions(aligned)
     covers = [COVERS[k] for k in rng.integers(len(COVERS), size=2)]
     covered = [
-        describe(plant(aligned, region, cover, rng))[k]
+        describe_regions(plant(aligned, region, cover, rng))[k]
         for k, (region, cover) in enumerate(zip(REGIONS, covers, strict=True))
     ]
     return np.stack([as_it_is, np.stack(covered)])
 
 
-def covered(described: np.ndarray) -> np.ndarray:
+def cover_probability(described: np.ndarray) -> np.ndarray:
     """How likely each face's eyes or mouth are covered, the more likely of the two: (n,) float, 0..1.
 
     `described`: (n, 2, 2, d) of `describe_with_covers`; rows of NaN, where there were no landmarks, give NaN,

@@ -13,7 +13,7 @@ from fer_tasks.cleaning.hog import hog_of
 ReadImage = Callable[[Path], np.ndarray]
 
 
-class Face(NamedTuple):
+class CroppedFace(NamedTuple):
     """A face to describe."""
 
     path: Path
@@ -29,18 +29,18 @@ class Description(NamedTuple):
     covers: np.ndarray  # (2, 2, d) float16, `covers.describe_with_covers`; NaN without landmarks
 
 
-def describe_files(read: ReadImage, faces: Sequence[Face]) -> list[Description]:
+def describe_files(read: ReadImage, faces: Sequence[CroppedFace]) -> list[Description]:
     """Describe faces that `read(path)` decodes to (M, M, 3) uint8."""
     cv2.setNumThreads(1)  # one process a core
     return [_describe(read(face.path), face) for face in faces]
 
 
-def _describe(image: np.ndarray, face: Face) -> Description:
+def _describe(image: np.ndarray, face: CroppedFace) -> Description:
     mirrored = np.ascontiguousarray(image[:, ::-1])
     return Description(hog_of(image), hog_of(mirrored), _covers(image, face))
 
 
-def _covers(image: np.ndarray, face: Face) -> np.ndarray:
+def _covers(image: np.ndarray, face: CroppedFace) -> np.ndarray:
     if face.landmarks is None:
         return np.full((2, 2, covers.NUMBERS), np.nan, np.float16)
     aligned = covers.align(image, face.landmarks)

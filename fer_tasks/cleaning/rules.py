@@ -87,7 +87,7 @@ def _broken(measures: pd.DataFrame, rule: Rule, threshold: float) -> pd.DataFram
     )
 
 
-def judge(doubted: pd.DataFrame, rejecting: Collection[str]) -> pd.DataFrame:
+def rejected_by_rules(doubted: pd.DataFrame, rejecting: Collection[str]) -> pd.DataFrame:
     """Which faces the rules named in `rejecting` reject, each for the first of its doubts in the order of
     RULE_NAMES: image_id, reason, detail."""
     ordered = doubted.assign(order=doubted["rule"].map(RULE_NAMES.index)).sort_values("order")

@@ -5,10 +5,10 @@ from collections.abc import Collection
 import pandas as pd
 
 from fer_tasks.cleaning.decisions import Applied
-from fer_tasks.cleaning.rules import LEAK, judge
+from fer_tasks.cleaning.rules import LEAK, rejected_by_rules
 
 
-def keep(
+def select_faces(
     doubted: pd.DataFrame, decided: Applied, rejecting: Collection[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
@@ -18,6 +18,6 @@ def keep(
     """
     kept_by_person = decided.faces[decided.faces["reviewer"] != ""]["image_id"]
     against = doubted[~doubted["image_id"].isin(kept_by_person) | (doubted["rule"] == LEAK)]
-    by_rule = judge(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
+    by_rule = rejected_by_rules(against[~against["image_id"].isin(decided.rejected["image_id"])], rejecting)
     kept = decided.faces[~decided.faces["image_id"].isin(by_rule["image_id"])]
     return kept, pd.concat([decided.rejected, by_rule], ignore_index=True)

@@ -8,7 +8,7 @@ import tensorflow as tf
 SHARE = 0.45  # of the heat map in an overlay
 
 
-class NoMaps(ValueError):
+class NoFeatureMaps(ValueError):
     """A model without feature maps, or whose last layer is not dense: there is nowhere to look."""
 
 
@@ -17,14 +17,14 @@ def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarr
 
     `x`: (n, M, N, C), as the model takes it. `classes`: (n,) int, the class asked about. Returns (n, m, n')
     float32, as large as the model's last feature maps, in 0..1: 1 where most speaks for the class, 0 where
-    nothing does, all of it 0 where that is everywhere. Raises NoMaps.
+    nothing does, all of it 0 where that is everywhere. Raises NoFeatureMaps.
 
     A map is the ReLU of the feature maps' sum, each weighted by the mean gradient of the class's score before
     the softmax.
     """
     maps, head = _last_maps(model), model.layers[-1]
     if not isinstance(head, keras.layers.Dense):
-        raise NoMaps(f"the last layer of {model.name} is not dense: its scores are not to be had")
+        raise NoFeatureMaps(f"the last layer of {model.name} is not dense: its scores are not to be had")
     body = keras.Model(model.inputs[0], [maps, head.input])
     with tf.GradientTape() as tape:
         seen, features = body(x, training=False)
@@ -51,5 +51,5 @@ def _last_maps(model: keras.Model) -> keras.KerasTensor:
     maps = [(layer, tensor) for layer, tensor in outputs if len(tensor.shape) == 4]
     weighted = [tensor for layer, tensor in maps if layer.weights]
     if not weighted:
-        raise NoMaps(f"{model.name} has no layer that gives feature maps")
+        raise NoFeatureMaps(f"{model.name} has no layer that gives feature maps")
     return [tensor for _, tensor in maps if tensor.shape == weighted[-1].shape][-1]

@@ -30,7 +30,7 @@ def milliseconds(model: keras.Model) -> float:
     return 1000 * median(spent[WARM_UP:])
 
 
-def measure(
+def measure_latencies(
     files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[Any], None]
 ) -> dict[str, float]:
     """`milliseconds` of the models in files, by their names; `send` gets each name when it is measured."""

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from fer_tasks.faces.boxes import crops, of_smaller, of_union, placed, proposals, refined, square, suppress
 from fer_tasks.faces.networks import OUTPUT_BATCH, PAGE, REFINE_BATCH, Network, Networks, compile_networks
-from fer_tasks.faces.pyramid import draw, pack, pieces
+from fer_tasks.faces.pyramid import draw_page, pack, pieces
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left and right of the picture
 Mode = Literal["exact", "fast"]
@@ -33,7 +33,7 @@ class Faces(NamedTuple):
     scores: np.ndarray  # (n,) float64, 0..1, the best first
 
 
-class Photo(NamedTuple):
+class PreparedPhoto(NamedTuple):
     """A photo on its way through the networks."""
 
     pixels: np.ndarray  # (M, N, 3) float32, -1..1
@@ -48,7 +48,7 @@ def detect_faces(images: Iterable[np.ndarray], max_side: int, mode: Mode = "exac
     pyramid, those for faces below 40 px and below 16 % of the photo's shorter side; others are found alike.
     Raises ValueError for an image of another shape or dtype.
     """
-    batch: list[Photo] = []
+    batch: list[PreparedPhoto] = []
     for image in images:
         batch.append(_prepare(image, max_side))
         if sum(photo.pixels.size for photo in batch) >= 3 * TOGETHER:
@@ -81,7 +81,7 @@ def detect_files(
     ]
 
 
-def _prepare(image: np.ndarray, max_side: int) -> Photo:
+def _prepare(image: np.ndarray, max_side: int) -> PreparedPhoto:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"an RGB image is (M, N, 3) uint8, not {image.shape} {image.dtype}")
     shrink = min(1.0, max_side / max(image.shape[:2]))
@@ -91,23 +91,23 @@ def _prepare(image: np.ndarray, max_side: int) -> Photo:
     pixels = image.astype(np.float32)
     pixels -= np.float32(127.5)
     pixels /= np.float32(128)
-    return Photo(pixels, shrink)
+    return PreparedPhoto(pixels, shrink)
 
 
-def _detect(photos: list[Photo], mode: Mode) -> Iterator[Faces]:
+def _detect(photos: list[PreparedPhoto], mode: Mode) -> Iterator[Faces]:
     boxes = _propose(photos, mode)
     boxes = _refine(photos, boxes)
     for photo, (outline, points, scores) in zip(photos, _output(photos, boxes), strict=True):
         yield _faces(photo, outline, points, scores)
 
 
-def _propose(photos: list[Photo], mode: Mode) -> list[np.ndarray]:
+def _propose(photos: list[PreparedPhoto], mode: Mode) -> list[np.ndarray]:
     px, share = SMALLEST[mode]
     levels = (pieces(i, p.pixels, max(px, share * min(p.pixels.shape[:2]))) for i, p in enumerate(photos))
     found = [np.empty((0, 7))]
     pixels, mask = np.zeros((1, PAGE, PAGE, 3), np.float32), np.zeros((1, 1, PAGE - 2, PAGE - 2), np.float32)
     for page in pack(chain.from_iterable(levels)):
-        height = draw(page, pixels[0], mask[0, 0])
+        height = draw_page(page, pixels[0], mask[0, 0])
         said = _networks().propose[height](pixels[:, :height], mask[:, :, : height - 2])
         found.append(proposals(page, said[0], PROPOSE))
     cells = np.concatenate(found)
@@ -125,14 +125,14 @@ def _sift(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return square(boxes[suppress(boxes, scores, SAME_PHOTO, of_union)])
 
 
-def _refine(photos: list[Photo], boxes: list[np.ndarray]) -> list[np.ndarray]:
+def _refine(photos: list[PreparedPhoto], boxes: list[np.ndarray]) -> list[np.ndarray]:
     looked = zip(boxes, _look(photos, boxes, 24, REFINE_BATCH, _networks().refine), strict=True)
     sure = [(refined(own, said[:, :4]), said[:, 4], said[:, 4] > logit(REFINE)) for own, said in looked]
     return [_sift(moved[good], scores[good]) for moved, scores, good in sure]
 
 
 def _output(
-    photos: list[Photo], boxes: list[np.ndarray]
+    photos: list[PreparedPhoto], boxes: list[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     looked = _look(photos, boxes, 48, OUTPUT_BATCH, _networks().output)
     for own, said in zip(boxes, looked, strict=True):
@@ -144,7 +144,7 @@ def _output(
 
 
 def _look(
-    photos: list[Photo], boxes: list[np.ndarray], size: int, batch: int, network: Network
+    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int, network: Network
 ) -> list[np.ndarray]:
     """What a network says of the crops of each photo's boxes."""
     said = np.concatenate([network(block).copy() for block in _batches(photos, boxes, size, batch)])
@@ -152,7 +152,9 @@ def _look(
     return np.split(said[: ends[-1]], ends[:-1])
 
 
-def _batches(photos: list[Photo], boxes: list[np.ndarray], size: int, batch: int) -> Iterator[np.ndarray]:
+def _batches(
+    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int
+) -> Iterator[np.ndarray]:
     """The crops of all photos' boxes in batches of one size, the last filled up with nothing."""
     waiting = np.empty((0, size, size, 3), np.float32)
     for photo, own in zip(photos, boxes, strict=True):
@@ -164,7 +166,7 @@ def _batches(photos: list[Photo], boxes: list[np.ndarray], size: int, batch: int
     yield np.concatenate([waiting, np.zeros((batch - len(waiting), size, size, 3), np.float32)])
 
 
-def _faces(photo: Photo, outline: np.ndarray, points: np.ndarray, scores: np.ndarray) -> Faces:
+def _faces(photo: PreparedPhoto, outline: np.ndarray, points: np.ndarray, scores: np.ndarray) -> Faces:
     height, width = photo.pixels.shape[:2]
     left, top, right, bottom = outline.clip(0, [width - 1, height - 1, width - 1, height - 1]).T
     found = np.stack([top, left, bottom - top, right - left], axis=1) / photo.shrink

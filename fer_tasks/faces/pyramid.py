@@ -94,7 +94,7 @@ def pack(found: Iterable[Piece]) -> list[Page]:
     return pages
 
 
-def draw(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
+def draw_page(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
     """Draw a page from the top into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2)
     float32: 0, and NEVER where pieces of odd size end. Returns the height of HEIGHTS that holds it. What lies
     between the pieces is left as it is: nobody looks at it."""

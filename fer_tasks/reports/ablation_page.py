@@ -9,7 +9,7 @@ from fer_tasks.reports.render import Picture, render
 
 
 @dataclass(frozen=True)
-class Ablation:
+class AblationPage:
     """Everything that the ablation's page shows."""
 
     source: str
@@ -29,6 +29,6 @@ class Ablation:
         return self.table.iloc[-1]
 
 
-def render_ablation(ablation: Ablation) -> str:
+def render_ablation(ablation: AblationPage) -> str:
     """The ablation's page, self-contained as the report."""
     return render("ablation.html.j2", ablation=ablation)

@@ -16,11 +16,11 @@ class Montage:
     count: int  # of all of them
     about: str
     pictures: Sequence[Picture]
-    told: Sequence[str] = ()  # what is said instead where there is no picture to show
+    notes: Sequence[str] = ()  # shown where there is no picture
 
 
 @dataclass(frozen=True)
-class DataCard:
+class DataCardPage:
     """Everything that the data card shows; the tables are those of `fer_tasks.reports.data_card_tables`."""
 
     source: str
@@ -46,6 +46,6 @@ class DataCard:
     made: Mapping[str, str]
 
 
-def render_data_card(card: DataCard) -> str:
+def render_data_card(card: DataCardPage) -> str:
     """The data card, self-contained: figures are embedded, texts escaped."""
     return render("data_card.html.j2", card=card)

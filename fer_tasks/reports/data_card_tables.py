@@ -60,7 +60,7 @@ class Distribution(NamedTuple):
     high: float = math.inf
     log: bool = False  # show it on a logarithmic axis
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The distribution in a sentence."""
         first, middle, last = self.values.quantile([0.25, 0.5, 0.75])
         limits = [f"{limit:g}" for limit in (self.low, self.high) if math.isfinite(limit)]

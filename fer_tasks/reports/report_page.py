@@ -9,7 +9,7 @@ from fer_tasks.reports.render import Picture, render
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceExample:
     """A test picture and what a model says of it."""
 
     picture: Picture
@@ -23,7 +23,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestCell:
     """The cell that validation chose, on the test split."""
 
     cell: str
@@ -37,25 +37,27 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportPage:
     """Everything that the report shows, from the answer to how it was made."""
 
     source: str
     generated: bool  # the source is the generated sample
     reduced: str  # how much less each cell saw than the grid says; empty where it saw all
-    best: Best
+    best: BestCell
     candidates: int  # networks that it was chosen among
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures stand beside ours; empty where there are none
-    lessons: pd.DataFrame  # columns of `flows.grid.distillation_gain`: each student beside its twin
+    distillation_gain: (
+        pd.DataFrame
+    )  # columns of `flows.grid.distillation_gain`: each student and its baseline
     per_class: pd.DataFrame
     recalls: pd.DataFrame  # cell, then a column an expression
     figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves
     curves: int  # cells whose curves are drawn
     wrong: int  # test pictures that the best cell names wrong
-    mistakes: Sequence[Face]  # the surest first
-    at_random: Sequence[Face]
-    looks: Sequence[Face]  # each beside its heat map
+    mistakes: Sequence[FaceExample]  # the surest first
+    at_random: Sequence[FaceExample]
+    grad_cam_faces: Sequence[FaceExample]  # each beside its heat map
     stages: pd.DataFrame  # stage, came_in, kept, rejected
     made: Mapping[str, str]
 
@@ -70,6 +72,6 @@ class Report:
         return self.leaderboard[self.leaderboard["status"] != "trained"]
 
 
-def render_page(report: Report) -> str:
+def render_report(report: ReportPage) -> str:
     """The report, self-contained: figures are embedded, texts escaped."""
     return render("report.html.j2", report=report)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 
-def set_doubles_aside(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_exact_duplicates(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Part pictures by the content of their files; columns `image_id` (of the bytes), `source`, `label`,
     `source_split`.
 

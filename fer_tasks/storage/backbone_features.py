@@ -22,7 +22,7 @@ class NotWritten(UserError):
     """Features could not be written: the disk is full, or not ours."""
 
 
-def share(
+def ensure_parts(
     group: Path,
     tell: Callable[[int, int], None],
     name: str,

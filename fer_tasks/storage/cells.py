@@ -93,7 +93,7 @@ def write_history(folder: Path, history: pd.DataFrame) -> None:
     write_table(folder / "history.csv", history)
 
 
-def forget(folder: Path) -> None:
+def clear_cell(folder: Path) -> None:
     """Forget what there is of a cell but for its log, and folders, such as .ipynb_checkpoints, that are not
     its own."""
     for file in folder.glob("*"):
@@ -106,7 +106,7 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
 
     Of what was there before only its log is left.
     """
-    forget(folder)
+    clear_cell(folder)
     if trained:
         write_bytes(folder / "model.keras", trained.model)
         write_history(folder, trained.history)
@@ -136,7 +136,7 @@ def log(folder: Path, text: str) -> None:
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
-def set_aside(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
+def archive_cells(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
     """Move trained cells that the grid has not, or not so any more, to `aside/<cell>-<fingerprint>`; returns
     their names.
 
@@ -154,7 +154,7 @@ def set_aside(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]
     return sorted(moved)
 
 
-def bring_back(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
+def restore_cells(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
     """Move what was set aside and is `wanted` again to its place; returns the names."""
     kept = {name: aside / f"{name}-{fingerprint}" for name, fingerprint in wanted.items()}
     back = {name: folder for name, folder in kept.items() if read_cell(folder)}

@@ -15,7 +15,7 @@ class Line(NamedTuple):
     width: float
 
 
-def judge(
+def apply_writing_rule(
     lines: Sequence[Line], shape: tuple[int, int], min_aspect: float, max_height: float, min_letters: int
 ) -> dict[str, Any]:
     """Is a face of `shape` (height, width) px written on?

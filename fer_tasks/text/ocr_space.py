@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from fer_tasks.errors import UserError
 from fer_tasks.network import Patience, Refused, TryAgain, host_of, reaching, read_short, refuse_for_now
 from fer_tasks.text.quota import QuotaSpent
-from fer_tasks.text.sheets import Word
+from fer_tasks.text.sheets import OcrWord
 
 PATIENCE = Patience(silent_s=90)  # it answers when it has read, not before
 MAX_REPLY = 1 << 23  # bytes; a sheet full of words is a tenth of it
@@ -132,7 +132,7 @@ def _bad_key(host: str) -> NoReturn:
     raise Refused(f"{host} does not know the key; set OCR_SPACE_API_KEY to one of https://ocr.space/ocrapi")
 
 
-def read(reply: str) -> list[Word]:
+def read(reply: str) -> list[OcrWord]:
     """The words of a reply, boxes in px of the picture that was sent; none where there is no writing.
 
     Raises NotRead, NotReadNow where the service was at fault, QuotaSpent, Refused for a wrong request.
@@ -149,7 +149,7 @@ def read(reply: str) -> list[Word]:
     if not results or (not lines and any((result.ParsedText or "").strip() for result in results)):
         raise NotReadNow("the reply has no boxes of words", reply)
     return [
-        Word(word.WordText, word.Top, word.Left, word.Height, word.Width, i)
+        OcrWord(word.WordText, word.Top, word.Left, word.Height, word.Width, i)
         for i, line in enumerate(lines)
         for word in line.Words
     ]

@@ -32,7 +32,7 @@ class Question(NamedTuple):
     jpeg: bytes
 
 
-class Known(NamedTuple):
+class Replies(NamedTuple):
     """What the replies so far tell, by pixel hash."""
 
     lines: dict[str, list[Line]]  # of the faces that were read
@@ -48,7 +48,7 @@ def make_question(faces: dict[str, np.ndarray]) -> Question:
     if len(faces) == 1:
         image, layout = next(iter(faces.values())), None
     else:
-        image, layout = sheets.draw(list(faces.values()))
+        image, layout = sheets.lay_out(list(faces.values()))
     jpeg = sheets.encode(image)
     return Question(hashlib.sha256(jpeg).hexdigest()[:16], list(faces), layout, jpeg)
 
@@ -59,16 +59,16 @@ def files_of(question: Question) -> dict[str, bytes]:
     return {"sheet.jpg": question.jpeg, "layout.json": laid_out.encode()}
 
 
-def what_is_known(root: Path) -> Known:
+def replay_replies(root: Path) -> Replies:
     """All that the kept replies tell. A sheet whose canary was not read tells nothing but that."""
-    known = Known({}, {}, {}, None, 0, 0)
+    known = Replies({}, {}, {}, None, 0, 0)
     for file in sorted(root.glob("*/reply.json")):
         asked = json.loads((file.parent / "layout.json").read_text())
         known = _learn(known, asked["faces"], asked["layout"], file)
     return known
 
 
-def _learn(known: Known, faces: list[str], layout: Sequence | None, reply: Path) -> Known:
+def _learn(known: Replies, faces: list[str], layout: Sequence | None, reply: Path) -> Replies:
     try:
         words = read(reply.read_text())
     except NotRead as fault:
@@ -84,7 +84,7 @@ def _learn(known: Known, faces: list[str], layout: Sequence | None, reply: Path)
         known.lines[faces[0]] = sheets.lines_of(words)
         return known
     where = Layout([Place(*place) for place in layout[0]], Place(*layout[1]), Place(*layout[2]))
-    if not sheets.canary_lives(words, where):
+    if not sheets.canary_was_read(words, where):
         _ask_anew(known, faces, 1)
         return known._replace(doubted=known.doubted + 1)
     lines, doubtful = sheets.assign(words, where)
@@ -93,5 +93,5 @@ def _learn(known: Known, faces: list[str], layout: Sequence | None, reply: Path)
     return known._replace(believed=known.believed + 1)
 
 
-def _ask_anew(known: Known, faces: Sequence[str], at_most: int) -> None:
+def _ask_anew(known: Replies, faces: Sequence[str], at_most: int) -> None:
     known.at_most.update({face: min(at_most, known.at_most.get(face, at_most)) for face in faces})

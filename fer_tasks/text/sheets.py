@@ -43,7 +43,7 @@ class Layout(NamedTuple):
     blank: Place
 
 
-class Word(NamedTuple):
+class OcrWord(NamedTuple):
     """A word that was read on a sheet: its box in px of the sheet, and the number of its line."""
 
     text: str
@@ -90,7 +90,7 @@ def _pitch(side: int) -> int:
     return -(-side // BLOCK) * BLOCK + GUTTER
 
 
-def draw(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, Layout]:
+def lay_out(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, Layout]:
     """Lay faces out in rows at their own size, grey between them, and below them the canary: a known caption
     across a piece of the first face, and a blank tile.
 
@@ -134,7 +134,7 @@ def encode(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def canary_lives(words: Sequence[Word], layout: Layout) -> bool:
+def canary_was_read(words: Sequence[OcrWord], layout: Layout) -> bool:
     """Was the known caption read, and nothing on the blank tile? If not, what was not read says nothing."""
     inside = _shares(words, [layout.caption, layout.blank]) > 0.5
     read = "".join(word.text for word, on_it in zip(words, inside[:, 0], strict=True) if on_it)
@@ -142,7 +142,7 @@ def canary_lives(words: Sequence[Word], layout: Layout) -> bool:
     return alike >= 0.8 and not inside[:, 1].any()
 
 
-def assign(words: Sequence[Word], layout: Layout) -> tuple[list[list[Line]], set[int]]:
+def assign(words: Sequence[OcrWord], layout: Layout) -> tuple[list[list[Line]], set[int]]:
     """Which words belong to which face: to the tile with 90 % of the word's area.
 
     Returns the lines of each face, in px of the face, and the faces that a word touches that belongs to no
@@ -150,7 +150,7 @@ def assign(words: Sequence[Word], layout: Layout) -> tuple[list[list[Line]], set
     """
     places = [*layout.faces, layout.caption, layout.blank]
     shares = _shares(words, places)
-    of_tile: list[list[Word]] = [[] for _ in places]
+    of_tile: list[list[OcrWord]] = [[] for _ in places]
     doubtful: set[int] = set()
     for word, share in zip(words, shares, strict=True):
         tile = int(share.argmax())
@@ -163,28 +163,30 @@ def assign(words: Sequence[Word], layout: Layout) -> tuple[list[list[Line]], set
     return lines, {tile for tile in doubtful if tile < n}
 
 
-def _widen(word: Word) -> Word:
+def _widen(word: OcrWord) -> OcrWord:
     """By a gutter on all sides: a word between two tiles touches both."""
     row, column, height, width = word[1:5]
-    return Word(word.text, row - GUTTER, column - GUTTER, height + 2 * GUTTER, width + 2 * GUTTER, word.line)
+    return OcrWord(
+        word.text, row - GUTTER, column - GUTTER, height + 2 * GUTTER, width + 2 * GUTTER, word.line
+    )
 
 
-def lines_of(words: Sequence[Word], place: Place = WHOLE) -> list[Line]:
+def lines_of(words: Sequence[OcrWord], place: Place = WHOLE) -> list[Line]:
     """Words joined to the lines that the engine saw, in px of the tile at `place`."""
-    lines: dict[int, list[Word]] = {}
+    lines: dict[int, list[OcrWord]] = {}
     for word in words:
         lines.setdefault(word.line, []).append(word)
     return [_join(line, place) for line in lines.values()]
 
 
-def _join(words: Sequence[Word], place: Place) -> Line:
+def _join(words: Sequence[OcrWord], place: Place) -> Line:
     top, left = min(w.row for w in words), min(w.column for w in words)
     bottom, right = max(w.row + w.height for w in words), max(w.column + w.width for w in words)
     text = " ".join(word.text for word in words)
     return Line(text, top - place.row, left - place.column, bottom - top, right - left)
 
 
-def _shares(words: Sequence[Word], places: Sequence[Place]) -> np.ndarray:
+def _shares(words: Sequence[OcrWord], places: Sequence[Place]) -> np.ndarray:
     """The share of each word's box, (n,), that lies on each place, (m,): (n, m) float64 in 0..1."""
     w = np.array([word[1:5] for word in words], float).reshape(-1, 1, 4)
     p = np.array(places, float).reshape(1, -1, 4)

@@ -1,4 +1,4 @@
-"""The fastest way to compute with a model that does not train any more, as exactly as TensorFlow does."""
+"""Compile a model for inference: by OpenVINO where its output matches TensorFlow's, else by TensorFlow."""
 
 import tempfile
 from collections.abc import Callable
@@ -16,7 +16,7 @@ NO_FURTHER = 1.5  # root mean square, in that of TensorFlow's bfloat16; OpenVINO
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-def fastest(model: keras.Model) -> Function:
+def compile_inference(model: keras.Model) -> Function:
     """A function of inputs (n, ...) float32 that gives what `model` does in inference mode, float32.
 
     By OpenVINO, in 0.5 to 0.9 of TensorFlow's time (`benchmarks/frozen_features.py`), where that comes to the

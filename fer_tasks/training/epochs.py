@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fer_tasks.errors import UserError
 from fer_tasks.training.state import Checkpoint, assign, best_weights, capture
-from fer_tasks.training.weight_averaging import BATCHES, statistics, use_averages
+from fer_tasks.training.weight_averaging import BATCHES, statistics, swap_in_ema_weights
 
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 WORST = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}
@@ -51,7 +51,9 @@ class Epochs(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.model.optimizer.use_ema:
             self._raw = [np.asarray(variable) for variable in self.model.variables]
-            use_averages(self.model, self.batches(len(self.rows)).take(min(BATCHES, self.params["steps"])))
+            swap_in_ema_weights(
+                self.model, self.batches(len(self.rows)).take(min(BATCHES, self.params["steps"]))
+            )
             self._statistics = [np.asarray(variable) for variable in statistics(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -36,7 +36,7 @@ def choose_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     return np.sort(order[np.argsort(place.to_numpy(), kind="stable")[:n]])
 
 
-class Parts:
+class PartedArray:
     """A field of structured arrays of `size` rows each, the last of fewer, as if they were one array of `n`
     rows: (n, ...). `part(i)` gives the i-th when it is asked for."""
 
@@ -59,8 +59,8 @@ class Parts:
 class Pictures(NamedTuple):
     """What a model learns from, or is validated on: pictures, or the features that stand for them."""
 
-    x: np.ndarray | Rows | Parts  # (n, M, N, C), of features (n, ...)
-    y: np.ndarray | Parts  # (n, classes) float32, one-hot, mixed, or with a teacher's answers
+    x: np.ndarray | Rows | PartedArray  # (n, M, N, C), of features (n, ...)
+    y: np.ndarray | PartedArray  # (n, classes) float32, one-hot, mixed, or with a teacher's answers
     batch_size: int
 
     @property

@@ -22,7 +22,7 @@ from fer_tasks.training.plan import Phase, Plan, phases
 from fer_tasks.training.seeding import seeded
 from fer_tasks.training.state import Checkpoint, assign, averaged_statistics, restore_model, restore_optimizer
 from fer_tasks.training.test_time_augmentation import views
-from fer_tasks.training.weight_averaging import statistics, use_averages
+from fer_tasks.training.weight_averaging import statistics, swap_in_ema_weights
 
 
 class NoBackbone(UserError):
@@ -56,7 +56,7 @@ def fit(
     on_epoch: Callable[[dict[str, float]], None],
     start: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
-    share: frozen_backbone.Share | None = None,
+    share: frozen_backbone.FeatureStore | None = None,
 ) -> Fitted:
     """Build and train a model; keeps the weights of the epoch with the highest validation accuracy (of equals
     the one with the lowest validation loss).
@@ -70,14 +70,14 @@ def fit(
     fine-tune.
     """
     with seeded(seed):
-        model = built(build, plan.precision)
+        model = build_in_precision(build, plan.precision)
     train, val = (
         Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
         for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
     )
     if plan.distillation:
         train = train._replace(y=targets(train.y, arrays.teacher, plan.distillation.temperature))
-    halves = frozen_backbone.split(model) if share else None
+    halves = frozen_backbone.split_backbone(model) if share else None
     learner = _learner(model, halves, _phase_of(plan, start.epoch if start else 0))
     if start:
         restore_model(learner, start.arrays)
@@ -114,7 +114,7 @@ def fit(
     return Fitted(model, history(epochs.rows), epochs.best["epoch"], epochs.seconds)
 
 
-def _learner(model: keras.Model, halves: frozen_backbone.Split | None, phase: Phase) -> keras.Model:
+def _learner(model: keras.Model, halves: frozen_backbone.SplitModel | None, phase: Phase) -> keras.Model:
     """What is trained in a phase: the model, or its head alone."""
     return halves.head if halves and not phase.fine_tuning else model
 
@@ -136,14 +136,14 @@ def last_epoch(
 
     `shared`: features were.
     """
-    model = built(build, plan.precision)
+    model = build_in_precision(build, plan.precision)
     phase = _phase_of(plan, checkpoint.epoch)
-    learner = _learner(model, frozen_backbone.split(model) if shared else None, phase)
+    learner = _learner(model, frozen_backbone.split_backbone(model) if shared else None, phase)
     _compile(learner, plan, phase, steps=1)
     restore_model(learner, checkpoint.arrays)
     if plan.ema:
         restore_optimizer(learner, checkpoint.arrays)
-        use_averages(learner, [])
+        swap_in_ema_weights(learner, [])
         assign(statistics(learner), averaged_statistics(checkpoint.arrays))
     return model
 
@@ -163,7 +163,7 @@ def unfreeze(model: keras.Model) -> None:
             layer.trainable = False
 
 
-def built(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+def build_in_precision(build: Callable[[], keras.Model], precision: str) -> keras.Model:
     """Build a model whose layers compute in `precision`, but for those that say otherwise, as its softmax
     does."""
     before = keras.config.dtype_policy()

@@ -2,7 +2,7 @@
 
 The head of a model is made of that model's own layers, so their weights are the model's, and its seeds are
 drawn from as if the whole model were trained: losses and weights are those of the plain way, up to the
-rounding of `runtime.fastest`.
+rounding of `backbone_runtime.compile_inference`.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tasks.training.augmentation import SETS
-from fer_tasks.training.backbone_runtime import Function, fastest
+from fer_tasks.training.backbone_runtime import Function, compile_inference
 from fer_tasks.training.feeding import (
     Batch,
-    Parts,
+    PartedArray,
     Pictures,
     Rows,
     endless,
@@ -36,28 +36,36 @@ STEPS = 32  # batches a part: half a minute of the slowest backbone's
 BATCH = 32  # of pictures that are not augmented
 
 # Gives the parts, of so many rows each, of what is called so; makes those that nobody has made yet.
-Share = Callable[[str, Mapping[int, int], Callable[[int], np.ndarray]], Callable[[int], np.ndarray]]
+FeatureStore = Callable[[str, Mapping[int, int], Callable[[int], np.ndarray]], Callable[[int], np.ndarray]]
 Epoch = Callable[[int], tf.data.Dataset]  # batches without an end, from an epoch on
 
 
-class Split(NamedTuple):
+class SplitModel(NamedTuple):
     """A model in two, of its own layers."""
 
     extractor: keras.Model  # pictures (n, M, N, C), 0..255, to features: preprocessing and frozen backbone
     head: keras.Model  # features to probabilities
 
 
-def split(model: keras.Model) -> Split | None:
+def split_backbone(model: keras.Model) -> SplitModel | None:
     """Cut a model behind its frozen backbone, or behind the pooling after it; None where it has none."""
     names = {layer.name for layer in model.layers}
     if BACKBONE not in names or model.get_layer(BACKBONE).trainable:
         return None
     cut = model.get_layer(next(name for name in FIXED if name in names)).output
-    return Split(keras.Model(model.input, cut, name="fixed"), keras.Model(cut, model.output, name=model.name))
+    return SplitModel(
+        keras.Model(model.input, cut, name="fixed"), keras.Model(cut, model.output, name=model.name)
+    )
 
 
 def batches(
-    extractor: keras.Model, train: Pictures, val: Pictures, plan: Plan, seed: int, done: int, share: Share
+    extractor: keras.Model,
+    train: Pictures,
+    val: Pictures,
+    plan: Plan,
+    seed: int,
+    done: int,
+    share: FeatureStore,
 ) -> tuple[Epoch, tf.data.Dataset]:
     """Features in place of pictures: batches of training from an epoch of the first phase on, `done` or a
     later one, and of validation.
@@ -65,7 +73,7 @@ def batches(
     Augmented pictures are computed once for each of the plan's views: view v is what epoch v sees the plain
     way. Epochs beyond the last view take the views in turn, in an order of their own.
     """
-    features, name = cache(lambda: fastest(extractor)), _digest(extractor)
+    features, name = cache(lambda: compile_inference(extractor)), _digest(extractor)
     known = _plain(val, features, name, share)
     if not any(SETS[plan.augmentation]):
         learnt = partial(training_batches, _plain(train, features, name, share), SETS["none"], seed)
@@ -74,7 +82,7 @@ def batches(
     return learnt, validation_batches(known)
 
 
-def _plain(pictures: Pictures, features: Callable[[], Function], name: str, share: Share) -> Pictures:
+def _plain(pictures: Pictures, features: Callable[[], Function], name: str, share: FeatureStore) -> Pictures:
     """The features of pictures as they are."""
     same = pictures._replace(batch_size=BATCH)
     parts = _parts(same, stored_batch(same), [0], features, f"{name} {_content(pictures)}", share)
@@ -88,7 +96,7 @@ def _augmented(
     plan: Plan,
     seed: int,
     done: int,
-    share: Share,
+    share: FeatureStore,
 ) -> Epoch:
     n = plan.views or plan.epochs
     called = f"{name} {_content(pictures)} {plan.augmentation} {seed} {pictures.batch_size}"
@@ -112,7 +120,7 @@ def _parts(
     views: Iterable[int],
     features: Callable[[], Function],
     called: str,
-    share: Share,
+    share: FeatureStore,
 ) -> dict[int, Pictures]:
     """The features of each view, in the order of its batches: batch `view * steps + i` is the view's i-th."""
     n, size = len(pictures.x), STEPS * pictures.batch_size
@@ -128,7 +136,7 @@ def _parts(
     part = share(hashlib.sha256(called.encode()).hexdigest()[:16], sizes, make)
 
     def view_of(view: int) -> Pictures:
-        x, y = (Parts(lambda i: part(view * each + i), size, n, field) for field in ("x", "y"))
+        x, y = (PartedArray(lambda i: part(view * each + i), size, n, field) for field in ("x", "y"))
         return Pictures(x, y, pictures.batch_size)
 
     return {view: view_of(view) for view in views}

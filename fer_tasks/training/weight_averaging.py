@@ -8,7 +8,7 @@ import keras
 BATCHES = 25  # behind the statistics of the averaged weights
 
 
-def use_averages(model: keras.Model, batches: Iterable[tuple[Any, Any]]) -> None:
+def swap_in_ema_weights(model: keras.Model, batches: Iterable[tuple[Any, Any]]) -> None:
     """Give a model the moving averages of its trainable weights, which its optimizer keeps.
 
     Its batch norms get the mean of the statistics of `batches`, (pictures, labels), at these weights: those

@@ -59,7 +59,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
     share = partial(
-        backbone_features.share, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
+        backbone_features.ensure_parts, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
     )
     try:
         fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, share)

@@ -36,7 +36,7 @@ def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], No
 def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
     try:
         model = build()
-        if cell.views and not frozen_backbone.split(model):
+        if cell.views and not frozen_backbone.split_backbone(model):
             return f"views: {model.name} has no frozen backbone; leave them out"
         if cell.fine_tune:
             fit.unfreeze(model)

@@ -38,7 +38,7 @@ def heat_maps(
         test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
         x = read_array(features / "X.npy")[test[list(rows)]].astype(np.float32)
         return grad_cam.grad_cam(load_model(models / cell / "model.keras"), x, np.array(classes))
-    except grad_cam.NoMaps:
+    except grad_cam.NoFeatureMaps:
         return None
 
 
@@ -52,4 +52,4 @@ def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float
 @shard_task
 def measure(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
     files = {cell: Path(file) for cell, (_, file) in shard.items()}
-    return call_in_own_process(latency.measure, files, load_model, threads=1)
+    return call_in_own_process(latency.measure_latencies, files, load_model, threads=1)

@@ -17,18 +17,18 @@ from flows.grid.predictions import Answers
 SIDE, QUALITY = 150, 80  # of the page's JPEGs, px and 1..95
 
 
-def at_random(answers: Answers, clean: Dataset, n: int, seed: int) -> list[report_page.Face]:
+def at_random(answers: Answers, clean: Dataset, n: int, seed: int) -> list[report_page.FaceExample]:
     """`n` test pictures, drawn with `seed`."""
     drawn = np.random.default_rng(seed).permutation(len(answers.y_true))[:n]
     return _faces(answers, clean, drawn.tolist())
 
 
-def mistakes(answers: Answers, clean: Dataset, n: int) -> list[report_page.Face]:
+def mistakes(answers: Answers, clean: Dataset, n: int) -> list[report_page.FaceExample]:
     """The `n` mistakes that the cell was surest of."""
     return _faces(answers, clean, _surest(answers, ~answers.right)[:n])
 
 
-def looks(answers: Answers, look: Look, clean: Dataset, n: int) -> list[report_page.Face]:
+def looks(answers: Answers, look: Look, clean: Dataset, n: int) -> list[report_page.FaceExample]:
     """Where a cell looks: `n` pictures beside their heat maps, each for the expression that it predicts.
 
     At most half are the surest mistakes; the others the surest right ones, of each expression in turn. None
@@ -58,7 +58,7 @@ def _surest_of_each(answers: Answers) -> list[int]:
     return [rows[i] for i in turn.argsort(kind="stable")]
 
 
-def _faces(answers: Answers, clean: Dataset, rows: Sequence[int]) -> list[report_page.Face]:
+def _faces(answers: Answers, clean: Dataset, rows: Sequence[int]) -> list[report_page.FaceExample]:
     images = _images(answers, clean, rows)
     return [_face(answers, row, image, SIDE) for row, image in zip(rows, images, strict=True)]
 
@@ -68,9 +68,9 @@ def _images(answers: Answers, clean: Dataset, rows: Sequence[int]) -> list[np.nd
     return [read_image(clean.root / files[i]) for i in answers.faces["image_id"].iloc[rows]]
 
 
-def _face(answers: Answers, row: int, image: np.ndarray, side: int) -> report_page.Face:
+def _face(answers: Answers, row: int, image: np.ndarray, side: int) -> report_page.FaceExample:
     true = EXPRESSIONS[answers.y_true[row]]
     predicted = EXPRESSIONS[answers.probabilities[row].argmax()]
     alt = f"a face labelled {true}, predicted {predicted}"
     picture = Picture(encode_jpeg(image, side, QUALITY), alt, kind="jpeg")
-    return report_page.Face(picture, true, predicted, float(answers.probabilities[row].max()))
+    return report_page.FaceExample(picture, true, predicted, float(answers.probabilities[row].max()))

@@ -14,7 +14,7 @@ const faces = (number) => (number === 1 ? "1 face" : `${count(number)} faces`);
 
 let all, grid, judge, photo, filters;
 let scope = []; // the faces in the filters whatever their state: what progress is about
-let place = "", recounting = 0;
+let cursor = "", recounting = 0;
 const clock = new Clock();
 
 start().catch((error) => alarm(error.message));
@@ -72,9 +72,9 @@ function redraw(changed) {
 // What others said, every two seconds.
 async function poll() {
   try {
-    const news = await changes(place);
+    const news = await changes(cursor);
     const changed = news.all ? learnAnew(all, news.faces) : learn(all, news.faces);
-    place = news.place;
+    cursor = news.cursor;
     if (changed.length) redraw(changed);
     tellOthers(news, changed);
     if (byId("notice").dataset.of === "poll") calm();

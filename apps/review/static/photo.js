@@ -55,7 +55,7 @@ export class PhotoView {
     this.#pair(face, known);
     rows("photo-doubts", known.doubts.map((doubt) => [words(doubt.rule), doubt.detail, `${Math.round(100 * doubt.score)} %`]));
     rows("photo-measures", Object.entries(known.measures).map(([name, value]) => [words(name), short(value)]));
-    rows("photo-said", known.said.map((row) =>
+    rows("photo-said", known.decisions.map((row) =>
       [row.reviewer, `${row.verdict} ${row.label}`, row.note, row.time.slice(0, 16).replace("T", " ")]));
     byId("photo-source").textContent = `${known.source} · ${face.id}`;
   }
