@@ -35,12 +35,12 @@ from fer_tasks.evaluation.scores import accuracy_interval
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
 from fer_tasks.settings import load_settings
+from fer_tasks.settings.training import Plan
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import perceptual_hash
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.fit import model_bytes
 from fer_tasks.training.optimization import compile_model
-from fer_tasks.training.plan import Plan
 
 SIDE, CLASSES, AT_ONCE = 48, len(EXPRESSIONS), 1200
 TEACHERS, TEACHER, STUDENT = 8, {"filters": 32, "epochs": 50}, {"filters": 64, "epochs": 154}
@@ -80,7 +80,14 @@ def learner(filters: int, steps: int, teacher: keras.Model | None = None) -> Lea
     labels, steps) to the next state and the losses."""
     build = partial(build_model, "resnet", (SIDE, SIDE, 1), CLASSES, filters=filters)
     model = build()
-    plan = Plan("muon", RATE, 1, BATCH, schedule="one_cycle", weight_decay=DECAY)
+    plan = Plan(
+        optimizer="muon",
+        learning_rate=RATE,
+        epochs=1,
+        batch_size=BATCH,
+        schedule="one_cycle",
+        weight_decay=DECAY,
+    )
     compile_model(model, plan, RATE, steps)
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)

@@ -31,15 +31,15 @@ from benchmarks.lib.faces import in_classes
 from benchmarks.precision import PRECISIONS
 from fer_tasks.models import build_model
 from fer_tasks.settings import Cell, load_grid, load_settings
+from fer_tasks.settings.training import Plan
 from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.backbone_runtime import compile_inference
 from fer_tasks.training.feeding import Pictures, Rows, training_batch
-from fer_tasks.training.plan import Plan
 from flows.engine.own_process import call_in_own_process
 from testing.project_copy import ROOT
 
-PLAN = Plan("adam", 1e-4, 3, 32)
+PLAN = Plan(optimizer="adam", learning_rate=1e-4, epochs=3, batch_size=32)
 SHARED: dict[str, dict[str, Any]] = {
     "shared": {},
     "in bfloat16": {"precision": "mixed_bfloat16"},
@@ -92,8 +92,8 @@ def _epoch(build: Callable, x: Rows, precision: str, share: frozen_backbone.Feat
     times: list[float] = []
     train, val = (Rows(x.array, rows) for rows in (x.rows[32:], x.rows[:32]))
     arrays = fit.Arrays(train, y[32:], val, y[:32])
-    plan = PLAN._replace(precision=precision)
-    fit.fit(build, arrays, plan, 1, lambda row: times.append(time.process_time()), share=share)
+    plan = PLAN.model_copy(update={"precision": precision})
+    fit.fit(build, arrays, plan, 1, lambda row: times.append(time.process_time()), store=share)
     return np.diff(times).min()
 
 
@@ -139,13 +139,13 @@ def accuracies(folder: Path, weights: str, seeds: int, send: Callable[[Any], Non
     half = len(x) // 2
     arrays = fit.Arrays(x[half:], y[half:], x[:half], y[:half])
     build = partial(build_model, "transfer", x.shape[1:], 7, alpha=0.35, weights=weights, head="dnn")
-    plan = PLAN._replace(epochs=20)
+    plan = PLAN.model_copy(update={"epochs": 20})
 
     def share(name: str, sizes: Mapping[int, int], make: Callable[[int], np.ndarray]) -> Callable:
         return {part: make(part) for part in sizes}.__getitem__
 
     def best(seed: int, shared: frozen_backbone.FeatureStore | None, **changed: Any) -> float:
-        fitted = fit.fit(build, arrays, plan._replace(**changed), seed, lambda row: None, share=shared)
+        fitted = fit.fit(build, arrays, plan.model_copy(update=changed), seed, lambda row: None, store=shared)
         return 100 * fitted.history["val_accuracy"].max()
 
     chosen = range(1, seeds + 1)

@@ -18,8 +18,8 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from benchmarks.lib.faces import in_classes
 from fer_tasks.models import build_model
+from fer_tasks.settings.training import Plan
 from fer_tasks.training import fit
-from fer_tasks.training.plan import Plan
 from flows.engine.own_process import call_in_own_process
 
 MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
@@ -44,7 +44,7 @@ def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:
     fit.fit(
         partial(build_model, model, shape, 7, **options),
         fit.Arrays(x, y, x[:1], y[:1]),
-        Plan("adam", 1e-3, EPOCHS, BATCH, precision=precision),
+        Plan(optimizer="adam", learning_rate=1e-3, epochs=EPOCHS, batch_size=BATCH, precision=precision),
         1,
         lambda row: times.append(time.perf_counter()),
     )
@@ -61,7 +61,14 @@ def accuracy(folder: Path, precision: str, send: Callable[[Any], None]) -> float
     fitted = fit.fit(
         partial(build_model, model, shape, 7, **options, norm_momentum=0.9),
         fit.Arrays(x[cut:], y[cut:], x[:cut], y[:cut]),
-        Plan("adam", 1e-3, 8, 64, schedule="one_cycle", precision=precision),
+        Plan(
+            optimizer="adam",
+            learning_rate=1e-3,
+            epochs=8,
+            batch_size=64,
+            schedule="one_cycle",
+            precision=precision,
+        ),
         1,
         send,
     )

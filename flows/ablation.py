@@ -37,7 +37,6 @@ from flows.engine.caching import same_inputs_and_code, weights_digest
 from flows.engine.code import code_digest
 from flows.engine.progress import Progress
 from flows.engine.stage import run_stage
-from flows.grid.cell_process import plan_of
 from flows.grid.entries import entries
 from flows.recipe_arrays import transform, transform_files
 
@@ -84,8 +83,7 @@ def fit_and_predict(
     x = read_array(array)
     build = partial(build_model, wanted.model, x.shape[1:], len(EXPRESSIONS), **wanted.options)
     arrays = fit.Arrays(Rows(x, parts.train), parts.y_train, Rows(x, parts.val), parts.y_val)
-    plan = plan_of(wanted, wanted.batch_size)
-    return fit.predict(fit.fit(build, arrays, plan, seed, send).model, x[parts.test])
+    return fit.predict(fit.fit(build, arrays, wanted, seed, send).model, x[parts.test])
 
 
 @flow(name="ablation")

@@ -7,16 +7,22 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_tasks.settings.training import Distillation, FineTune
 from fer_tasks.training import fit
 from fer_tasks.training.augmentation import mixup
 from fer_tasks.training.distillation import distillation_loss, soften, targets
 from fer_tasks.training.optimization import LOSSES
-from fer_tasks.training.plan import Distillation, FineTune
 from fer_tasks.training.state import Checkpoint
 from tests.test_training import ALL_ON, ARRAYS, PLAN, X, same, tiny, with_backbone
 
 CLASSES = 7
-plans = st.builds(Distillation, st.floats(1, 8), st.floats(0.1, 1), st.floats(0, 1))
+plans = st.builds(
+    Distillation,
+    teacher=st.just("any"),
+    temperature=st.floats(1, 8),
+    soft=st.floats(0.1, 1),
+    hard=st.floats(0, 1),
+)
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -60,7 +66,7 @@ def test_softened_probabilities_are_the_softmax_of_logits_by_temperature(tempera
 def test_a_teacher_that_is_quite_sure_is_no_trouble():
     sure = np.eye(CLASSES, dtype=np.float32)
     y = targets(sure, sure, 1)
-    plan = Distillation(1, 1, 1)
+    plan = Distillation(teacher="any", temperature=1, soft=1, hard=1)
     loss = distillation_loss(LOSSES["categorical_crossentropy"](0), plan, CLASSES)
     assert np.isfinite(loss(tf.constant(y), tf.constant(sure[::-1].copy())).numpy()).all()
     assert loss(tf.constant(y), tf.constant(sure)).numpy() == pytest.approx(np.zeros(CLASSES), abs=1e-4)
@@ -70,16 +76,18 @@ def test_a_teacher_that_is_quite_sure_is_no_trouble():
 def test_where_there_is_no_teacher_the_loss_is_the_model_s_own(name, smoothing):
     hard, _, student = drawn(1)
     own, p = LOSSES[name](smoothing), tf.constant(softmax(student), tf.float32)
-    loss = distillation_loss(own, Distillation(4, 0.9, 0.1), CLASSES)
+    loss = distillation_loss(own, Distillation(teacher="any", temperature=4, soft=0.9, hard=0.1), CLASSES)
     labels = tf.constant(hard, tf.float32)
     assert np.array_equal(loss(labels, p), own.call(labels, p))
-    only_hard = distillation_loss(own, Distillation(4, 1e-9, 1), CLASSES)
+    only_hard = distillation_loss(own, Distillation(teacher="any", temperature=4, soft=1e-9, hard=1), CLASSES)
     y = tf.constant(targets(hard.astype(np.float32), softmax(student), 4))
     assert only_hard(y, p).numpy() == pytest.approx(own.call(labels, p).numpy(), abs=1e-5)
 
 
 def taught(teacher: np.ndarray, **changes: object) -> fit.Fitted:
-    plan = PLAN._replace(distillation=Distillation(2, 1, 0), **changes)
+    plan = PLAN.model_copy(
+        update={"distil": Distillation(teacher="any", temperature=2, soft=1, hard=0), **changes}
+    )
     return fit.fit(tiny, ARRAYS._replace(teacher=teacher), plan, 1, lambda row: None)
 
 
@@ -103,10 +111,16 @@ def test_the_history_is_measured_by_the_labels():
 def test_a_student_goes_on_from_every_checkpoint_to_the_same_weights_to_the_bit():
     rng = np.random.default_rng(5)
     arrays = ARRAYS._replace(teacher=rng.dirichlet(np.ones(3), 40).astype(np.float32))
-    plan = ALL_ON._replace(distillation=Distillation(4, 0.9, 0.1), epochs=2, fine_tune=FineTune(0.001, 2))
+    plan = ALL_ON.model_copy(
+        update={
+            "distil": Distillation(teacher="any", temperature=4, soft=0.9, hard=0.1),
+            "epochs": 2,
+            "fine_tune": FineTune(learning_rate=0.001, epochs=2),
+        }
+    )
     saved: list[Checkpoint] = []
     whole = fit.fit(with_backbone, arrays, plan, 1, lambda row: None, save=saved.append)
-    plain = fit.fit(with_backbone, arrays, plan._replace(distillation=None), 1, lambda row: None)
+    plain = fit.fit(with_backbone, arrays, plan.model_copy(update={"distil": None}), 1, lambda row: None)
     assert not same(whole.model, plain.model)
     for checkpoint in saved:
         again = fit.fit(with_backbone, arrays, plan, 1, lambda row: None, start=checkpoint)

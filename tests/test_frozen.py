@@ -17,10 +17,10 @@ from fer_tasks.models import build_model
 from fer_tasks.models.backbones import InInference
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import conv_norm_relu, probabilities
+from fer_tasks.settings.training import FineTune, Plan
 from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.backbone_runtime import compile_inference
 from fer_tasks.training.feeding import PartedArray, Rows
-from fer_tasks.training.plan import FineTune, Plan
 from fer_tasks.training.state import Checkpoint
 
 RNG = np.random.default_rng(0)
@@ -29,11 +29,17 @@ FACES = RNG.integers(0, 120, (90, 16, 16, 3)) + 60 * LABELS[:, None, None, None]
 FACES = FACES.clip(0, 255).astype(np.uint8)
 TRAIN, VAL = np.arange(70)[::-1], np.arange(70, 90)
 ARRAYS = fit.Arrays(Rows(FACES, TRAIN), LABELS[TRAIN], Rows(FACES, VAL), LABELS[VAL])
-PLAN = Plan("adam", 0.01, 3, 16)
-SGD = PLAN._replace(optimizer="sgd")
+PLAN = Plan(optimizer="adam", learning_rate=0.01, epochs=3, batch_size=16)
+SGD = PLAN.model_copy(update={"optimizer": "sgd"})
 ROUNDING = 1e-4  # of features, against the largest; `compile_inference` allows a tenth of it
-LIVELY = PLAN._replace(
-    augmentation="strong", label_smoothing=0.1, schedule="one_cycle", weight_decay=0.01, ema=0.9
+LIVELY = PLAN.model_copy(
+    update={
+        "augmentation": "strong",
+        "label_smoothing": 0.1,
+        "schedule": "one_cycle",
+        "weight_decay": 0.01,
+        "ema": 0.9,
+    }
 )
 
 
@@ -117,9 +123,14 @@ def fitted(
     ("plan", "options"),
     [
         (PLAN, {}),
-        (PLAN._replace(optimizer="rmsprop"), {"head": "dnn"}),
+        (PLAN.model_copy(update={"optimizer": "rmsprop"}), {"head": "dnn"}),
         (SGD, {"head": "maps"}),
-        (PLAN._replace(augmentation="light", fine_tune=FineTune(1e-4, 2)), {}),
+        (
+            PLAN.model_copy(
+                update={"augmentation": "light", "fine_tune": FineTune(learning_rate=1e-4, epochs=2)}
+            ),
+            {},
+        ),
         (LIVELY, {"head": "dnn"}),
     ],
     ids=["plain", "dnn", "maps", "augmented and fine-tuned", "dnn with all there is"],
@@ -133,7 +144,7 @@ def test_on_equal_features_losses_and_weights_are_those_of_the_plain_way_to_the_
 
 
 def test_in_bfloat16_losses_are_those_of_the_plain_way_to_its_rounding():
-    half = SGD._replace(precision="mixed_bfloat16", augmentation="light")
+    half = SGD.model_copy(update={"precision": "mixed_bfloat16", "augmentation": "light"})
     plain, shared = (fitted(half, share)[0] for share in (None, Memory()))
     np.testing.assert_allclose(plain.history["loss"], shared.history["loss"], rtol=0.02)
 
@@ -164,7 +175,7 @@ def test_the_models_of_the_grid_are_their_features_and_their_head(model, side, o
 def test_a_model_of_the_grid_learns_by_its_features_what_it_learns_the_plain_way():
     faces = enlarged(24, 32)
     arrays = fit.Arrays(faces[:16], LABELS[:16], faces[16:], LABELS[16:24])
-    plan = SGD._replace(learning_rate=1e-3, epochs=2, batch_size=8)
+    plan = SGD.model_copy(update={"learning_rate": 1e-3, "epochs": 2, "batch_size": 8})
     made = partial(real, "transfer", 32, backbone="MobileNetV2", alpha=0.35)
     plain, shared = (fitted(plan, share, build=made, arrays=arrays)[0] for share in (None, Memory()))
     np.testing.assert_allclose(plain.history["loss"], shared.history["loss"], rtol=0.02)
@@ -172,7 +183,9 @@ def test_a_model_of_the_grid_learns_by_its_features_what_it_learns_the_plain_way
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_training_goes_on_from_every_checkpoint_to_the_same_weights_to_the_bit(precision):
-    plan = LIVELY._replace(epochs=2, fine_tune=FineTune(1e-4, 2), precision=precision)
+    plan = LIVELY.model_copy(
+        update={"epochs": 2, "fine_tune": FineTune(learning_rate=1e-4, epochs=2), "precision": precision}
+    )
     whole, saved = fitted(plan, Memory())
     assert [len(checkpoint.rows) for checkpoint in saved] == [1, 2, 3, 4]
     assert len(saved[0].arrays) < len(saved[2].arrays), "the frozen backbone is not in it"
@@ -199,28 +212,36 @@ def test_cells_share_what_is_the_same_and_nothing_else():
         return memory.rows - before
 
     assert made_by(PLAN) == 90
-    assert made_by(PLAN._replace(optimizer="sgd", batch_size=8, epochs=1), head="dnn") == 0
+    assert (
+        made_by(PLAN.model_copy(update={"optimizer": "sgd", "batch_size": 8, "epochs": 1}), head="dnn") == 0
+    )
     assert made_by(PLAN, scale=1 / 127) == 90
-    half = PLAN._replace(precision="mixed_bfloat16")
+    half = PLAN.model_copy(update={"precision": "mixed_bfloat16"})
     assert made_by(half) == 90 and made_by(half, head="dnn") == 0
-    light = PLAN._replace(augmentation="light")
+    light = PLAN.model_copy(update={"augmentation": "light"})
     assert made_by(light) == 3 * 70
-    assert made_by(light._replace(learning_rate=0.1, epochs=4)) == 70, "the fourth view is new"
-    assert made_by(light._replace(batch_size=8, epochs=1)) == 70, "another batch is augmented otherwise"
+    assert made_by(light.model_copy(update={"learning_rate": 0.1, "epochs": 4})) == 70, (
+        "the fourth view is new"
+    )
+    assert made_by(light.model_copy(update={"batch_size": 8, "epochs": 1})) == 70, (
+        "another batch is augmented otherwise"
+    )
 
 
 def test_fewer_views_are_taken_in_turn():
     memory = Memory()
-    result, _ = fitted(PLAN._replace(augmentation="light", epochs=5, views=2), memory)
+    result, _ = fitted(PLAN.model_copy(update={"augmentation": "light", "epochs": 5, "views": 2}), memory)
     assert memory.rows == 20 + 2 * 70 and len(result.history) == 5
-    first, _ = fitted(PLAN._replace(augmentation="light", epochs=2), Memory())
+    first, _ = fitted(PLAN.model_copy(update={"augmentation": "light", "epochs": 2}), Memory())
     assert result.history[:2].equals(first.history), "until then it is one view an epoch"
 
 
 def test_what_trains_whole_is_not_split():
     assert frozen_backbone.split_backbone(small(frozen=False)) is None
     assert frozen_backbone.split_backbone(build_model("baseline", (48, 48, 3), 3)) is None
-    plain, shared = (fitted(PLAN._replace(epochs=1), share, frozen=False)[0] for share in (None, Memory()))
+    plain, shared = (
+        fitted(PLAN.model_copy(update={"epochs": 1}), share, frozen=False)[0] for share in (None, Memory())
+    )
     assert plain.history.equals(shared.history)
 
 

@@ -251,7 +251,7 @@ def test_more_than_was_told_is_not_fetched(kaggle, tmp_path):
     whole = f"bytes {CHUNK}-{2 * CHUNK - 1}/{2 * CHUNK}"
     kaggle.fail("storage", bad.headers_wrong(Content_Range=whole, Content_Length=""))
     told = []
-    with pytest.raises(TryAgain, match="bytes came of a file of"):
+    with pytest.raises(TryAgain, match="bytes arrived of a file of"):
         get(kaggle, tmp_path / "3.zip", lambda done, total: told.append(done))
     assert max(told) <= 3 * CHUNK
     get(kaggle, tmp_path / "3.zip")

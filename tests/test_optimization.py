@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from fer_tasks.settings import Cell
+from fer_tasks.settings.training import FineTune, Plan
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.optimization import LOSSES, OPTIMIZERS, SCHEDULES, compile_model
-from fer_tasks.training.plan import FineTune, Plan, phases
+from fer_tasks.training.phases import phases
 
-PLAN = Plan("sgd", 0.1, 2, 8)
+PLAN = Plan(optimizer="sgd", learning_rate=0.1, epochs=2, batch_size=8)
 
 
 def compiled(plan: Plan, steps: int = 100) -> keras.Model:
@@ -22,7 +23,7 @@ def compiled(plan: Plan, steps: int = 100) -> keras.Model:
 
 
 def rates(schedule: str, steps: int = 100) -> np.ndarray:
-    optimizer = compiled(PLAN._replace(schedule=schedule), steps).optimizer
+    optimizer = compiled(PLAN.model_copy(update={"schedule": schedule}), steps).optimizer
     found = []
     for step in range(steps + 1):
         optimizer.iterations.assign(step)
@@ -49,7 +50,7 @@ def test_schedules():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weight_decay_is_of_the_kernels_alone(optimizer):
-    model = compiled(PLAN._replace(optimizer=optimizer, weight_decay=0.5))
+    model = compiled(PLAN.model_copy(update={"optimizer": optimizer, "weight_decay": 0.5}))
     model.set_weights([np.ones((3, 2)), np.ones(2)])
     nothing = [variable * 0 for variable in model.trainable_variables]
     model.optimizer.apply_gradients(zip(nothing, model.trainable_variables, strict=True))
@@ -73,7 +74,11 @@ def test_losses():
     y, p = np.array([[1.0, 0.0]]), np.array([[0.8, 0.2]])
     plain, smooth, hinge = (
         float(compiled(plan).compute_loss(y=y, y_pred=p))
-        for plan in (PLAN, PLAN._replace(label_smoothing=0.1), PLAN._replace(loss="categorical_hinge"))
+        for plan in (
+            PLAN,
+            PLAN.model_copy(update={"label_smoothing": 0.1}),
+            PLAN.model_copy(update={"loss": "categorical_hinge"}),
+        )
     )
     assert plain == pytest.approx(-np.log(0.8))
     assert smooth == pytest.approx(-0.95 * np.log(0.8) - 0.05 * np.log(0.2))
@@ -82,7 +87,7 @@ def test_losses():
 
 def test_phases_follow_each_other():
     assert [(p.first, p.end, p.fine_tuning) for p in phases(PLAN)] == [(0, 2, False)]
-    both = phases(PLAN._replace(fine_tune=FineTune(0.01, 3)))
+    both = phases(PLAN.model_copy(update={"fine_tune": FineTune(learning_rate=0.01, epochs=3)}))
     assert [(p.first, p.end, p.learning_rate, p.fine_tuning) for p in both] == [
         (0, 2, 0.1, False),
         (2, 5, 0.01, True),

@@ -117,7 +117,7 @@ def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(pr
     assert (about["status"], about["note"], about["batch_size"]) == ("trained", "", 8)
     board = cells.leaderboard(project / "models", ["cut", "diverges"])
     assert board["status"].tolist() == ["trained", "failed"]
-    assert "is no number" in board["reason"][1]
+    assert "became NaN" in board["reason"][1]
     log = (project / "models" / "cut" / "train.log").read_text()
     assert log.count("fingerprint") == 1 and "goes on after epoch" in log
     epochs = [int(n) for n in re.findall(r"epoch (\d) of 5: ", log)]

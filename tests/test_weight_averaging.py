@@ -3,15 +3,15 @@
 import keras
 import numpy as np
 
+from fer_tasks.settings.training import Plan
 from fer_tasks.training import fit
-from fer_tasks.training.plan import Plan
 from fer_tasks.training.weight_averaging import swap_in_ema_weights
 
 RNG = np.random.default_rng(3)
 Y = RNG.integers(0, 3, 96)
 X = (RNG.normal(0, 0.3, (96, 6, 6, 1)) + Y[:, None, None, None]).astype(np.float32) / 2
 ARRAYS = fit.Arrays(X[:64], Y[:64], X[64:], Y[64:])
-PLAN = Plan("sgd", 0.3, 4, 8)
+PLAN = Plan(optimizer="sgd", learning_rate=0.3, epochs=4, batch_size=8)
 
 
 def normed() -> keras.Model:
@@ -42,14 +42,15 @@ def test_batch_norm_goes_by_the_averaged_weights():
 
 def test_what_learns_learns_the_same():
     plain, averaged = (
-        fit.fit(normed, ARRAYS, PLAN._replace(ema=ema), 1, lambda row: None).history for ema in (0, 0.9)
+        fit.fit(normed, ARRAYS, PLAN.model_copy(update={"ema": ema}), 1, lambda row: None).history
+        for ema in (0, 0.9)
     )
     assert averaged[["loss", "accuracy"]].equals(plain[["loss", "accuracy"]])
 
 
 def test_a_slow_average_of_a_quick_network_is_no_worse_than_chance_lets_it_be():
     """Without statistics of its own it was at chance for a dozen epochs (FER2013, momentum 0.999)."""
-    result = fit.fit(normed, ARRAYS, PLAN._replace(ema=0.95, epochs=8), 1, lambda row: None)
+    result = fit.fit(normed, ARRAYS, PLAN.model_copy(update={"ema": 0.95, "epochs": 8}), 1, lambda row: None)
     assert result.history["val_accuracy"].iloc[3:].min() > 0.8
     accuracy = (fit.predict(result.model, ARRAYS.x_val).argmax(axis=1) == ARRAYS.y_val).mean()
     assert np.isclose(accuracy, result.history["val_accuracy"].max())

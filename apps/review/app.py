@@ -1,11 +1,11 @@
-"""The review page's server: what the page asks for, and the one request that writes."""
+"""The review page's server: what the page reads, and the one request that writes."""
 
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
@@ -25,7 +25,7 @@ from apps.review.decisions_api import (
 )
 from apps.review.import_export import review_list
 from apps.review.request_guard import SameOrigin, bounded_body
-from apps.review.review_queue import ReviewQueue, details, listing
+from apps.review.review_queue import Record, ReviewQueue, details, listing
 from fer_tasks.errors import UserError
 from fer_tasks.storage.images import encode_jpeg, read_image
 
@@ -33,14 +33,18 @@ PHOTO_SIDE = 1600  # px at most, of a whole photo as it is shown
 STATIC = Path(str(files("apps.review").joinpath("static")))
 
 
-def make_app(
-    newest: Callable[[], ReviewQueue], log: DecisionLog, hosts: Collection[str], reviewer: str = ""
-) -> FastAPI:
-    """The page and its requests.
+class Review(NamedTuple):
+    """What the requests work on."""
 
-    `newest`: of `open_queue`. `hosts`: names that a Host header may have. `reviewer`: whom the page takes its
-    user for until told otherwise.
-    """
+    queue: Callable[[], ReviewQueue]  # of `open_queue`: the newest
+    log: DecisionLog
+    reviewer: str  # the user's name until the page knows another
+
+
+def make_app(
+    queue: Callable[[], ReviewQueue], log: DecisionLog, hosts: Collection[str], reviewer: str = ""
+) -> FastAPI:
+    """The page and its requests. `queue`: of `open_queue`. `hosts`: the names that a Host header may have."""
     app = FastAPI(
         docs_url=None,
         redoc_url=None,
@@ -50,82 +54,97 @@ def make_app(
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(GZipMiddleware, compresslevel=5),
         ],
-        exception_handlers={UserError: _told_to_the_user},
+        exception_handlers={UserError: _unavailable},
     )
-
-    @app.get("/api/faces")
-    def all_faces() -> Response:
-        return Response(listing(newest(), reviewer), media_type="application/json")
-
-    @app.get("/api/faces/{image_id}")
-    def one_face(image_id: str) -> dict:
-        queue = _having(newest(), image_id)
-        with log.locked():
-            return {**details(queue, image_id), "decisions": state_of(queue, log, image_id).rows}
-
-    @app.get("/api/changes")
-    def changes(since: str = "") -> dict:
-        queue = newest()
-        with log.locked():
-            changed = log.changes_since(since)
-            faces = states_json(queue, log, log.faces() if changed is None else changed)
-            return {
-                "cursor": log.cursor,
-                "made": queue.made,
-                "all": changed is None,
-                "faces": faces,
-                "not_applied": not_applied(queue, log),
-            }
-
-    @app.post("/api/decisions")
-    def decide(body: Annotated[bytes, Depends(bounded_body)]) -> Response:
-        words, queue = _words(body), newest()
-        if gone := missing(queue, words):
-            raise HTTPException(410, f"{len(gone)} faces have changed since: load the page anew")
-        with log.locked():
-            if others := conflicts(queue, log, words):
-                said = {"detail": "somebody else was faster", "faces": states_json(queue, log, others)}
-                return JSONResponse(said, 409)
-            log.add(rows_of(words))
-            return JSONResponse(
-                {"faces": states_json(queue, log, [word.image_id for word in words.decisions])}
-            )
-
-    @app.get("/faces/{image_id}/{pixels}")
-    def face(image_id: str, pixels: str, request: Request) -> Response:
-        found = _having(newest(), image_id).faces[image_id]
-        if pixels != found["pixels"]:
-            raise HTTPException(404, "the face has other pixels now")
-        return _for_good(request, pixels, "image/png", lambda: Path(found["file"]).read_bytes())
-
-    @app.get("/photos/{image_id}")
-    def photo(image_id: str, request: Request) -> Response:
-        found = _having(newest(), image_id).faces[image_id]
-        return _for_good(request, found["parent_id"], "image/jpeg", lambda: _shown(Path(found["photo"])))
-
-    @app.get("/review.csv")
-    def export() -> Response:
-        queue = newest()
-        with log.locked():
-            table = review_list(queue, log)
-        attached = {"Content-Disposition": 'attachment; filename="review.csv"'}
-        return Response(table.to_csv(index=False, lineterminator="\n"), 200, attached, "text/csv")
-
+    app.state.review = Review(queue, log, reviewer)
+    app.include_router(router)
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     return app
 
 
-def _told_to_the_user(request: Request, error: Exception) -> JSONResponse:
+def _unavailable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
 
 
-def _having(queue: ReviewQueue, image_id: str) -> ReviewQueue:
+def _review(request: Request) -> Review:
+    return request.app.state.review
+
+
+router = APIRouter()
+Reviewed = Annotated[Review, Depends(_review)]
+
+
+@router.get("/api/faces")
+def all_faces(review: Reviewed) -> Response:
+    return Response(listing(review.queue(), review.reviewer), media_type="application/json")
+
+
+@router.get("/api/faces/{image_id}")
+def one_face(review: Reviewed, image_id: str) -> dict:
+    queue = review.queue()
+    _face(queue, image_id)
+    with review.log.locked():
+        return {**details(queue, image_id), "decisions": state_of(queue, review.log, image_id).rows}
+
+
+@router.get("/api/changes")
+def changes(review: Reviewed, since: str = "") -> dict:
+    queue, log = review.queue(), review.log
+    with log.locked():
+        changed = log.changes_since(since)
+        return {
+            "cursor": log.cursor,
+            "made": queue.made,
+            "all": changed is None,
+            "faces": states_json(queue, log, log.faces() if changed is None else changed),
+            "not_applied": not_applied(queue, log),
+        }
+
+
+@router.post("/api/decisions")
+def decide(review: Reviewed, body: Annotated[bytes, Depends(bounded_body)]) -> Response:
+    request, queue, log = _parse(body), review.queue(), review.log
+    if gone := missing(queue, request):
+        raise HTTPException(410, f"{len(gone)} faces have changed since: reload the page")
+    with log.locked():
+        if others := conflicts(queue, log, request):
+            states = {"detail": "somebody else was faster", "faces": states_json(queue, log, others)}
+            return JSONResponse(states, 409)
+        log.add(rows_of(request))
+        decided = [decision.image_id for decision in request.decisions]
+        return JSONResponse({"faces": states_json(queue, log, decided)})
+
+
+@router.get("/faces/{image_id}/{pixels}")
+def face(review: Reviewed, image_id: str, pixels: str, request: Request) -> Response:
+    record = _face(review.queue(), image_id)
+    if pixels != record["pixels"]:
+        raise HTTPException(404, "the face has other pixels now")
+    return _immutable(request, pixels, "image/png", lambda: Path(record["file"]).read_bytes())
+
+
+@router.get("/photos/{image_id}")
+def photo(review: Reviewed, image_id: str, request: Request) -> Response:
+    record = _face(review.queue(), image_id)
+    return _immutable(request, record["parent_id"], "image/jpeg", lambda: _on_screen(Path(record["photo"])))
+
+
+@router.get("/review.csv")
+def export(review: Reviewed) -> Response:
+    queue = review.queue()
+    with review.log.locked():
+        table = review_list(queue, review.log)
+    attached = {"Content-Disposition": 'attachment; filename="review.csv"'}
+    return Response(table.to_csv(index=False, lineterminator="\n"), 200, attached, "text/csv")
+
+
+def _face(queue: ReviewQueue, image_id: str) -> Record:
     if image_id not in queue.faces:
         raise HTTPException(404, "no such face")
-    return queue
+    return queue.faces[image_id]
 
 
-def _words(body: bytes) -> DecisionRequest:
+def _parse(body: bytes) -> DecisionRequest:
     try:
         return DecisionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -133,17 +152,17 @@ def _words(body: bytes) -> DecisionRequest:
         raise HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _for_good(request: Request, name: str, media_type: str, read: Callable[[], bytes]) -> Response:
-    """A picture that never changes under its address, `name` being made from its content."""
+def _immutable(request: Request, name: str, media_type: str, read: Callable[[], bytes]) -> Response:
+    """A picture that never changes under its address; `name` is made from its content."""
     headers = {"ETag": f'"{name}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(None, 304, headers)
     try:
         return Response(read(), 200, headers, media_type)
     except OSError:
-        raise HTTPException(404, "its file is not here") from None
+        raise HTTPException(404, "its file is missing") from None
 
 
-def _shown(path: Path) -> bytes:
+def _on_screen(path: Path) -> bytes:
     """A photo upright, as the stages see it, and small enough for a screen."""
     return encode_jpeg(read_image(path, enough=PHOTO_SIDE), PHOTO_SIDE, quality=88)

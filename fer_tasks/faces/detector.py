@@ -1,5 +1,4 @@
-"""Where the faces of photos are: MTCNN with the `mtcnn` package's weights and answers, many photos at a
-time."""
+"""Find faces with MTCNN: the `mtcnn` package's weights and results, for many photos at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -15,9 +14,9 @@ from fer_tasks.faces.boxes import crops, of_smaller, of_union, placed, proposals
 from fer_tasks.faces.networks import OUTPUT_BATCH, PAGE, REFINE_BATCH, Network, Networks, compile_networks
 from fer_tasks.faces.pyramid import draw_page, pack, pieces
 
-LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left and right of the picture
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left and right in the picture
 Mode = Literal["exact", "fast"]
-# The smallest face that is looked for: px, and share of the photo's shorter side.
+# The smallest face to look for: px, and share of the photo's shorter side.
 SMALLEST: dict[Mode, tuple[float, float]] = {"exact": (20, 0), "fast": (40, 0.16)}
 TOGETHER = 4_000_000  # pixels of the photos that share pages and batches: what a worker holds at a time
 # The package's thresholds of score and of overlap.
@@ -34,18 +33,19 @@ class Faces(NamedTuple):
 
 
 class PreparedPhoto(NamedTuple):
-    """A photo on its way through the networks."""
+    """A photo as the networks take it."""
 
     pixels: np.ndarray  # (M, N, 3) float32, -1..1
-    shrink: float  # of its sides, to bound its cost
+    shrink: float  # scale of its sides, at most 1
 
 
 def detect_faces(images: Iterable[np.ndarray], max_side: int, mode: Mode = "exact") -> Iterator[Faces]:
-    """Find the faces of each image, in order; `images`: (M, N, 3) uint8 RGB of any sizes, taken as needed.
+    """Find the faces of each image, in order. `images`: (M, N, 3) uint8 RGB of any sizes, read as needed.
 
-    An image whose longer side passes `max_side` px is shrunk to it first: it bounds the cost of a photo.
-    `exact` gives the answers of the `mtcnn` package, unrounded. `fast` leaves out the finest levels of its
-    pyramid, those for faces below 40 px and below 16 % of the photo's shorter side; others are found alike.
+    An image whose longer side exceeds `max_side` px is shrunk to it first, which bounds the cost of a photo.
+    `exact` gives the results of the `mtcnn` package, unrounded. `fast` leaves out the finest levels of its
+    pyramid, those for faces below 40 px and below 16 % of the photo's shorter side.
+
     Raises ValueError for an image of another shape or dtype.
     """
     batch: list[PreparedPhoto] = []
@@ -61,9 +61,9 @@ def detect_faces(images: Iterable[np.ndarray], max_side: int, mode: Mode = "exac
 def detect_files(
     read: Callable[[Path, int], np.ndarray], sizes: Mapping[Path, tuple[int, int]], max_side: int, mode: Mode
 ) -> list[Faces]:
-    """`detect_faces` of files, in the pixels of photos of these `sizes` (height, width).
+    """`detect_faces` for files: faces in the pixels of the full-size photos, `sizes` (height, width).
 
-    `read(path, enough)` gives a photo, or a smaller one whose longer side still has `enough` px.
+    `read(path, enough)` returns a photo, or a smaller copy whose longer side still has `enough` px.
     """
     shapes = []
 
@@ -73,11 +73,11 @@ def detect_files(
             shapes.append(image.shape[:2])
             yield image
 
-    found = list(detect_faces(images(), max_side, mode))
+    detected = list(detect_faces(images(), max_side, mode))
     scales = np.array(list(sizes.values())) / shapes
     return [
         Faces(faces.boxes * np.tile(scale, 2), faces.landmarks * scale, faces.scores)
-        for faces, scale in zip(found, scales, strict=True)
+        for faces, scale in zip(detected, scales, strict=True)
     ]
 
 
@@ -102,23 +102,32 @@ def _detect(photos: list[PreparedPhoto], mode: Mode) -> Iterator[Faces]:
 
 
 def _propose(photos: list[PreparedPhoto], mode: Mode) -> list[np.ndarray]:
-    px, share = SMALLEST[mode]
-    levels = (pieces(i, p.pixels, max(px, share * min(p.pixels.shape[:2]))) for i, p in enumerate(photos))
-    found = [np.empty((0, 7))]
-    pixels, mask = np.zeros((1, PAGE, PAGE, 3), np.float32), np.zeros((1, 1, PAGE - 2, PAGE - 2), np.float32)
-    for page in pack(chain.from_iterable(levels)):
-        height = draw_page(page, pixels[0], mask[0, 0])
-        said = _networks().propose[height](pixels[:, :height], mask[:, :, : height - 2])
-        found.append(proposals(page, said[0], PROPOSE))
-    cells = np.concatenate(found)
-    cells = cells[np.lexsort((cells[:, 1], cells[:, 0]))]
-    starts = np.flatnonzero((np.diff(cells[:, :2], axis=0, prepend=-1) != 0).any(axis=1))
-    kept = [
-        level[suppress(level[:, 2:6], level[:, 6], SAME_LEVEL, of_union)] for level in np.split(cells, starts)
-    ]
-    cells = np.concatenate(kept)
+    """P-Net: the square boxes, (n, 4), that may hold a face, for each photo."""
+    cells = _suppress_within_levels(_proposed_cells(photos, mode))
     of_photo = [cells[cells[:, 0] == i] for i in range(len(photos))]
     return [_sift(own[:, 2:6], own[:, 6]) for own in of_photo]
+
+
+def _proposed_cells(photos: list[PreparedPhoto], mode: Mode) -> np.ndarray:
+    """All rows of `boxes.proposals` for all levels of the photos: (k, 7)."""
+    px, share = SMALLEST[mode]
+    levels = (pieces(i, p.pixels, max(px, share * min(p.pixels.shape[:2]))) for i, p in enumerate(photos))
+    pixels, mask = np.zeros((1, PAGE, PAGE, 3), np.float32), np.zeros((1, 1, PAGE - 2, PAGE - 2), np.float32)
+    cells = [np.empty((0, 7))]
+    for page in pack(chain.from_iterable(levels)):
+        height = draw_page(page, pixels[0], mask[0, 0])
+        output = _networks().propose[height](pixels[:, :height], mask[:, :, : height - 2])
+        cells.append(proposals(page, output[0], PROPOSE))
+    return np.concatenate(cells)
+
+
+def _suppress_within_levels(cells: np.ndarray) -> np.ndarray:
+    """Drop cells that overlap a better one of the same photo and level; sorted by photo and level."""
+    cells = cells[np.lexsort((cells[:, 1], cells[:, 0]))]
+    starts = np.flatnonzero((np.diff(cells[:, :2], axis=0, prepend=-1) != 0).any(axis=1))
+    levels = np.split(cells, starts)
+    kept = [suppress(level[:, 2:6], level[:, 6], SAME_LEVEL, of_union) for level in levels]
+    return np.concatenate([level[rows] for level, rows in zip(levels, kept, strict=True)])
 
 
 def _sift(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -126,36 +135,41 @@ def _sift(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _refine(photos: list[PreparedPhoto], boxes: list[np.ndarray]) -> list[np.ndarray]:
-    looked = zip(boxes, _look(photos, boxes, 24, REFINE_BATCH, _networks().refine), strict=True)
-    sure = [(refined(own, said[:, :4]), said[:, 4], said[:, 4] > logit(REFINE)) for own, said in looked]
-    return [_sift(moved[good], scores[good]) for moved, scores, good in sure]
+    """R-Net: the boxes that it takes for faces, moved and squared."""
+    kept = []
+    outputs = _run_on_crops(photos, boxes, 24, REFINE_BATCH, _networks().refine)
+    for own, output in zip(boxes, outputs, strict=True):
+        good = output[:, 4] > logit(REFINE)
+        kept.append(_sift(refined(own, output[:, :4])[good], output[good, 4]))
+    return kept
 
 
 def _output(
     photos: list[PreparedPhoto], boxes: list[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    looked = _look(photos, boxes, 48, OUTPUT_BATCH, _networks().output)
-    for own, said in zip(boxes, looked, strict=True):
-        good = said[:, 14] > logit(OUTPUT)
-        own, said = own[good], said[good]
-        outline, points, scores = refined(own, said[:, :4]), placed(own, said[:, 4:14]), said[:, 14]
+    """O-Net: the faces of each photo as boxes (n, 4), landmarks (n, 10) and scores (n,)."""
+    outputs = _run_on_crops(photos, boxes, 48, OUTPUT_BATCH, _networks().output)
+    for own, output in zip(boxes, outputs, strict=True):
+        good = output[:, 14] > logit(OUTPUT)
+        own, output = own[good], output[good]
+        outline, points, scores = refined(own, output[:, :4]), placed(own, output[:, 4:14]), output[:, 14]
         kept = suppress(outline, scores, SAME_PHOTO, of_smaller)
         yield outline[kept], points[kept], expit(scores[kept])
 
 
-def _look(
+def _run_on_crops(
     photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int, network: Network
 ) -> list[np.ndarray]:
-    """What a network says of the crops of each photo's boxes."""
-    said = np.concatenate([network(block).copy() for block in _batches(photos, boxes, size, batch)])
+    """A network's output for the crops of each photo's boxes."""
+    outputs = np.concatenate([network(block).copy() for block in _batches(photos, boxes, size, batch)])
     ends = np.cumsum([len(own) for own in boxes])
-    return np.split(said[: ends[-1]], ends[:-1])
+    return np.split(outputs[: ends[-1]], ends[:-1])
 
 
 def _batches(
     photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int
 ) -> Iterator[np.ndarray]:
-    """The crops of all photos' boxes in batches of one size, the last filled up with nothing."""
+    """The crops of all photos' boxes in batches of one size, the last padded with zeros."""
     waiting = np.empty((0, size, size, 3), np.float32)
     for photo, own in zip(photos, boxes, strict=True):
         for start in range(0, len(own), batch):
@@ -169,12 +183,12 @@ def _batches(
 def _faces(photo: PreparedPhoto, outline: np.ndarray, points: np.ndarray, scores: np.ndarray) -> Faces:
     height, width = photo.pixels.shape[:2]
     left, top, right, bottom = outline.clip(0, [width - 1, height - 1, width - 1, height - 1]).T
-    found = np.stack([top, left, bottom - top, right - left], axis=1) / photo.shrink
+    boxes = np.stack([top, left, bottom - top, right - left], axis=1) / photo.shrink
     landmarks = np.stack([points[:, 5:], points[:, :5]], axis=2) / photo.shrink
-    return Faces(found, landmarks, scores.astype(float))
+    return Faces(boxes, landmarks, scores.astype(float))
 
 
 @cache
 def _networks() -> Networks:
-    cv2.setNumThreads(1)  # one process a core does more than threads
+    cv2.setNumThreads(1)  # one process a core is faster than threads
     return compile_networks()

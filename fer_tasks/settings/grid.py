@@ -15,22 +15,12 @@ from fer_tasks.settings.yaml_file import SettingsError
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
-class Distil(Section):
-    """A cell or an ensemble of the grid whose answers a student learns beside the labels."""
-
-    teacher: str
-    temperature: float = Field(gt=0)
-    soft: float = Field(gt=0)
-    hard: float = Field(ge=0)
-
-
 class Cell(Training):
     """One training run of a grid."""
 
     id: Id
     seed: int = Field(2021, ge=0)
     memory: float = Field(2, gt=0)
-    distil: Distil | None = None
 
 
 class Ensemble(Section):

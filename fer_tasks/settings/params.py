@@ -142,8 +142,15 @@ class Ablation(Section):
     @model_validator(mode="after")
     def _seeds_differ(self) -> "Ablation":
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds must differ: a seed that is there twice adds nothing")
+            raise ValueError("seeds must differ: a repeated seed adds nothing")
         return self
+
+    @field_validator("training")
+    @classmethod
+    def _has_no_teacher(cls, training: Training) -> Training:
+        if training.distil:
+            raise ValueError("distil needs a grid that its teacher is trained in; leave it out")
+        return training
 
 
 class Server(Section):

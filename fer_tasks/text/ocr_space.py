@@ -1,11 +1,12 @@
-"""A client of OCR.space's `parse/image`: one picture out, the words on it back.
+"""A client of OCR.space's `parse/image` (https://ocr.space/ocrapi): send a picture, get the words on it.
 
-https://ocr.space/ocrapi; most failures come with status 200, and a quota that is spent with 403.
+Most failures come with status 200; a spent quota comes with 403.
 """
 
 import json
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import requests
 from pydantic import BaseModel, ValidationError
@@ -15,18 +16,18 @@ from fer_tasks.network import Patience, Refused, TryAgain, host_of, reaching, re
 from fer_tasks.text.quota import QuotaSpent
 from fer_tasks.text.sheets import OcrWord
 
-PATIENCE = Patience(silent_s=90)  # it answers when it has read, not before
+PATIENCE = Patience(silent_s=90)  # it answers only when it has read the picture
 MAX_REPLY = 1 << 23  # bytes; a sheet full of words is a tenth of it
 KEY = re.compile(r"api.?key.*(not valid|invalid)|E555", re.IGNORECASE | re.DOTALL)
 QUOTA = re.compile(r"maximum \d+ number of times", re.IGNORECASE)
 PASSES = re.compile(r"E500|resource exhaust|timed out|concurrent connections", re.IGNORECASE)
-REQUEST = re.compile(r"E201|parameter", re.IGNORECASE)  # what we asked for, not the picture, is wrong
+REQUEST = re.compile(r"E201|parameter", re.IGNORECASE)  # the request is wrong, not the picture
 TOO_LARGE = re.compile(r"file size|too large|maximum permissible", re.IGNORECASE)
-VALIDATION = {-30, 3}  # FileParseExitCode: the picture itself is refused
+VALIDATION = {-30, 3}  # FileParseExitCode of a refused picture
 
 
 class NotRead(UserError):
-    """OCR.space answered that it did not read this picture; a smaller one may help. `reply`: its answer."""
+    """OCR.space could not read this picture; a smaller one may help. `reply`: its reply."""
 
     def __init__(self, message: str, reply: str):
         super().__init__(message)
@@ -34,11 +35,11 @@ class NotRead(UserError):
 
 
 class TooLarge(NotRead):
-    """The file is larger than the service takes."""
+    """The file is larger than the service accepts."""
 
 
 class NotReadNow(NotRead, TryAgain):
-    """The same, but the service was at fault: another attempt may help."""
+    """The service was at fault: another attempt may help."""
 
     after_s = None
 
@@ -75,11 +76,74 @@ class _Reply(BaseModel):
     ErrorDetails: list[str] | str | None = None
 
 
-def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: Patience = PATIENCE) -> str:
-    """Send a picture; returns the reply, a JSON object, with the key blacked out wherever it is repeated.
+class Failure(NamedTuple):
+    """What is known about a reply that reports a failure."""
 
-    Raises TryAgain for what passes, QuotaSpent, NotRead where the file is too large for the service, and
-    Refused for the rest, a bad key first of all.
+    host: str
+    text: str  # the body, or the messages in it
+    status: int = 200  # of HTTP
+    exit_code: int = 1  # OCRExitCode
+    codes: frozenset[int] = frozenset()  # FileParseExitCode of each picture
+    reply: str = ""
+
+
+Failures = tuple[tuple[Callable[[Failure], Any], Callable[[Failure], Exception]], ...]
+# The first row that applies names the error.
+BY_TEXT: Failures = (
+    (
+        lambda f: KEY.search(f.text) or f.status == 401,
+        lambda f: Refused(
+            f"{f.host} does not accept the key; set OCR_SPACE_API_KEY to one from https://ocr.space/ocrapi"
+        ),
+    ),
+    (lambda f: QUOTA.search(f.text), lambda f: QuotaSpent(f"{f.host} says that the quota is spent")),
+)
+BY_BODY: Failures = (  # of a body that is no reply of `parse/image`
+    *BY_TEXT,
+    (lambda f: PASSES.search(f.text), lambda f: TryAgain(f"{f.host}: {f.text.strip()[:200]}")),
+)
+BY_STATUS: Failures = (
+    (
+        lambda f: f.status == 403,
+        lambda f: QuotaSpent(f"{f.host} refuses further calls, as it does when the quota is spent"),
+    ),
+    (lambda f: f.status == 413, lambda f: _too_large(f"{f.host} says that the file is too large")),
+    (
+        lambda f: f.status != 200,
+        lambda f: Refused(f"{f.host} answered {f.status}; is drop_text.ocr_space.url right?"),
+    ),
+    (lambda f: True, lambda f: TryAgain(f"{f.host} answered with something other than OCR.space's JSON")),
+)
+BY_EXIT_CODE: Failures = (
+    *BY_TEXT,
+    (
+        lambda f: f.exit_code == 99 or REQUEST.search(f.text),
+        lambda f: Refused(f"OCR.space does not accept the request: {f.text[:300]}"),
+    ),
+    (lambda f: TOO_LARGE.search(f.text), lambda f: TooLarge(f.text[:300], f.reply)),
+    (lambda f: "E216" in f.text or f.codes & VALIDATION, lambda f: NotRead(f.text[:300], f.reply)),
+    (lambda f: True, lambda f: NotReadNow(f.text[:300], f.reply)),
+)
+
+
+def _raise_first(failures: Failures, failure: Failure) -> None:
+    for applies, error in failures:
+        if applies(failure):
+            raise error(failure)
+
+
+def _too_large(message: str) -> TooLarge:
+    return TooLarge(message, json.dumps({"OCRExitCode": 3, "ErrorMessage": message}))
+
+
+def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: Patience = PATIENCE) -> str:
+    """Send a picture and return the reply, a JSON object, with the key replaced by *** wherever it appears.
+
+    Raises:
+        TryAgain: a temporary fault.
+        QuotaSpent: the service counts no more calls.
+        TooLarge: the file is larger than the service accepts.
+        Refused: anything else, such as a wrong key.
     """
     fields = {"language": language, "OCREngine": str(engine), "isOverlayRequired": "true"}
     with (
@@ -95,56 +159,40 @@ def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: 
         ) as reply,
     ):
         text = read_short(reply, patience, MAX_REPLY).decode("utf-8", "replace").replace(key, "***")
-        return _understand(reply, text, patience)
+        if reply.status_code != 200 or not _is_object(text):
+            failure = Failure(host_of(reply.url), text, reply.status_code)
+            _raise_first(BY_BODY, failure)
+            refuse_for_now(reply, patience)
+            _raise_first(BY_STATUS, failure)
+        return text
 
 
-def _understand(reply: requests.Response, text: str, patience: Patience) -> str:
-    host, status = host_of(reply.url), reply.status_code
+def _is_object(text: str) -> bool:
+    """Is the text a JSON object?"""
     try:
-        said = json.loads(text)
+        return isinstance(json.loads(text), dict)
     except ValueError:
-        said = None
-    if status != 200 or not isinstance(said, dict):
-        _refuse(text, host, status)
-    refuse_for_now(reply, patience)
-    if status == 413:
-        told = f"{host} says that the file is too large"
-        raise TooLarge(told, json.dumps({"OCRExitCode": 3, "ErrorMessage": told}))
-    if status != 200:
-        raise Refused(f"{host} answered {status}; is drop_text.ocr_space.url right?")
-    if not isinstance(said, dict):
-        raise TryAgain(f"{host} answered what is no JSON of OCR.space's")
-    return text
-
-
-def _refuse(text: str, host: str, status: int) -> None:
-    if KEY.search(text) or status == 401:
-        _bad_key(host)
-    if QUOTA.search(text):
-        raise QuotaSpent(f"{host} says that the quota is spent")
-    if PASSES.search(text):
-        raise TryAgain(f"{host}: {text.strip()[:200]}")
-    if status == 403:
-        raise QuotaSpent(f"{host} refuses further calls, as it does when the quota is spent")
-
-
-def _bad_key(host: str) -> NoReturn:
-    raise Refused(f"{host} does not know the key; set OCR_SPACE_API_KEY to one of https://ocr.space/ocrapi")
+        return False
 
 
 def read(reply: str) -> list[OcrWord]:
-    """The words of a reply, boxes in px of the picture that was sent; none where there is no writing.
+    """The words of a reply, with boxes in px of the picture that was sent; none where there is no writing.
 
-    Raises NotRead, NotReadNow where the service was at fault, QuotaSpent, Refused for a wrong request.
+    Raises:
+        NotRead: the picture was not read; NotReadNow if the service was at fault.
+        QuotaSpent: the quota is spent.
+        Refused: the request or the key is wrong.
     """
     try:
-        said = _Reply.model_validate_json(reply)
+        parsed = _Reply.model_validate_json(reply)
     except ValidationError:
         raise NotReadNow("the reply makes no sense", reply) from None
-    results = said.ParsedResults or []
-    codes = [result.FileParseExitCode for result in results]
-    if said.IsErroredOnProcessing or said.OCRExitCode != 1 or set(codes) - {1}:
-        _explain(said, reply)
+    results = parsed.ParsedResults or []
+    codes = frozenset(result.FileParseExitCode for result in results)
+    if parsed.IsErroredOnProcessing or parsed.OCRExitCode != 1 or codes - {1}:
+        text = _messages(parsed) or f"exit codes {parsed.OCRExitCode}, {sorted(codes)}"
+        failure = Failure("OCR.space", text, exit_code=parsed.OCRExitCode, codes=codes, reply=reply)
+        _raise_first(BY_EXIT_CODE, failure)
     lines = [line for result in results if result.TextOverlay for line in result.TextOverlay.Lines]
     if not results or (not lines and any((result.ParsedText or "").strip() for result in results)):
         raise NotReadNow("the reply has no boxes of words", reply)
@@ -155,21 +203,8 @@ def read(reply: str) -> list[OcrWord]:
     ]
 
 
-def _explain(said: _Reply, reply: str) -> NoReturn:
-    told: list[Any] = [said.ErrorMessage, said.ErrorDetails]
-    told += [
-        text for result in said.ParsedResults or [] for text in (result.ErrorMessage, result.ErrorDetails)
-    ]
-    message = " ".join(" ".join(text) if isinstance(text, list) else text for text in told if text).strip()
-    codes = [result.FileParseExitCode for result in said.ParsedResults or []]
-    message = message or f"exit codes {said.OCRExitCode}, {codes}"
-    if KEY.search(message):
-        _bad_key("OCR.space")
-    if QUOTA.search(message):
-        raise QuotaSpent("OCR.space says that the quota is spent")
-    if said.OCRExitCode == 99 or REQUEST.search(message):
-        raise Refused(f"OCR.space does not take the request: {message[:300]}")
-    if TOO_LARGE.search(message):
-        raise TooLarge(message[:300], reply)
-    refused = "E216" in message or set(codes) & VALIDATION
-    raise (NotRead if refused else NotReadNow)(message[:300], reply)
+def _messages(reply: _Reply) -> str:
+    """All error messages of a reply as one text."""
+    parts: Iterable[_Reply | _Result] = [reply, *(reply.ParsedResults or [])]
+    texts = [text for part in parts for text in (part.ErrorMessage, part.ErrorDetails) if text]
+    return " ".join(" ".join(text) if isinstance(text, list) else text for text in texts).strip()

@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch of a cell."""
+"""The callback that runs at the end of each epoch of a cell."""
 
 import time
 from collections.abc import Callable
@@ -17,12 +17,15 @@ WORST = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}
 
 
 class TrainingFailed(UserError):
-    """The loss is no number any more."""
+    """A loss became NaN or infinite."""
 
 
 class Epochs(keras.callbacks.Callback):
-    """Keeps the history and the best weights, validates the moving average of the weights where there is one,
-    tells every epoch, saves a checkpoint, and ends training when the loss is no number."""
+    """Keep the history and the best weights, and save a checkpoint after each epoch.
+
+    With an EMA of the weights, the averaged weights are what is validated and kept. Raises TrainingFailed
+    when a loss becomes NaN or infinite.
+    """
 
     def __init__(
         self,
@@ -36,13 +39,18 @@ class Epochs(keras.callbacks.Callback):
         self.weights = best_weights(start.arrays) if start else []
         self.best: dict[str, Any] = max(self.rows, key=_merit, default=WORST)
         self.began = time.perf_counter() - (start.seconds if start else 0.0)
-        self.batches: Callable[[int], tf.data.Dataset]  # of training, from an epoch on
+        self.batches: Callable[[int], tf.data.Dataset]  # training batches from an epoch on
         self._raw: list[np.ndarray] = []
-        self._statistics: list[np.ndarray] = []  # of the batch norms that were validated
+        self._statistics: list[np.ndarray] = []  # of the validated batch norms
+
+    @property
+    def done(self) -> int:
+        """How many epochs are finished."""
+        return len(self.rows)
 
     @property
     def seconds(self) -> float:
-        """Spent on training, in all processes that took part in it."""
+        """Training time so far, over all processes that took part."""
         return time.perf_counter() - self.began
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -51,9 +59,7 @@ class Epochs(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.model.optimizer.use_ema:
             self._raw = [np.asarray(variable) for variable in self.model.variables]
-            swap_in_ema_weights(
-                self.model, self.batches(len(self.rows)).take(min(BATCHES, self.params["steps"]))
-            )
+            swap_in_ema_weights(self.model, self.batches(self.done).take(min(BATCHES, self.params["steps"])))
             self._statistics = [np.asarray(variable) for variable in statistics(self.model)]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -71,9 +77,8 @@ class Epochs(keras.callbacks.Callback):
 
     def _check(self, loss: float) -> None:
         if not np.isfinite(loss):
-            raise TrainingFailed(
-                f"the loss of epoch {len(self.rows) + 1} is no number; try a lower learning rate"
-            )
+            epoch = self.done + 1
+            raise TrainingFailed(f"loss became NaN or infinite in epoch {epoch}; try a lower learning rate")
 
 
 def _merit(row: dict[str, Any]) -> tuple[float, float]:

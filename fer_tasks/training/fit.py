@@ -1,5 +1,7 @@
-"""Fit one model: the best epoch by validation, the same weights for the same seed, however often it was cut
-off."""
+"""Fit one model and keep its best epoch by validation.
+
+The same seed gives the same weights, however often training was interrupted and resumed.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -10,15 +12,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from fer_tasks.errors import UserError
+from fer_tasks.settings.training import Plan
 from fer_tasks.training import frozen_backbone
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.distillation import targets
 from fer_tasks.training.epochs import COLUMNS, Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
 from fer_tasks.training.optimization import compile_model
-from fer_tasks.training.plan import Phase, Plan, phases
+from fer_tasks.training.phases import Phase, phase_of, remaining_phases
 from fer_tasks.training.seeding import seeded
 from fer_tasks.training.state import Checkpoint, assign, averaged_statistics, restore_model, restore_optimizer
 from fer_tasks.training.test_time_augmentation import views
@@ -26,7 +30,7 @@ from fer_tasks.training.weight_averaging import statistics, swap_in_ema_weights
 
 
 class NoBackbone(UserError):
-    """A model without a layer named `backbone` is to be fine-tuned."""
+    """A model without a layer named `backbone` cannot be fine-tuned."""
 
 
 class Arrays(NamedTuple):
@@ -36,11 +40,11 @@ class Arrays(NamedTuple):
     y_train: np.ndarray  # (n,) int
     x_val: np.ndarray | Rows
     y_val: np.ndarray
-    teacher: np.ndarray | None = None  # (n, classes): what a teacher says of x_train, where there is one
+    teacher: np.ndarray | None = None  # (n, classes): a teacher's predictions for x_train
 
 
 class Fitted(NamedTuple):
-    """A model with the weights of its best epoch, and how it came there."""
+    """A model with the weights of its best epoch, and its history."""
 
     model: keras.Model
     history: pd.DataFrame  # epoch (from 1), loss, accuracy, val_loss, val_accuracy
@@ -56,72 +60,77 @@ def fit(
     on_epoch: Callable[[dict[str, float]], None],
     start: Checkpoint | None = None,
     save: Callable[[Checkpoint], None] | None = None,
-    share: frozen_backbone.FeatureStore | None = None,
+    store: frozen_backbone.FeatureStore | None = None,
 ) -> Fitted:
-    """Build and train a model; keeps the weights of the epoch with the highest validation accuracy (of equals
-    the one with the lowest validation loss).
+    """Build and train a model. Keep the weights of the epoch with the highest validation accuracy; on a tie,
+    the one with the lowest validation loss.
 
-    The same seed and number of threads give the same weights, bit for bit, also when training goes on from a
-    checkpoint: `save` gets one at the end of each epoch, `start` is the last. `on_epoch` gets each row of the
-    history as it is made. A second phase begins with the best weights of the first. With `share` the head of
-    a frozen backbone is trained on features computed once, and a checkpoint is of the head alone, as long as
-    the backbone is frozen. A plan with a distillation wants a teacher in `arrays`; validation goes by the
-    labels alone. Raises TrainingFailed when a loss is NaN or infinite, NoBackbone where there is none to
-    fine-tune.
+    The same seed and number of threads give the same weights bit for bit, also when training is resumed:
+    `save` gets a checkpoint after each epoch, and `start` is the last of them. `on_epoch` gets each row of
+    the history. A second phase starts from the best weights of the first.
+
+    With `store`, the head of a frozen backbone is trained on features that are computed once; checkpoints of
+    that phase hold the head alone. With `plan.distil`, `arrays.teacher` is required; validation uses the
+    labels alone.
+
+    Raises:
+        TrainingFailed: a loss became NaN or infinite.
+        NoBackbone: the plan fine-tunes a model without a backbone.
     """
     with seeded(seed):
         model = build_in_precision(build, plan.precision)
-    train, val = (
-        Pictures(x, np.eye(model.output_shape[-1], dtype=np.float32)[y], plan.batch_size)
-        for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val))
-    )
-    if plan.distillation:
-        train = train._replace(y=targets(train.y, arrays.teacher, plan.distillation.temperature))
-    halves = frozen_backbone.split_backbone(model) if share else None
-    learner = _learner(model, halves, _phase_of(plan, start.epoch if start else 0))
+    train, val = _pictures(arrays, plan, model.output_shape[-1])
+    split = frozen_backbone.split_backbone(model) if store else None
+    epochs = Epochs(on_epoch, save, start)
+    learner = _learner(model, split, phase_of(plan, epochs.done))
     if start:
         restore_model(learner, start.arrays)
-    epochs = Epochs(on_epoch, save, start)
-    for phase in phases(plan):
-        done = len(epochs.rows)
-        if done >= phase.end:
-            continue
-        if phase.first == done > 0:
+    for phase in remaining_phases(plan, epochs.done):
+        begins = phase.first == epochs.done
+        if begins and phase.first > 0:
             learner.set_weights(epochs.weights)
-            learner = _learner(model, halves, phase)
+            learner = _learner(model, split, phase)
             epochs.weights = learner.get_weights()
         _compile(learner, plan, phase, train.steps)
-        if phase.first < done:
+        if not begins:
             restore_optimizer(learner, start.arrays)
         if learner is model:
             epochs.batches = partial(training_batches, train, SETS[plan.augmentation], seed)
-            known = validation_batches(val)
+            validation = validation_batches(val)
         else:
-            epochs.batches, known = frozen_backbone.batches(
-                halves.extractor, train, val, plan, seed, done, share
-            )
-        learner.fit(
-            epochs.batches(done),
-            steps_per_epoch=train.steps,
-            initial_epoch=done,
-            epochs=phase.end,
-            shuffle=False,
-            verbose=0,
-            callbacks=[epochs],
-            validation_data=known,
-        )
+            features = frozen_backbone.batches(split.extractor, train, val, plan, seed, epochs.done, store)
+            epochs.batches, validation = features
+        _run(learner, phase, epochs, validation, train.steps)
     learner.set_weights(epochs.weights)
     return Fitted(model, history(epochs.rows), epochs.best["epoch"], epochs.seconds)
 
 
-def _learner(model: keras.Model, halves: frozen_backbone.SplitModel | None, phase: Phase) -> keras.Model:
-    """What is trained in a phase: the model, or its head alone."""
-    return halves.head if halves and not phase.fine_tuning else model
+def _pictures(arrays: Arrays, plan: Plan, classes: int) -> tuple[Pictures, Pictures]:
+    """The train and validation pictures, with one-hot labels and, for a student, a teacher's predictions."""
+    one_hot = np.eye(classes, dtype=np.float32)
+    train = Pictures(arrays.x_train, one_hot[arrays.y_train], plan.batch_size)
+    if plan.distil:
+        train = train._replace(y=targets(train.y, arrays.teacher, plan.distil.temperature))
+    return train, Pictures(arrays.x_val, one_hot[arrays.y_val], plan.batch_size)
 
 
-def _phase_of(plan: Plan, epochs: int) -> Phase:
-    """The phase that so many finished epochs end in."""
-    return next(phase for phase in phases(plan) if epochs <= phase.end)
+def _learner(model: keras.Model, split: frozen_backbone.SplitModel | None, phase: Phase) -> keras.Model:
+    """What a phase trains: the model, or its head alone."""
+    return split.head if split and not phase.fine_tuning else model
+
+
+def _run(learner: keras.Model, phase: Phase, epochs: Epochs, validation: tf.data.Dataset, steps: int) -> None:
+    """Train a compiled learner to the end of a phase."""
+    learner.fit(
+        epochs.batches(epochs.done),
+        steps_per_epoch=steps,
+        initial_epoch=epochs.done,
+        epochs=phase.end,
+        shuffle=False,
+        verbose=0,
+        callbacks=[epochs],
+        validation_data=validation,
+    )
 
 
 def history(rows: list[dict[str, float]]) -> pd.DataFrame:
@@ -132,12 +141,12 @@ def history(rows: list[dict[str, float]]) -> pd.DataFrame:
 def last_epoch(
     build: Callable[[], keras.Model], plan: Plan, checkpoint: Checkpoint, shared: bool = False
 ) -> keras.Model:
-    """The model as it was at the end of a checkpoint's epoch: what is left of a training that failed.
+    """The model at the end of a checkpoint's epoch: the last good one of a training that failed.
 
-    `shared`: features were.
+    `shared`: the checkpoint was written while training on stored features.
     """
     model = build_in_precision(build, plan.precision)
-    phase = _phase_of(plan, checkpoint.epoch)
+    phase = phase_of(plan, checkpoint.epoch)
     learner = _learner(model, frozen_backbone.split_backbone(model) if shared else None, phase)
     _compile(learner, plan, phase, steps=1)
     restore_model(learner, checkpoint.arrays)
@@ -149,10 +158,10 @@ def last_epoch(
 
 
 def unfreeze(model: keras.Model) -> None:
-    """Let the backbone learn, but for its batch norms: they stay in inference mode, with the statistics that
-    its weights are used to.
+    """Make the backbone trainable, except for its batch norms: they stay in inference mode and keep the
+    statistics that its weights were trained with.
 
-    Raises NoBackbone.
+    Raises NoBackbone for a model without a backbone.
     """
     if frozen_backbone.BACKBONE not in {layer.name for layer in model.layers}:
         raise NoBackbone(f"fine_tune: {model.name} has no backbone; leave it out, or choose model transfer")
@@ -164,7 +173,7 @@ def unfreeze(model: keras.Model) -> None:
 
 
 def build_in_precision(build: Callable[[], keras.Model], precision: str) -> keras.Model:
-    """Build a model whose layers compute in `precision`, but for those that say otherwise, as its softmax
+    """Build a model whose layers compute in `precision`, except those that name a dtype, as the softmax
     does."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -183,14 +192,14 @@ def _compile(model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:
 def predict(
     model: keras.Model, x: np.ndarray, batch_size: int = 64, test_time_augmentation: str = "none"
 ) -> np.ndarray:
-    """Class probabilities of inputs (n, M, N, C), their mean over a set of `views.VIEWS`: (n, classes)
-    float32."""
-    said = [model.predict(seen, batch_size, verbose=0) for seen in views(x, test_time_augmentation)]
-    return np.mean(said, axis=0)
+    """Class probabilities of inputs (n, M, N, C), averaged over the views that a key of
+    `test_time_augmentation.VIEWS` names: (n, classes) float32."""
+    predictions = [model.predict(view, batch_size, verbose=0) for view in views(x, test_time_augmentation)]
+    return np.mean(predictions, axis=0)
 
 
 def model_bytes(model: keras.Model) -> bytes:
-    """The bytes of a model's .keras file, without its optimizer, which may be three times as large."""
+    """The bytes of a model's .keras file, without the optimizer, which can triple the size."""
     with tempfile.TemporaryDirectory() as folder:
         keras.Model(model.inputs, model.outputs, name=model.name).save(Path(folder) / "model.keras")
         return (Path(folder) / "model.keras").read_bytes()

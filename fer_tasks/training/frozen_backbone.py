@@ -1,12 +1,13 @@
-"""A frozen backbone computed once: its features stand for the pictures, and the head is trained on them.
+"""Compute a frozen backbone's features once and train only the head on them.
 
-The head of a model is made of that model's own layers, so their weights are the model's, and its seeds are
-drawn from as if the whole model were trained: losses and weights are those of the plain way, up to the
-rounding of `backbone_runtime.compile_inference`.
+The head is built of the model's own layers, so its weights are the model's, and its seeds are drawn as if the
+whole model were trained: losses and weights equal those of training the whole model, up to the rounding of
+`backbone_runtime.compile_inference`.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fer_tasks.settings.training import Plan
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.backbone_runtime import Function, compile_inference
 from fer_tasks.training.feeding import (
@@ -28,34 +30,32 @@ from fer_tasks.training.feeding import (
     training_batches,
     validation_batches,
 )
-from fer_tasks.training.plan import Plan
 
-BACKBONE = "backbone"  # the layer that a model has whose backbone is, or was at first, frozen
-FIXED = ("features", BACKBONE)  # a model's features are the output of the first of these that it has
-STEPS = 32  # batches a part: half a minute of the slowest backbone's
-BATCH = 32  # of pictures that are not augmented
+BACKBONE = "backbone"  # the name of the layer that is frozen, or was frozen in the first phase
+FIXED = ("features", BACKBONE)  # the features are the output of the first of these layers that a model has
+STEPS = 32  # batches a part: half a minute of the slowest backbone
+BATCH = 32  # pictures a batch where they are not augmented
 
-# Gives the parts, of so many rows each, of what is called so; makes those that nobody has made yet.
+# (name, rows of each part, compute) -> a function that returns part i, computing it if no process has.
 FeatureStore = Callable[[str, Mapping[int, int], Callable[[int], np.ndarray]], Callable[[int], np.ndarray]]
-Epoch = Callable[[int], tf.data.Dataset]  # batches without an end, from an epoch on
+Epoch = Callable[[int], tf.data.Dataset]  # endless batches from an epoch on
 
 
 class SplitModel(NamedTuple):
-    """A model in two, of its own layers."""
+    """A model cut in two, both of its own layers."""
 
     extractor: keras.Model  # pictures (n, M, N, C), 0..255, to features: preprocessing and frozen backbone
     head: keras.Model  # features to probabilities
 
 
 def split_backbone(model: keras.Model) -> SplitModel | None:
-    """Cut a model behind its frozen backbone, or behind the pooling after it; None where it has none."""
+    """Cut a model after its frozen backbone, or after the pooling that follows; None if it has none."""
     names = {layer.name for layer in model.layers}
     if BACKBONE not in names or model.get_layer(BACKBONE).trainable:
         return None
     cut = model.get_layer(next(name for name in FIXED if name in names)).output
-    return SplitModel(
-        keras.Model(model.input, cut, name="fixed"), keras.Model(cut, model.output, name=model.name)
-    )
+    extractor = keras.Model(model.input, cut, name="fixed")
+    return SplitModel(extractor, keras.Model(cut, model.output, name=model.name))
 
 
 def batches(
@@ -65,93 +65,103 @@ def batches(
     plan: Plan,
     seed: int,
     done: int,
-    share: FeatureStore,
+    store: FeatureStore,
 ) -> tuple[Epoch, tf.data.Dataset]:
-    """Features in place of pictures: batches of training from an epoch of the first phase on, `done` or a
-    later one, and of validation.
+    """Batches of features in place of pictures: for training from epoch `done` of the first phase, and for
+    validation.
 
-    Augmented pictures are computed once for each of the plan's views: view v is what epoch v sees the plain
-    way. Epochs beyond the last view take the views in turn, in an order of their own.
+    Augmented pictures are computed once for each of the plan's views: view v is what epoch v sees without
+    stored features. Later epochs take the views in turn, each in an order of its own.
     """
-    features, name = cache(lambda: compile_inference(extractor)), _digest(extractor)
-    known = _plain(val, features, name, share)
+    compute, name = cache(lambda: compile_inference(extractor)), _digest(extractor)
+    validation = validation_batches(_plain(val, compute, name, store))
     if not any(SETS[plan.augmentation]):
-        learnt = partial(training_batches, _plain(train, features, name, share), SETS["none"], seed)
-    else:
-        learnt = _augmented(train, features, name, plan, seed, done, share)
-    return learnt, validation_batches(known)
+        pictures = _plain(train, compute, name, store)
+        return partial(training_batches, pictures, SETS["none"], seed), validation
+    augmented = FeatureParts(train, training_batch(train, SETS[plan.augmentation], seed), compute)
+    name = f"{name} {_content(train)} {plan.augmentation} {seed} {train.batch_size}"
+    n_views = plan.views or plan.epochs
+    views = augmented.views(name, {epoch % n_views for epoch in range(done, plan.epochs)}, store)
+    return partial(_view_batches, views, n_views, seed), validation
 
 
-def _plain(pictures: Pictures, features: Callable[[], Function], name: str, share: FeatureStore) -> Pictures:
-    """The features of pictures as they are."""
-    same = pictures._replace(batch_size=BATCH)
-    parts = _parts(same, stored_batch(same), [0], features, f"{name} {_content(pictures)}", share)
-    return parts[0]._replace(batch_size=pictures.batch_size)
+def _plain(pictures: Pictures, compute: Callable[[], Function], name: str, store: FeatureStore) -> Pictures:
+    """The features of pictures that are not augmented."""
+    regrouped = pictures._replace(batch_size=BATCH)
+    parts = FeatureParts(regrouped, stored_batch(regrouped), compute)
+    features = parts.views(f"{name} {_content(pictures)}", [0], store)[0]
+    return features._replace(batch_size=pictures.batch_size)
 
 
-def _augmented(
-    pictures: Pictures,
-    features: Callable[[], Function],
-    name: str,
-    plan: Plan,
-    seed: int,
-    done: int,
-    share: FeatureStore,
-) -> Epoch:
-    n = plan.views or plan.epochs
-    called = f"{name} {_content(pictures)} {plan.augmentation} {seed} {pictures.batch_size}"
-    changed = training_batch(pictures, SETS[plan.augmentation], seed)
-    wanted = sorted({epoch % n for epoch in range(done, plan.epochs)})
-    views = _parts(pictures, changed, wanted, features, called, share)
+def _view_batches(
+    views: Mapping[int, Pictures], n_views: int, seed: int, first_epoch: int
+) -> tf.data.Dataset:
+    """Endless batches: each epoch its view, from the second turn on in an order of its own."""
+    some_view = next(iter(views.values()))
+    n, size, steps = len(some_view.x), some_view.batch_size, some_view.steps
 
     def batch(number: int) -> Batch:
-        epoch, step = divmod(number, pictures.steps)
-        rows = slice(step * pictures.batch_size, (step + 1) * pictures.batch_size)
-        order = np.arange(len(pictures.x)) if epoch < n else shuffled(len(pictures.x), seed, epoch)
-        view = views[epoch % n]
-        return view.x[order[rows]], view.y[order[rows]]
+        epoch, step = divmod(number, steps)
+        order = np.arange(n) if epoch < n_views else shuffled(n, seed, epoch)
+        rows, view = order[step * size : (step + 1) * size], views[epoch % n_views]
+        return view.x[rows], view.y[rows]
 
-    return partial(endless, batch, views[wanted[0]])
-
-
-def _parts(
-    pictures: Pictures,
-    batch: Callable[[int], Batch],
-    views: Iterable[int],
-    features: Callable[[], Function],
-    called: str,
-    share: FeatureStore,
-) -> dict[int, Pictures]:
-    """The features of each view, in the order of its batches: batch `view * steps + i` is the view's i-th."""
-    n, size = len(pictures.x), STEPS * pictures.batch_size
-    each = -(-n // size)  # parts a view
-    sizes = {view * each + i: min(size, n - i * size) for view in views for i in range(each)}
-
-    def make(part: int) -> np.ndarray:
-        view, i = divmod(part, each)
-        numbers = range(i * STEPS, min((i + 1) * STEPS, pictures.steps))
-        made = [_packed(features(), *batch(view * pictures.steps + number)) for number in numbers]
-        return np.concatenate(made)
-
-    part = share(hashlib.sha256(called.encode()).hexdigest()[:16], sizes, make)
-
-    def view_of(view: int) -> Pictures:
-        x, y = (PartedArray(lambda i: part(view * each + i), size, n, field) for field in ("x", "y"))
-        return Pictures(x, y, pictures.batch_size)
-
-    return {view: view_of(view) for view in views}
+    return endless(batch, some_view, first_epoch)
 
 
-def _packed(features: Function, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Features and labels of a batch as one structured array, (n,) with the fields x and y."""
-    found = features(x.astype(np.float32))
-    rows = np.empty(len(x), [("x", found.dtype, found.shape[1:]), ("y", y.dtype, y.shape[1:])])
-    rows["x"], rows["y"] = found, y
-    return rows
+@dataclass(frozen=True)
+class FeatureParts:
+    """The features of views of pictures, in parts of at most STEPS batches.
+
+    Batch `view * steps + k` is the k-th of a view; part `view * parts_a_view + i` has the view's batches from
+    `i * STEPS` on.
+    """
+
+    pictures: Pictures
+    batch: Callable[[int], Batch]  # the pictures and labels of a batch by its number
+    compute: Callable[[], Function]  # pictures to features, compiled when first needed
+
+    @property
+    def rows_a_part(self) -> int:
+        return STEPS * self.pictures.batch_size
+
+    @property
+    def parts_a_view(self) -> int:
+        return -(-len(self.pictures.x) // self.rows_a_part)
+
+    def views(self, name: str, numbers: Iterable[int], store: FeatureStore) -> dict[int, Pictures]:
+        """The features of views by their numbers, in the order of their batches."""
+        views, n, size = sorted(numbers), len(self.pictures.x), self.rows_a_part
+        rows = {
+            view * self.parts_a_view + i: min(size, n - i * size)
+            for view in views
+            for i in range(self.parts_a_view)
+        }
+        read_part = store(hashlib.sha256(name.encode()).hexdigest()[:16], rows, self.part)
+
+        def array(view: int, field: str) -> PartedArray:
+            return PartedArray(lambda i: read_part(view * self.parts_a_view + i), size, n, field)
+
+        return {
+            view: Pictures(array(view, "x"), array(view, "y"), self.pictures.batch_size) for view in views
+        }
+
+    def part(self, number: int) -> np.ndarray:
+        """Compute a part: a structured array with the fields x, features, and y, labels."""
+        view, i = divmod(number, self.parts_a_view)
+        steps = range(i * STEPS, min((i + 1) * STEPS, self.pictures.steps))
+        return np.concatenate([self._packed(view * self.pictures.steps + step) for step in steps])
+
+    def _packed(self, number: int) -> np.ndarray:
+        x, y = self.batch(number)
+        features = self.compute()(x.astype(np.float32))
+        rows = np.empty(len(x), [("x", features.dtype, features.shape[1:]), ("y", y.dtype, y.shape[1:])])
+        rows["x"], rows["y"] = features, y
+        return rows
 
 
 def _digest(extractor: keras.Model) -> str:
-    """Says what an extractor computes: its layers and its weights."""
+    """Changes with an extractor's layers and weights."""
     digest = hashlib.sha256(extractor.to_json().encode())
     for weight in extractor.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -159,6 +169,6 @@ def _digest(extractor: keras.Model) -> str:
 
 
 def _content(pictures: Pictures) -> str:
-    """Says which pictures, of a dataset that is known to whoever shares, and their labels."""
+    """Changes with the choice of pictures and their labels; the store's folder names the dataset."""
     rows = pictures.x.rows if isinstance(pictures.x, Rows) else pictures.x
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes() + pictures.y.tobytes()).hexdigest()

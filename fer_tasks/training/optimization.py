@@ -1,13 +1,13 @@
-"""What is minimised, and how: losses, optimizers and learning-rate schedules by name."""
+"""Losses, optimizers and learning-rate schedules by name."""
 
 from collections.abc import Callable
 
 import keras
 from keras.optimizers.schedules import CosineDecay
 
+from fer_tasks.settings.training import Plan
 from fer_tasks.training.distillation import accuracy_on_labels, distillation_loss
 from fer_tasks.training.muon import Muon
-from fer_tasks.training.plan import Plan
 
 Rate = float | CosineDecay
 LOSSES: dict[str, Callable[[float], keras.Loss]] = {
@@ -16,7 +16,7 @@ LOSSES: dict[str, Callable[[float], keras.Loss]] = {
     ),
     "categorical_hinge": lambda smoothing: keras.losses.CategoricalHinge(),
 }
-# As many iterations as `airbench94_muon`; what AdamW updates, at a tenth of the rate.
+# As many iterations as `airbench94_muon`; a tenth of the rate for what AdamW updates.
 MUON = {"adam_lr_ratio": 0.1, "ns_steps": 3}
 OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -43,15 +43,15 @@ SCHEDULES: dict[str, Callable[[float, int], Rate]] = {
 
 
 def compile_model(model: keras.Model, plan: Plan, learning_rate: float, steps: int) -> None:
-    """Give a model the plan's loss, and a new optimizer for so many steps."""
+    """Compile a model with the plan's loss and a new optimizer, whose schedule spans `steps`."""
     rate = SCHEDULES[plan.schedule](learning_rate, steps)
     average = {"use_ema": True, "ema_momentum": plan.ema} if plan.ema else {}
     optimizer = OPTIMIZERS[plan.optimizer](rate, weight_decay=plan.weight_decay or None, **average)
     if plan.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     loss, accuracy = LOSSES[plan.loss](plan.label_smoothing), "accuracy"
-    if plan.distillation:
+    if plan.distil:
         classes = model.output_shape[-1]
-        loss = distillation_loss(loss, plan.distillation, classes)
+        loss = distillation_loss(loss, plan.distil, classes)
         accuracy = accuracy_on_labels(classes)
     model.compile(optimizer, loss, metrics=[accuracy])

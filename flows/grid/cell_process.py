@@ -10,7 +10,8 @@ import numpy as np
 
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
-from fer_tasks.settings import Cell, Training
+from fer_tasks.settings import Cell
+from fer_tasks.settings.training import Plan
 from fer_tasks.storage import backbone_features, cells
 from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
 from fer_tasks.storage.dataset import read_dataset
@@ -18,7 +19,6 @@ from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
-from fer_tasks.training.plan import Distillation, FineTune, Plan
 from fer_tasks.training.state import Checkpoint
 
 Outcome = tuple[cells.Trained | None, dict[str, Any]]
@@ -36,7 +36,8 @@ class Job(NamedTuple):
 
 
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
-    """Train a cell, from its checkpoint where there is one; what is left of it where its loss is no number.
+    """Train a cell, from its checkpoint if there is one. If the loss becomes NaN or infinite, return the last
+    good epoch.
 
     Sends {"rows": its epochs so far} when it begins, {"features": pictures, "of": pictures} while a frozen
     backbone's features are computed, then each row of the history.
@@ -45,9 +46,9 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     data = read_dataset(job.features / cell.recipe)
     x = read_array(data.root / "X.npy")
     build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
-    plan = plan_of(cell, batch_size)
-    if cell.distil:
-        plan = plan._replace(distillation=Distillation(**cell.distil.model_dump(exclude={"teacher"})))
+    plan = cell.model_copy(
+        update={"batch_size": batch_size}
+    )  # less than the cell asks for, if memory is short
     about = {
         "features": data.fingerprint,
         "recipe": data.info["settings"]["steps"],
@@ -58,11 +59,11 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     start = _read(job, batch_size)
     send({"rows": start.rows if start else []})
     save = partial(_write, job, batch_size)
-    share = partial(
+    store = partial(
         backbone_features.ensure_parts, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
     )
     try:
-        fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, share)
+        fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, store)
     except TrainingFailed as error:
         return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
     best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
@@ -76,13 +77,6 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "val_loss": round(float(best["val_loss"]), 4),
     }
     return cells.Trained(fit.model_bytes(fitted.model), fitted.history), about
-
-
-def plan_of(wanted: Training, batch_size: int) -> Plan:
-    """How the settings say that a model is trained, at this batch size."""
-    same = {name: getattr(wanted, name) for name in Plan._fields if name != "distillation"}
-    tuned = FineTune(**wanted.fine_tune.model_dump()) if wanted.fine_tune else None
-    return Plan(**{**same, "batch_size": batch_size, "fine_tune": tuned})
 
 
 def _arrays(manifest: Any, x: np.ndarray, job: Job) -> fit.Arrays:
