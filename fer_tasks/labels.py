@@ -1,6 +1,9 @@
-"""The seven expressions, their order and the other names that data sets give them."""
+"""The words that all stages share: the expressions and their aliases, the splits, two reasons."""
 
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")  # in the order of classes
+SPLITS = ("train", "val", "test")
+LEAK = "leak"  # the reason of a copy of a test picture: it always rejects, whatever people decide
+REJECTED_BY_PERSON = "rejected_by_person"
 
 _ALIASES = {
     "angry": ("anger", "mad"),
@@ -15,5 +18,5 @@ _EXPRESSION_OF = {alias: name for name, aliases in _ALIASES.items() for alias in
 
 
 def expression_of(name: str) -> str | None:
-    """The expression that a folder or a CSV calls `name`, without regard to case; None if nobody knows it."""
+    """The expression that `name`, a folder or a value of a CSV, stands for in any case; None if unknown."""
     return _EXPRESSION_OF.get(name.strip().lower())

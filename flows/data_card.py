@@ -16,13 +16,12 @@ from fer_tasks.reports import data_card_tables as tables
 from fer_tasks.reports.data_card_tables import ABOUT, Distribution
 from fer_tasks.reports.render import Picture
 from fer_tasks.settings import DataCard, Settings
-from fer_tasks.storage.dataset import Dataset, read_dataset
+from fer_tasks.storage.dataset import STAGES, Dataset, read_dataset
 from fer_tasks.storage.files import read_table, read_text, write_bytes
 from fer_tasks.storage.images import encode_jpeg, read_image
 from flows.engine.stage import run_stage
 from flows.server.which_server import report_url
 
-STAGES = ("raw", "faces", "textfree", "clean")
 QUALITY = 80  # of the page's JPEGs, which are small and many
 COMPARED = {
     "brightness": "brightness",

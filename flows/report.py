@@ -21,7 +21,7 @@ from fer_tasks.reports.data_card_tables import stage_counts
 from fer_tasks.reports.render import Picture
 from fer_tasks.settings import Grid, Settings, load_grid
 from fer_tasks.storage import cells
-from fer_tasks.storage.dataset import Dataset, read_dataset
+from fer_tasks.storage.dataset import STAGES, Dataset, read_dataset
 from fer_tasks.storage.files import write_bytes, write_table, write_text
 from flows.engine.stage import run_stage
 from flows.grid import report_faces
@@ -31,7 +31,6 @@ from flows.grid.model_probes import Look, looking
 from flows.grid.predictions import Answers, Split, answers
 from flows.server.which_server import report_url
 
-STAGES = ("raw", "faces", "textfree", "clean")
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
 
 

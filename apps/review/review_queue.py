@@ -11,13 +11,11 @@ import pandas as pd
 
 from fer_tasks.cleaning.rules import RULE_NAMES
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import EXPRESSIONS, REJECTED_BY_PERSON, SPLITS
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
 
 NAMES = ("raw", "textfree", "clean")  # whole photos, faces, doubts
-SPLITS = ("train", "val", "test")
-BY_PERSON = "rejected_by_person"
 
 Record = dict[Hashable, Any]
 
@@ -75,7 +73,7 @@ def read_queue(data: Path) -> ReviewQueue:
         worst=[sum(row["score"] for row in doubts[i]) for i in textfree.manifest["image_id"]],
         label_doubt=textfree.manifest["image_id"].map(measures["label_doubt"]),
     ).sort_values(["worst", "label_doubt", "image_id"], ascending=[False, False, True])
-    ruled = clean.rejected[clean.rejected["reason"] != BY_PERSON]
+    ruled = clean.rejected[clean.rejected["reason"] != REJECTED_BY_PERSON]
     return ReviewQueue(
         clean.fingerprint,
         _records(faces),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS, expression_of
+from fer_tasks.labels import EXPRESSIONS, REJECTED_BY_PERSON, expression_of
 
 COLUMNS = ["image_id", "pixels", "verdict", "label", "reviewer", "time", "note"]
 VERDICTS = ("keep", "reject", "relabel", "withdraw")  # the last takes back a reviewer's word before it
@@ -131,7 +131,7 @@ def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
     )
     return Applied(
         kept[~faces["image_id"].isin(dropped["image_id"])],
-        dropped[["image_id"]].assign(reason="rejected_by_person", detail=_told(dropped)),
+        dropped[["image_id"]].assign(reason=REJECTED_BY_PERSON, detail=_told(dropped)),
         stale,
         unknown,
         pd.DataFrame(disputed, columns=decisions.columns),

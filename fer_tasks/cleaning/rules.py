@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fer_tasks.errors import UserError
+from fer_tasks.labels import LEAK
 
 COLUMNS = ["image_id", "rule", "value", "threshold", "score", "suggestion", "other", "detail"]
 
@@ -35,7 +36,6 @@ RULES = (
     Rule("near_copy", "max_copy_correlation", "copy_correlation"),
     Rule("label_doubt", "max_label_doubt", "label_doubt"),
 )
-LEAK = "leak"  # always rejects: a copy of a test picture is never trained on
 OF_COPIES = ("conflicting_labels", LEAK)  # no threshold of their own: they follow from the near-copies
 _OWN = list(dict.fromkeys(rule.name for rule in RULES))
 RULE_NAMES = (*_OWN[: _OWN.index("near_copy")], *OF_COPIES, *_OWN[_OWN.index("near_copy") :])

@@ -5,7 +5,8 @@ from collections.abc import Collection
 import pandas as pd
 
 from fer_tasks.cleaning.decisions import Applied
-from fer_tasks.cleaning.rules import LEAK, rejected_by_rules
+from fer_tasks.cleaning.rules import rejected_by_rules
+from fer_tasks.labels import LEAK
 
 
 def select_faces(

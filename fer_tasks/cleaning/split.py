@@ -4,9 +4,10 @@ import hashlib
 
 import pandas as pd
 
-from fer_tasks.cleaning.rules import COLUMNS, LEAK
+from fer_tasks.cleaning.rules import COLUMNS
+from fer_tasks.labels import LEAK, SPLITS
 
-SPLITS = ("test", "val", "train")  # of a group that the source has in several, the first of these keeps it
+PRECEDENCE = SPLITS[::-1]  # a group that the source has in several splits belongs to the first of these
 
 
 def assign_splits(faces: pd.DataFrame, test_share: float, val_share: float) -> pd.Series:
@@ -31,11 +32,11 @@ def leaks(faces: pd.DataFrame) -> pd.DataFrame:
 
     `faces`: image_id, group_id, split.
     """
-    rank = faces["split"].map(SPLITS.index)
+    rank = faces["split"].map(PRECEDENCE.index)
     first = rank.groupby(faces["group_id"]).transform("min")
     leak = rank > first
     keeper = faces["image_id"].where(~leak).groupby(faces["group_id"]).transform("first").astype(str)
-    where = first.map(SPLITS.__getitem__)
+    where = first.map(PRECEDENCE.__getitem__)
     found = pd.DataFrame(
         {
             "image_id": faces["image_id"],

@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import EXPRESSIONS, LEAK, REJECTED_BY_PERSON, SPLITS
 
-SPLITS = ["train", "val", "test"]
-BEYOND_PEOPLE = "leak"  # a fact of the splits, whatever people say of the face
 OF_LABELS = ("label_doubt", "conflicting_labels")  # another label proves these right, as a rejection does
 ABOUT = {
     "not_a_picture": "The file is in no picture format.",
@@ -43,11 +41,11 @@ ABOUT = {
     "low_contrast": "The greys of the face hardly differ: their standard deviation.",
     "blurred": "There are no sharp edges: the variance of the Laplacian.",
     "drawing": "Drawn, not photographed: the share of the face that has no texture.",
-    "leak": "A copy of a test picture (or of a validation picture) among those that are learnt from.",
+    LEAK: "A copy of a test picture (or of a validation picture) among those that are learnt from.",
     "covered": "Something hides the eyes or the mouth: how likely, 0 to 1.",
     "near_copy": "Nearly the same face twice: bits of the photos' hashes that differ, or how they correlate.",
     "label_doubt": "A quick model that never saw the face would label it otherwise: how sure it is, 0 to 1.",
-    "rejected_by_person": "Somebody looked at the face and rejected it.",
+    REJECTED_BY_PERSON: "Somebody looked at the face and rejected it.",
 }
 
 
@@ -141,7 +139,7 @@ def rule_counts(
     rows = []
     for rule, threshold in rules.items():
         faces = doubted[doubted["rule"] == rule]["image_id"]
-        said = faces.map(verdicts).dropna() if rule != BEYOND_PEOPLE else pd.Series(dtype=object)
+        said = faces.map(verdicts).dropna() if rule != LEAK else pd.Series(dtype=object)
         right = int(said.isin(("reject", "relabel") if rule in OF_LABELS else ("reject",)).sum())
         low, high = binomtest(right, len(said)).proportion_ci(method="wilson") if len(said) else (np.nan,) * 2
         counts = len(faces), int((rejected["reason"] == rule).sum()), len(said), right
@@ -185,7 +183,7 @@ def medians(faces: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """The median of each measure by expression and by split, those that there are; `faces`: label, split and
     the measures."""
     of_class = faces.groupby("label")[list(measures)].median().reindex(EXPRESSIONS).dropna(how="all")
-    of_split = faces.groupby("split")[list(measures)].median().reindex(SPLITS).dropna(how="all")
+    of_split = faces.groupby("split")[list(measures)].median().reindex(list(SPLITS)).dropna(how="all")
     return pd.concat([of_class, of_split])
 
 

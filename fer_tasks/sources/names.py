@@ -4,10 +4,10 @@ import os
 import re
 import unicodedata
 
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "holdout": "test"}
-SPLITS |= {"heldout": "test", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
-SPLITS |= {"devel": "val", "development": "val", "publictest": "val", "privatetest": "test"}
-HINTS = {*SPLITS, "eval", "evaluation"}  # these could be validation or test
+SPLIT_ALIASES = {"train": "train", "training": "train", "test": "test", "testing": "test", "holdout": "test"}
+SPLIT_ALIASES |= {"heldout": "test", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+SPLIT_ALIASES |= {"devel": "val", "development": "val", "publictest": "val", "privatetest": "test"}
+HINTS = {*SPLIT_ALIASES, "eval", "evaluation"}  # these could be validation or test
 NOUNS = {"set", "split", "data", "images"}  # test_set, "Train data"
 LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 LITTER_FOLDERS = {"@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"}
@@ -23,12 +23,12 @@ def split_of(name: str) -> str | None:
     while len(words) > 1 and words[-1] in NOUNS:
         words.pop()
     whole = "".join(words)
-    return SPLITS.get(whole) or SPLITS.get(whole.removesuffix("set"))
+    return SPLIT_ALIASES.get(whole) or SPLIT_ALIASES.get(whole.removesuffix("set"))
 
 
 def hints_at_split(name: str) -> bool:
     """Does a folder's name, such as `my_test2`, hold the word for one split without being a known one?"""
-    words = {SPLITS.get(word, word) for word in re.split(r"[\W\d_]+", name.lower()) if word in HINTS}
+    words = {SPLIT_ALIASES.get(word, word) for word in re.split(r"[\W\d_]+", name.lower()) if word in HINTS}
     return split_of(name) is None and len(words) == 1
 
 

@@ -21,7 +21,8 @@ from fer_tasks.errors import UserError, writing_to
 from fer_tasks.storage.files import read_table, write_table, write_text
 
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
-# The stage behind a folder that is not named as its stage.
+STAGES = ("raw", "faces", "textfree", "clean")  # the folders of data/ that pictures pass through
+# The stage that makes a folder of another name.
 MADE_BY = {"raw": "download", "faces": "crop_faces", "textfree": "drop_text"}
 
 
