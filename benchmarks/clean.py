@@ -67,7 +67,7 @@ def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
         ]
     ).astype(np.float32)
     taught = described[first]
-    models = [covers.teach_covers(taught[:, 0, k], taught[:, 1, k]) for k in range(len(covers.REGIONS))]
+    models = [covers.fit_cover_model(taught[:, 0, k], taught[:, 1, k]) for k in range(len(covers.REGIONS))]
 
     def covered(of: np.ndarray) -> np.ndarray:
         return np.max([model(of[:, k]) for k, model in enumerate(models)], axis=0)

@@ -1,1 +1,1 @@
-"""What is computed: plain functions on arrays and tables. They become Prefect tasks only in `flows/`."""
+"""Plain functions on arrays and tables; `flows/` makes Prefect tasks of them."""

@@ -1,4 +1,4 @@
-"""What a server's reply, or its silence, means: try again, or something for the user to mend."""
+"""Classify a server's reply, or its silence: try again, or something that the user must fix."""
 
 import time
 from collections.abc import Iterator, MutableMapping
@@ -13,14 +13,14 @@ from urllib3.exceptions import HTTPError
 
 from fer_tasks.errors import UserError
 
-PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that say nothing of the request itself
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # temporary statuses: the request itself is fine
 YEAR_S = 366 * 86400.0
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Refused(UserError):
-    """A server said no, or something that makes no sense; trying again would not help."""
+    """A server refused, or its reply makes no sense; trying again would not help."""
 
 
 class TryAgain(UserError):
@@ -39,15 +39,15 @@ class Patience(NamedTuple):
 
     connect_s: float = 10
     silent_s: float = 60  # between two bytes of a reply
-    asked_s: float = 600  # the longest Retry-After that is worth waiting for
-    whole_s: float = 300  # for a short reply as a whole, however slowly it drips
+    asked_s: float = 600  # the longest Retry-After to wait for
+    whole_s: float = 300  # for a short reply as a whole, however slow
 
 
 def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
-    """Have no proxy asked for servers of this machine, by this process and those it starts.
+    """Bypass proxies for servers of this machine, in this process and those it starts.
 
-    Adds them to NO_PROXY in both spellings. `socks://`, which GNOME writes, becomes the `socks5://` it means:
-    Python's libraries refuse to start with the former.
+    Adds them to NO_PROXY in both spellings. `socks://`, which GNOME writes, becomes `socks5://`, which
+    Python's libraries require.
     """
     exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     names = [name.strip() for name in exempt.split(",") if name.strip()]
@@ -59,15 +59,15 @@ def keep_loopback_direct(environ: MutableMapping[str, str]) -> None:
 
 
 def host_of(url: str) -> str:
-    """The part of an address that may be shown: the rest of a signed one opens the file to anybody."""
+    """The part of an address that is safe to show: the rest of a signed one gives access to the file."""
     return urlsplit(url).hostname or "?"
 
 
 @contextmanager
 def reaching(url: str, patience: Patience) -> Iterator[None]:
-    """Turn faults of the network into TryAgain or Refused.
+    """Turn network errors into TryAgain or Refused.
 
-    Their own texts are left out: they hold the whole address, or the header that could not be sent.
+    Their own texts are left out: they contain the whole address, or the header that could not be sent.
     """
     host = host_of(url)
     try:
@@ -75,38 +75,37 @@ def reaching(url: str, patience: Patience) -> Iterator[None]:
     except requests.ConnectTimeout:
         raise TryAgain(f"no connection to {host} within {patience.connect_s:g} s") from None
     except requests.Timeout:
-        raise TryAgain(f"{host} stayed silent for {patience.silent_s:g} s") from None
+        raise TryAgain(f"{host} sent nothing for {patience.silent_s:g} s") from None
     except requests.exceptions.SSLError as error:
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             raise TryAgain(f"the encrypted connection to {host} broke") from None
-        mend = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
-        raise Refused(f"the certificate of {host} is not trusted; {mend}") from None
+        fix = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
+        raise Refused(f"the certificate of {host} is not trusted; {fix}") from None
     except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
-        if "Read timed out" in str(error):  # how requests tells of silence in the middle of a body
-            raise TryAgain(f"{host} stayed silent for {patience.silent_s:g} s") from None
+        if "Read timed out" in str(error):  # how requests reports silence in the middle of a body
+            raise TryAgain(f"{host} sent nothing for {patience.silent_s:g} s") from None
         raise TryAgain(f"the connection to {host} failed or was cut") from None
     except requests.RequestException as error:
-        raise Refused(f"{host} cannot be asked: {type(error).__name__}") from None
+        raise Refused(f"the request to {host} failed: {type(error).__name__}") from None
 
 
 def refuse_for_now(reply: requests.Response, patience: Patience) -> None:
-    """Raise TryAgain for a status that passes, with the wait that was asked for.
-
-    Raises Refused, saying when to come back, where that is more than `patience` has.
+    """Raise TryAgain for a temporary status, with the wait that the server asked for; or Refused, saying when
+    to run again, if that exceeds `patience`.
     """
     if reply.status_code not in PASSING:
         return
     now = datetime.now(UTC)
     after_s = wait_asked(reply.headers.get("Retry-After", ""), now)
-    said = f"{host_of(reply.url)} answered {reply.status_code}"
+    answer = f"{host_of(reply.url)} answered {reply.status_code}"
     if after_s is not None and after_s > patience.asked_s:
         when = now + timedelta(seconds=after_s)
-        raise Refused(f"{said}: run again after {when:%Y-%m-%d %H:%M} UTC")
-    raise TryAgain(said if after_s is None else f"{said}: wait {after_s:.0f} s", after_s)
+        raise Refused(f"{answer}: run again after {when:%Y-%m-%d %H:%M} UTC")
+    raise TryAgain(answer if after_s is None else f"{answer}: wait {after_s:.0f} s", after_s)
 
 
 def wait_asked(header: str, now: datetime) -> float | None:
-    """Seconds, 0 to a year, that a Retry-After header asks for in seconds or by a date; None if neither."""
+    """The seconds, 0 to a year, that a Retry-After header asks for, given as seconds or a date; else None."""
     header = header.strip()
     if header.isascii() and header.isdigit():
         return min(float(header[:12]), YEAR_S)
@@ -124,8 +123,10 @@ def is_page(reply: requests.Response) -> bool:
 
 
 def read_short(reply: requests.Response, patience: Patience, most: int) -> bytes:
-    """The body of a reply to a request with `stream=True`. Raises Refused where it has more than `most`
-    bytes, and TryAgain where it drips for longer than `patience` has."""
+    """The body of a reply to a request with `stream=True`.
+
+    Raises Refused if it exceeds `most` bytes, TryAgain if it takes longer than `patience` allows.
+    """
     host, until, body = host_of(reply.url), time.monotonic() + patience.whole_s, bytearray()
     # `iter_content` returns when its chunk is full, however long a drip takes to fill it.
     while chunk := reply.raw.read1(1 << 14, decode_content=True):

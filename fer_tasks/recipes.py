@@ -21,7 +21,7 @@ LARGEST = 4096  # px; a face crop has 1024 at most
 
 
 class BadRecipe(UserError):
-    """A recipe names an unknown step, or gives a step an option it has not, or a value out of range."""
+    """A recipe names an unknown step, or gives a step an option it does not have, or a value out of range."""
 
 
 def rescale(image: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_appl
         file.write("0123456789abcdef-0,1,kee")
     done = run(project, "flows.clean", **server)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "clean: review/decisions.csv: line 2: 3 fields, not 7; mend or delete the line" in done.stderr
+    assert "clean: review/decisions.csv: line 2: 3 fields, not 7; fix or delete the line" in done.stderr
     assert not (project / "data" / "clean").exists()
 
 

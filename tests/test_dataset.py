@@ -82,7 +82,7 @@ def test_an_array_is_written_block_by_block(tmp_path):
     one = files.write_array(tmp_path / "X.npy", 3, blocks)
     assert files.read_array(tmp_path / "X.npy").tolist() == [[7] * 3, [7] * 3, [9] * 3]
     assert one == files.write_array(tmp_path / "Y.npy", 3, [np.concatenate(blocks)])
-    with pytest.raises(ValueError, match="3 rows came for 4"):
+    with pytest.raises(ValueError, match="3 rows, not 4"):
         files.write_array(tmp_path / "X.npy", 4, blocks)
 
 

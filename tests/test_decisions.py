@@ -98,15 +98,18 @@ GOOD = f"{A},1,keep,,kim,1,"
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (f"{B},2,delete,,kim,1,", "line 3: verdict 'delete'; it is one of keep, reject, relabel, withdraw"),
-        (f"{B},2,relabel,bored,kim,1,", "line 3: label 'bored'; it is one of angry"),
-        (f"{B},2,relabel,,kim,1,", "line 3: label ''"),
+        (
+            f"{B},2,delete,,kim,1,",
+            "line 3: unknown verdict 'delete'; choose one of keep, reject, relabel, withdraw",
+        ),
+        (f"{B},2,relabel,bored,kim,1,", "line 3: unknown label 'bored'; choose one of angry"),
+        (f"{B},2,relabel,,kim,1,", "line 3: unknown label ''"),
         (f"{B},2,keep,,,1,", "line 3: reviewer is empty"),
-        ("B-7,2,keep,,kim,1,", "line 3: image_id 'B-7' is none"),
-        (f"{B},2,kee", "line 3: 3 fields, not 7; mend or delete the line"),
-        (f'{B},2,keep,,kim,1,"the quote goes', "line 3: unexpected end of data; mend or delete the line"),
+        ("B-7,2,keep,,kim,1,", "line 3: 'B-7' is not a face id"),
+        (f"{B},2,kee", "line 3: 3 fields, not 7; fix or delete the line"),
+        (f'{B},2,keep,,kim,1,"the quote goes', "line 3: unexpected end of data; fix or delete the line"),
         (GOOD, "line 3: the same as line 2; delete one of them"),
-        (f"{A},1,withdraw,,lee,1,", "line 3: lee has said nothing of aaaa"),
+        (f"{A},1,withdraw,,lee,1,", "line 3: lee has no decision on aaaa"),
     ],
 )
 def test_a_row_that_cannot_be_understood_is_named_by_its_line(line, message):

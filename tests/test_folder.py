@@ -167,7 +167,7 @@ def test_a_person_called_dev_is_no_split(tmp_path):
         ("sad/val/a.jpg", "sad", "val"),
         ("sad/test/a.jpg", "sad", "test"),
     }
-    assert "not taken for splits, since the folders beside them are none: happy/dev" in listing.warnings
+    assert "not used as splits, since the folders beside them are not splits: happy/dev" in listing.warnings
 
 
 def test_of_splits_in_a_class_folder_an_unknown_one_is_set_aside(tmp_path):
@@ -273,7 +273,7 @@ def test_a_source_of_links_says_where_the_pictures_are(tmp_path):
 def test_a_source_that_is_a_pipe_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "p.csv")
     for call in (list_pictures, fingerprint):
-        with pytest.raises(SourceError, match="is no file and no folder"):
+        with pytest.raises(SourceError, match="is neither a file nor a folder"):
             call(tmp_path / "p.csv")
 
 

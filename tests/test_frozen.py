@@ -76,8 +76,8 @@ def small(
         kernel, bias = convolution.weights
         kernel.assign(np.random.default_rng(1).integers(-2, 3, kernel.shape))
         bias.assign(np.arange(8))
-    backbone = InInference(body, name="backbone") if frozen_backbone else body
-    backbone.trainable = not frozen_backbone
+    backbone = InInference(body, name="backbone") if frozen else body
+    backbone.trainable = not frozen
     inputs = keras.Input((16, 16, 3))
     scaled = layers.Rescaling(1 / 256 if exact else scale)(inputs)
     x = layers.GlobalAveragePooling2D(name="features")(backbone(scaled))

@@ -51,8 +51,8 @@ def test_a_whole_download(kaggle, tmp_path):
 PASSING = {
     "cut": (bad.cut_after(100_000), "cut"),
     "cut at once": (bad.cut_after(0), "cut"),
-    "silent": (silence, "127.0.0.1 stayed silent for 1 s"),
-    "silent halfway": (bad.cut_after(100_000, then=silence), "127.0.0.1 stayed silent for 1 s"),
+    "silent": (silence, "127.0.0.1 sent nothing for 1 s"),
+    "silent halfway": (bad.cut_after(100_000, then=silence), "127.0.0.1 sent nothing for 1 s"),
     "429": (bad.status(429), "answered 429"),
     "429 in seconds": (bad.status(429, Retry_After="7"), "answered 429: wait 7 s"),
     "503": (bad.status(503, Retry_After="0"), "answered 503: wait 0 s"),

@@ -46,7 +46,7 @@ def test_an_older_version_stays_until_the_new_one_is_whole(kaggle, tmp_path):
 
 def test_a_broken_zip_is_fetched_anew_and_a_big_one_is_kept(kaggle, tmp_path):
     kaggle.content = ZIP[:-30]
-    with pytest.raises(BrokenArchive, match="3.zip is damaged or no zip"):
+    with pytest.raises(BrokenArchive, match="3.zip is damaged or not a zip"):
         get_all(kaggle, tmp_path)
     even = {"train/happy/1.png": bytes(50_000)}
     kaggle.content = zipped(even, zipfile.ZIP_DEFLATED)

@@ -41,8 +41,8 @@ def test_a_table_without_rows_has_no_figures():
         (HEAD + "cnn-1,much,1\n", "(it is 'much')"),
         (HEAD + "cnn-1,0.5,-1\n", "line 2: test_loss"),
         (HEAD + "cnn-1,nan,1\n", "line 2: test_accuracy"),
-        (HEAD + "cnn-1,0.5\n", "line 2: cell,test_accuracy,test_loss are wanted; it has 2 values"),
-        (HEAD + "cnn-1,0.5,1\ncnn-1,0.5,1\n", "line 3: cnn-1 is there twice"),
+        (HEAD + "cnn-1,0.5\n", "line 2: it has 2 values, not cell,test_accuracy,test_loss"),
+        (HEAD + "cnn-1,0.5,1\ncnn-1,0.5,1\n", "line 3: cnn-1 appears twice"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text, said):

@@ -47,7 +47,7 @@ def test_a_broken_file_at_the_start_is_one_line_that_names_its_line(review_proje
         file.write("0123456789abcdef-0,1,delete,,kim,1,\n")
     done = command(review_project)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "review/decisions.csv: line 2: verdict 'delete'" in done.stderr
+    assert "review/decisions.csv: line 2: unknown verdict 'delete'" in done.stderr
 
 
 def test_without_clean_faces_one_line_says_what_makes_them(review_project):
@@ -62,7 +62,7 @@ def test_an_address_that_cannot_be_served_is_one_line(review_project):
         taken = command(review_project, "--port", url.rpartition(":")[2])
     every = command(review_project, "--host", "0.0.0.0")
     assert "choose another with --host and --port" in taken.stderr
-    assert "name one address of this machine" in every.stderr
+    assert "give one address of this machine" in every.stderr
     assert [(done.returncode, done.stderr.count("\n")) for done in (taken, every)] == [(1, 1)] * 2
 
 
@@ -85,19 +85,19 @@ def test_decisions_made_elsewhere_are_added_once_and_counted(review_project, dra
         f"{two['image_id']},old,reject,,lee,3,\n{'f' * 16}-0,1,keep,,lee,4,\n"
     )
     said = command(review_project, "import", "theirs.csv").stdout
-    assert "3 new decisions, 1 known already" in said
-    assert "of the new ones 1 are stale (pixels changed) and 1 unknown" in said
+    assert "3 new decisions, 1 already recorded" in said
+    assert "of the new: 1 stale (pixels changed), 1 unknown" in said
     assert "1 faces are newly disputed" in said
-    assert "0 new decisions, 4 known already" in command(review_project, "import", "theirs.csv").stdout
+    assert "0 new decisions, 4 already recorded" in command(review_project, "import", "theirs.csv").stdout
     assert len(parse_decisions(here.read_text())) == 4
 
 
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ("{id},{pixels},delete,,lee,2,", "theirs.csv: line 3: verdict 'delete'"),
+        ("{id},{pixels},delete,,lee,2,", "theirs.csv: line 3: unknown verdict 'delete'"),
         ("{id},{pixels},kee", "theirs.csv: line 3: 3 fields"),
-        ("{id},{pixels},withdraw,,max,2,", "theirs.csv: line 3: max has said nothing"),
+        ("{id},{pixels},withdraw,,max,2,", "theirs.csv: line 3: max has no decision on"),
     ],
 )
 def test_of_a_broken_import_nothing_is_added(drawn_data, decisions, drawn_faces, tmp_path, second, message):
@@ -116,7 +116,7 @@ def test_what_was_taken_back_here_is_not_taken_back_again_from_elsewhere(
     decisions.write_text(f"{HEADER}{face},keep,,kim,1,\n{face},withdraw,,kim,2,\n")
     (tmp_path / "theirs.csv").write_text(f"{HEADER}{face},keep,,kim,1,\n{face},withdraw,,kim,3,\n")
     before = decisions.read_text()
-    with pytest.raises(BadDecisions, match="kim has said nothing"):
+    with pytest.raises(BadDecisions, match="kim has no decision on"):
         import_decisions(tmp_path / "theirs.csv", open_queue(drawn_data)(), DecisionLog(decisions))
     assert decisions.read_text() == before
 

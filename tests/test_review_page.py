@@ -84,8 +84,8 @@ def test_keys_keep_reject_and_name(page, project):
 
 def test_what_was_just_said_is_said_aloud(page):
     page.press("k")
-    page.until(lambda: page.find("#said").text.endswith("✓ keep"))
-    assert page.find("#said").get_attribute("aria-live") == "polite"
+    page.until(lambda: page.find("#message").text.endswith("✓ keep"))
+    assert page.find("#message").get_attribute("aria-live") == "polite"
 
 
 LEAVES_AT_ONCE = """
@@ -205,7 +205,7 @@ def test_the_whole_photo_with_box_landmarks_and_doubts(page, project):
     page.press("x")
     page.until(lambda: two in page.find("#photo-source").text)
     page.press(Keys.ARROW_LEFT)
-    page.until(lambda: "reject" in page.find("#photo-said").text)
+    page.until(lambda: "reject" in page.find("#photo-decisions").text)
     page.press(" ")
     page.until(lambda: not page.find("#photo").is_displayed())
     assert recorded(project)[0][:2] == (one, "reject")

@@ -122,7 +122,7 @@ def test_a_value_out_of_range_is_named_with_the_range(tmp_path, place, value, sa
 def test_a_source_that_a_shell_would_read_otherwise_is_told_as_it_must_be(tmp_path, monkeypatch, source):
     monkeypatch.setenv("HOME", "/home/kim")
     text = message(written(tmp_path, changed("download.source", source)))
-    assert "~ and $NAME are not replaced here; write /home/kim/photos" in text
+    assert "~ and $NAME are not expanded here; write /home/kim/photos" in text
 
 
 @pytest.mark.parametrize("source", [None, " ", "a\0b"])
@@ -133,9 +133,9 @@ def test_a_source_that_names_nothing(tmp_path, source):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (None, "nothing is written there; input should be a valid string"),
+        (None, "it is empty; input should be a valid string"),
         (2013, "Input should be a valid string (it is 2013); put a name of digits in quotes"),
-        (" ", "name a folder, a table or a description in sources/ (it is ' ')"),
+        (" ", "give a folder, a table or a description in sources/ (it is ' ')"),
     ],
 )
 def test_what_is_wrong_with_a_source_is_told_in_plain_words(tmp_path, source, said):
@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_source_is_told_in_plain_words(tmp_path, source, sa
 
 def test_a_key_never_goes_out_unencrypted_but_to_this_machine(tmp_path):
     place = "drop_text.ocr_space.url"
-    assert "url: the key would go out unencrypted" in message(
+    assert "url: the key would be sent unencrypted" in message(
         written(tmp_path, changed(place, "http://x.org"))
     )
     load_settings(written(tmp_path, changed(place, "http://127.0.0.1:8000")))
@@ -161,9 +161,9 @@ def test_a_missing_key_a_missing_file_and_what_is_no_yaml(tmp_path):
     del params["clean"]
     assert "clean: this key is missing" in message(written(tmp_path, yaml.safe_dump(params)))
     assert "is missing" in message(tmp_path / "none.yaml")
-    assert "no valid YAML" in message(written(tmp_path, "download: [source"))
+    assert "not valid YAML" in message(written(tmp_path, "download: [source"))
     (tmp_path / "params.yaml").write_bytes("download: {source: Köln}".encode("latin-1"))
-    assert "no valid YAML" in message(tmp_path / "params.yaml")
+    assert "not valid YAML" in message(tmp_path / "params.yaml")
     assert "params.yaml" in message(written(tmp_path, ""))
     assert "params.yaml" in message(written(tmp_path, "- a\n- b\n"))
 
@@ -247,7 +247,7 @@ def test_a_reduced_grid_has_the_same_cells_on_fewer_pictures_and_epochs():
 
 
 def test_a_grid_that_has_no_smaller_size_says_how_it_gets_one():
-    with pytest.raises(SettingsError, match="train.size: this grid has no smaller size.*reduced: {pictures"):
+    with pytest.raises(SettingsError, match="train.size: this grid has no reduced size.*reduced: {pictures"):
         cells_of_size(load_grid("sample", ROOT / "grids").model_copy(update={"reduced": None}), "reduced")
 
 
@@ -276,8 +276,8 @@ def test_a_grid_knows_what_waits_for_what_and_what_its_leaderboard_shows(tmp_pat
     [
         ({}, {"members": ["a", "bb"]}, "ensembles.0.members: no cell 'bb' in this grid; did you mean 'b'?"),
         ({}, {"members": ["pair"]}, "ensembles.0.members: no cell 'pair' in this grid; choose one of ["),
-        ({}, {"members": ["a", "a"]}, "ensembles.0.members: a cell is there twice"),
-        ({}, {"members": ["a", "student"]}, "each of these waits for the next: "),
+        ({}, {"members": ["a", "a"]}, "ensembles.0.members: a cell appears twice"),
+        ({}, {"members": ["a", "student"]}, "these wait for each other in a circle: "),
         ({}, {"members": []}, "ensembles.0.members: "),
         ({}, {"id": "a", "members": ["b"]}, "must differ from each other and from 'best': a"),
         ({}, {"id": "best", "members": ["b"]}, "must differ from each other and from 'best': best"),
@@ -289,7 +289,7 @@ def test_a_grid_knows_what_waits_for_what_and_what_its_leaderboard_shows(tmp_pat
             {},
             "cells.0.distil.teacher: no cell or ensemble 'par' in this grid; did you",
         ),
-        ({"teacher": "student"}, {}, "each of these waits for the next: student, student"),
+        ({"teacher": "student"}, {}, "these wait for each other in a circle: student, student"),
         ({"temperature": 0}, {}, "cells.0.distil.temperature: Input should be greater than 0"),
         ({"soft": 0}, {}, "cells.0.distil.soft: Input should be greater than 0"),
         ({"hrd": 1}, {}, "cells.0.distil.hrd: unknown key; did you mean 'hard'?"),

@@ -127,10 +127,10 @@ def test_any_text(text):
         ("a: 0150", "line 1: 0150 is not a plain number"),
         ("a: 1\nb: 0x1F", "line 2: 0x1F is not a plain number"),
         ("a: 1:30", "line 1: 1:30 is not a plain number"),
-        ("a: {b: 1, b: 2}", "line 1: the key b is there twice"),
-        ("a: &a [*a]", "line 1: it holds itself"),
-        ("[" * 3000, "no valid YAML"),
-        ("a: 2026-02-31", "no valid YAML: day is out of range"),
+        ("a: {b: 1, b: 2}", "line 1: the key b appears twice"),
+        ("a: &a [*a]", "line 1: it contains itself"),
+        ("[" * 3000, "not valid YAML"),
+        ("a: 2026-02-31", "not valid YAML: day is out of range"),
     ],
 )
 def test_what_yaml_would_take_as_something_else_is_refused(tmp_path, text, said):

@@ -150,7 +150,7 @@ def test_a_bomb_that_tells_its_size(tmp_path):
 
 def test_a_bomb_that_lies(tmp_path):
     bomb = lie(zip_at(tmp_path / "z.zip", {"a": bytes(10**7)}), 5)
-    assert "is damaged or no zip" in refused(bomb, BrokenArchive, max_bytes=1000)
+    assert "is damaged or not a zip" in refused(bomb, BrokenArchive, max_bytes=1000)
 
 
 def test_a_size_that_is_told_too_large(tmp_path):
@@ -163,7 +163,7 @@ def test_too_many_members(tmp_path):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_method_that_unpacks_without_bounds(tmp_path, method):
-    assert "by a method that is not known" in refused(zip_at(tmp_path / "z.zip", GOOD, method))
+    assert "an unsupported compression method" in refused(zip_at(tmp_path / "z.zip", GOOD, method))
 
 
 def test_an_encrypted_member(tmp_path):
@@ -181,7 +181,7 @@ def test_a_damaged_member(tmp_path):
     data[1000] ^= 1
     path.write_bytes(data)
     said = refused(path, BrokenArchive)
-    assert "Bad CRC-32" in said and "get it anew" in said
+    assert "Bad CRC-32" in said and "download it again" in said
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\3\4", b"PK\5\6" + bytes(9)])

@@ -1,1 +1,1 @@
-"""The review page: people judge the faces that machines doubt, and each word becomes a row of a file."""
+"""The review page: people decide on doubted faces, and each decision becomes a row of a file."""

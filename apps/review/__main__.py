@@ -1,11 +1,11 @@
-"""Judge the faces that machines doubt, on a web page of this machine.
+"""Decide on doubted faces, on a web page of this machine.
 
   python -m apps.review                     serve the page (the same as `make review`)
   python -m apps.review import FILE         add decisions that were made elsewhere
   python -m apps.review export FILE         write the list of faces, doubts and decisions as CSV
 
-What you say becomes rows of review/decisions.csv, which git keeps; `dvc repro` then rebuilds what follows
-from them. The faces are those of the last `dvc repro clean`.
+Your decisions become rows of review/decisions.csv, which git keeps; `dvc repro` then rebuilds what depends
+on them. The faces are those of the last `dvc repro clean`.
 """
 
 import argparse
@@ -29,16 +29,16 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def serve(host: str, port: int, reviewer: str) -> None:
-    """Serve the page until Ctrl-C. Raises UserError where it cannot start."""
+    """Serve the page until Ctrl-C. Raises UserError if it cannot start."""
     newest, log = open_queue(DATA), DecisionLog(DECISIONS)
     app = make_app(newest, log, hosts={*LOOPBACK, host}, reviewer=reviewer)
     with _listening(host, port) as listening:
         port = listening.getsockname()[1]
         sys.stdout.write(
-            f"{len(newest().faces):,} faces to judge at http://{host}:{port}/ (Ctrl-C ends it)\n"
+            f"{len(newest().faces):,} faces to judge at http://{host}:{port}/ (Ctrl-C stops it)\n"
         )
         if host not in LOOPBACK:
-            sys.stdout.write("everybody who reaches this address can decide: there is no password\n")
+            sys.stdout.write("anybody who reaches this address can decide: there is no password\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
@@ -47,7 +47,9 @@ def serve(host: str, port: int, reviewer: str) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     with suppress(ValueError):
         if ipaddress.ip_address(host).is_unspecified:
-            raise UserError(f"--host {host}: name one address of this machine, the one that others ask for")
+            raise UserError(
+                f"--host {host}: give one address of this machine, the one that others connect to"
+            )
     try:
         return socket.create_server((host, port))
     except (OSError, OverflowError) as error:
@@ -57,8 +59,8 @@ def _listening(host: str, port: int) -> socket.socket:
 def _import(file: Path) -> None:
     done = import_decisions(file, open_queue(DATA)(), DecisionLog(DECISIONS))
     sys.stdout.write(
-        f"{done.new} new decisions, {done.known} known already\n"
-        f"of the new ones {done.stale} are stale (pixels changed) and {done.unknown} unknown (no such face)\n"
+        f"{done.new} new decisions, {done.present} already recorded\n"
+        f"of the new: {done.stale} stale (pixels changed), {done.unknown} unknown (no such face)\n"
         f"{done.disputed} faces are newly disputed\n"
     )
 
@@ -76,28 +78,28 @@ def _arguments(given: list[str]) -> argparse.Namespace:
         "python -m apps.review", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    serving = commands.add_parser("serve", help="serve the page: what happens without a command")
+    serving = commands.add_parser("serve", help="serve the page (the default)")
     serving.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
     )
     serving.add_argument("--port", type=int, default=8321, help="0 takes a free one (default: %(default)s)")
     serving.add_argument("--reviewer", default="", help="your name; without it the page asks once")
-    for name, told in (
+    for name, summary in (
         ("import", "add decisions made elsewhere"),
         ("export", "write the review list as CSV"),
     ):
-        commands.add_parser(name, help=told).add_argument("file", type=Path)
+        commands.add_parser(name, help=summary).add_argument("file", type=Path)
     bare = not given or given[0].startswith("--") and given[0] != "--help"
     return parser.parse_args(["serve", *given] if bare else given)
 
 
 def main() -> None:
-    wanted = _arguments(sys.argv[1:])
+    arguments = _arguments(sys.argv[1:])
     try:
-        if wanted.command == "serve":
-            serve(wanted.host, wanted.port, wanted.reviewer)
+        if arguments.command == "serve":
+            serve(arguments.host, arguments.port, arguments.reviewer)
         else:
-            (_import if wanted.command == "import" else _export)(wanted.file)
+            (_import if arguments.command == "import" else _export)(arguments.file)
     except UserError as error:
         sys.exit(f"review: {error}")
 

@@ -24,31 +24,31 @@ Row = Mapping[str, str]
 
 
 class NotRecorded(UserError):
-    """The disk, or another process, let nothing be written: the file is as it was."""
+    """The disk, or another process, prevented the write: the file is unchanged."""
 
 
 class DecisionLog:
-    """What stands in the decisions file. Everything is asked and written within `locked()`.
+    """The rows of the decisions file; read and write them within `locked()`.
 
-    Raises BadDecisions, naming the line, where the file cannot be understood.
+    Raises BadDecisions, naming the line, if the file cannot be parsed.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT_S)
         self._thread = threading.Lock()
-        self._seen: tuple[int, ...] = ()
+        self._seen_mark: tuple[int, ...] = ()  # of the file as it was read
         self._rows: list[tuple[str, ...]] = []
         self._by_face: dict[str, list[Row]] = {}
-        self._edition = ""
+        self._edition = ""  # changes when the file is not only appended to
         with self.locked():
             pass
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes meanwhile; what others wrote before is known.
+        """Lock the file against other writers and read what they have added.
 
-        Raises NotRecorded where another process does not let go of the file.
+        Raises NotRecorded if another process holds the lock for too long.
         """
         with self._thread:
             try:
@@ -63,54 +63,56 @@ class DecisionLog:
 
     @property
     def cursor(self) -> str:
-        """How far one has read who knows all that stands here now."""
+        """Cursor for a client that has seen every row so far."""
         return f"{self._edition}-{len(self._rows)}"
 
     @property
     def table(self) -> pd.DataFrame:
-        """As `parse_decisions` gives it."""
+        """The rows as `parse_decisions` returns them."""
         return parse_decisions(read_text(self.path), str(self.path))
 
     def faces(self) -> list[str]:
-        """The ids of all faces that rows are about."""
+        """The ids of all faces that have a row."""
         return list(self._by_face)
 
     def about(self, image_id: str) -> list[Row]:
-        """The rows about a face, whatever its pixels, in the order they were written."""
+        """The rows of a face, whatever pixels they are for, in the order they were written."""
         return self._by_face.get(image_id, [])
 
     def changes_since(self, cursor: str) -> list[str] | None:
-        """The ids of faces that rows after `cursor` are about; None for a cursor of another edition."""
+        """The ids of the faces with rows after `cursor`; None if the file was rewritten since."""
         edition, _, rows = cursor.partition("-")
         if edition != self._edition or not rows.isdecimal():
             return None
         return list(dict.fromkeys(row[0] for row in self._rows[int(rows) :]))
 
     def add(self, rows: Sequence[Sequence[str]]) -> None:
-        """Append rows, each in all COLUMNS, and see them on the disk: all or none.
+        """Append rows, each with all COLUMNS, and sync them to disk: all or none.
 
-        Raises BadDecisions where one takes back what was never said, and NotRecorded where the disk is full.
+        Raises:
+            BadDecisions: a row withdraws a decision that was never made.
+            NotRecorded: the disk is full.
         """
         rows = [tuple(row) for row in rows]
         self._check_withdrawals(rows)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        self._seen = _append(self.path, text.getvalue(), self._seen)
-        self._learn(rows)
+        self._seen_mark = _append(self.path, text.getvalue(), self._seen_mark)
+        self._index(rows)
 
     def _refresh(self) -> None:
-        now = _mark(self.path)
-        if now == self._seen:
+        mark = _mark(self.path)
+        if mark == self._seen_mark:
             return
         table = parse_decisions(read_text(self.path), str(self.path))
         rows = list(table[COLUMNS].itertuples(index=False, name=None))
         if not self._edition or rows[: len(self._rows)] != self._rows:  # not only appended to
             self._edition = uuid.uuid4().hex
         self._rows, self._by_face = [], defaultdict(list)
-        self._learn(rows)
-        self._seen = now
+        self._index(rows)
+        self._seen_mark = mark
 
-    def _learn(self, rows: Sequence[tuple[str, ...]]) -> None:
+    def _index(self, rows: Sequence[tuple[str, ...]]) -> None:
         self._rows.extend(rows)
         for row in rows:
             self._by_face[row[0]].append(dict(zip(COLUMNS, row, strict=True)))
@@ -120,10 +122,10 @@ class DecisionLog:
         for face, pixels, verdict, _, reviewer, *_ in rows:
             who = (face, pixels, reviewer)
             new[who] += -1 if verdict == "withdraw" else 1
-            if self._words(*who) + new[who] < 0:
-                raise BadDecisions(f"{self.path}: {reviewer} has said nothing of {face} to take back")
+            if self._standing_count(*who) + new[who] < 0:
+                raise BadDecisions(f"{self.path}: {reviewer} has no decision on {face} to withdraw")
 
-    def _words(self, image_id: str, pixels: str, reviewer: str) -> int:
+    def _standing_count(self, image_id: str, pixels: str, reviewer: str) -> int:
         said = [row for row in self.about(image_id) if (row["pixels"], row["reviewer"]) == (pixels, reviewer)]
         return len(said) - 2 * sum(row["verdict"] == "withdraw" for row in said)
 
@@ -140,9 +142,9 @@ def _mark_of(found: os.stat_result) -> tuple[int, ...]:
 
 
 def _append(path: Path, text: str, seen: tuple[int, ...]) -> tuple[int, ...]:
-    """Append text in one write and see it on the disk; where that fails the file is as it was.
+    """Append text in one write and sync it to disk; if that fails, the file is unchanged.
 
-    `seen`: the mark of the file that the text was made for. Returns the new one.
+    `seen`: the mark of the file that the text was made for. Returns the new mark.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_APPEND)
@@ -150,8 +152,8 @@ def _append(path: Path, text: str, seen: tuple[int, ...]) -> tuple[int, ...]:
         raise NotRecorded(f"{path}: {error.strerror}") from None
     try:
         before = os.fstat(file)
-        if _mark_of(before) != seen:  # an editor, which asks no lock, has just saved it
-            raise NotRecorded(f"{path} was changed at this very moment; decide again")
+        if _mark_of(before) != seen:  # an editor, which takes no lock, has just saved it
+            raise NotRecorded(f"{path} was changed at the same moment; decide again")
         unended = before.st_size and os.pread(file, 1, before.st_size - 1) != b"\n"
         data = ("\n" * bool(unended) + text).encode()
         try:

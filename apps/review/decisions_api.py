@@ -1,4 +1,4 @@
-"""What people's words make of the faces on the queue: what stands of each, and what does not apply."""
+"""The state of each face of the queue by people's decisions, and the decisions that do not apply."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ class _Strict(BaseModel):
 
 
 class Decision(_Strict):
-    """What a person says of a face, having seen `seen` rows about these pixels of it."""
+    """A person's decision on a face, made having seen `seen` rows for these pixels."""
 
     image_id: str = Field(max_length=40)
     pixels: str = Field(max_length=40)
@@ -32,12 +32,12 @@ class Decision(_Strict):
     @model_validator(mode="after")
     def _a_relabel_names_a_label(self) -> "Decision":
         if (self.verdict == "relabel") != bool(self.label):
-            raise ValueError("relabel, and nothing else, comes with a label")
+            raise ValueError("a label goes with relabel, and with nothing else")
         return self
 
 
 class DecisionRequest(_Strict):
-    """The body of a request: words of one person, one a face."""
+    """The body of a request: one person's decisions, at most one a face."""
 
     reviewer: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=_ONE_LINE)
@@ -46,17 +46,17 @@ class DecisionRequest(_Strict):
 
     @model_validator(mode="after")
     def _one_a_face(self) -> "DecisionRequest":
-        if len({word.image_id for word in self.decisions}) < len(self.decisions):
-            raise ValueError("a face is there twice")
+        if len({decision.image_id for decision in self.decisions}) < len(self.decisions):
+            raise ValueError("a face appears twice")
         return self
 
 
 class State(NamedTuple):
-    """What was said of a face as it is now."""
+    """The decisions on a face with its present pixels."""
 
     rows: list[Row]
-    stands: list[Row]  # one of each reviewer, or the one that settled a dispute
-    stale: int  # rows about other pixels
+    stands: list[Row]  # the latest of each reviewer, or the one that settled a dispute
+    stale: int  # rows for other pixels
 
     @property
     def name(self) -> str:
@@ -66,13 +66,13 @@ class State(NamedTuple):
 
 
 def state_of(queue: ReviewQueue, log: DecisionLog, image_id: str) -> State:
-    said = log.about(image_id)
-    rows = [row for row in said if row["pixels"] == queue.faces[image_id]["pixels"]]
-    return State(rows, standing(rows), len(said) - len(rows))
+    all_rows = log.about(image_id)
+    rows = [row for row in all_rows if row["pixels"] == queue.faces[image_id]["pixels"]]
+    return State(rows, standing(rows), len(all_rows) - len(rows))
 
 
 def states_json(queue: ReviewQueue, log: DecisionLog, faces: Iterable[str]) -> dict[str, dict]:
-    """The states of the faces that are on the queue, as the page takes them."""
+    """The states of those faces that are in the queue, as the page reads them."""
     states = {image_id: state_of(queue, log, image_id) for image_id in faces if image_id in queue.faces}
     return {
         image_id: {
@@ -85,39 +85,41 @@ def states_json(queue: ReviewQueue, log: DecisionLog, faces: Iterable[str]) -> d
 
 
 def not_applied(queue: ReviewQueue, log: DecisionLog) -> dict[str, int]:
-    """How many rows are about faces that are not here, and about pixels that have changed."""
+    """How many rows are for unknown faces, and for pixels that have changed."""
     counts = {"unknown": 0, "stale": 0}
     for image_id in log.faces():
         if image_id not in queue.faces:
             counts["unknown"] += len(log.about(image_id))
         else:
-            now = queue.faces[image_id]["pixels"]
-            counts["stale"] += sum(row["pixels"] != now for row in log.about(image_id))
+            pixels = queue.faces[image_id]["pixels"]
+            counts["stale"] += sum(row["pixels"] != pixels for row in log.about(image_id))
     return counts
 
 
-def missing(queue: ReviewQueue, words: DecisionRequest) -> list[str]:
-    """The faces that are not on the queue as the reviewer saw them."""
+def missing(queue: ReviewQueue, request: DecisionRequest) -> list[str]:
+    """The faces that are not in the queue with the pixels that the reviewer saw."""
     return [
-        word.image_id
-        for word in words.decisions
-        if word.image_id not in queue.faces or queue.faces[word.image_id]["pixels"] != word.pixels
+        decision.image_id
+        for decision in request.decisions
+        if decision.image_id not in queue.faces or queue.faces[decision.image_id]["pixels"] != decision.pixels
     ]
 
 
-def conflicts(queue: ReviewQueue, log: DecisionLog, words: DecisionRequest) -> list[str]:
-    """The faces of which somebody has said something that the reviewer has not seen."""
+def conflicts(queue: ReviewQueue, log: DecisionLog, request: DecisionRequest) -> list[str]:
+    """The faces with decisions that the reviewer has not seen."""
     return [
-        word.image_id
-        for word in words.decisions
-        if len(state_of(queue, log, word.image_id).rows) != word.seen
+        decision.image_id
+        for decision in request.decisions
+        if len(state_of(queue, log, decision.image_id).rows) != decision.seen
     ]
 
 
-def rows_of(words: DecisionRequest) -> list[list[str]]:
-    """The words as rows of the decisions file, said now."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds")  # a second word within a second is another row
+def rows_of(request: DecisionRequest) -> list[list[str]]:
+    """The decisions as rows of the file, with the present time."""
+    now = datetime.now(UTC).isoformat(
+        timespec="microseconds"
+    )  # a second decision within a second is another row
     return [
-        [word.image_id, word.pixels, word.verdict, word.label, words.reviewer, now, word.note]
-        for word in words.decisions
+        [one.image_id, one.pixels, one.verdict, one.label, request.reviewer, now, one.note]
+        for one in request.decisions
     ]

@@ -1,4 +1,4 @@
-"""Decisions from elsewhere, and the review list for elsewhere."""
+"""Import decisions made elsewhere; export the review list as a table."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,33 +12,33 @@ from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions,
 from fer_tasks.labels import expression_of
 from fer_tasks.storage.files import read_text
 
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how one begins, as OWASP lists them
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how a formula begins, as OWASP lists them
 
 
 class Imported(NamedTuple):
-    """What became of the rows of a file."""
+    """What an import did with the rows of a file."""
 
     new: int
-    known: int  # they were here already
-    stale: int  # of the new: about pixels that have changed
-    unknown: int  # of the new: about faces that are not here
-    disputed: int  # faces that are disputed now and were not before
+    present: int  # already recorded
+    stale: int  # of the new: for pixels that have changed
+    unknown: int  # of the new: for unknown faces
+    disputed: int  # faces that the new rows put in dispute
 
 
 def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Imported:
-    """Add the rows of a decisions file that are not here yet: all or none.
+    """Add the rows of a decisions file that are not recorded yet: all or none.
 
-    Raises BadDecisions, naming the line, where the file cannot be understood or takes back what was never
-    said.
+    Raises BadDecisions, naming the line, if the file cannot be parsed or withdraws a decision that was never
+    made.
     """
-    coming = parse_decisions(read_text(path), str(path))
+    rows = parse_decisions(read_text(path), str(path))
     faces = pd.DataFrame(
         [{"image_id": i, "pixels": face["pixels"], "label": face["label"]} for i, face in queue.faces.items()]
     )
     with log.locked():
         before = log.table
-        here = set(before[COLUMNS].itertuples(index=False, name=None))
-        new = [row for row in coming[COLUMNS].itertuples(index=False, name=None) if row not in here]
+        recorded = set(before[COLUMNS].itertuples(index=False, name=None))
+        new = [row for row in rows[COLUMNS].itertuples(index=False, name=None) if row not in recorded]
         try:
             log.add(new)
         except BadDecisions as error:
@@ -47,7 +47,7 @@ def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Import
     was, now = apply_decisions(faces, before), apply_decisions(faces, after)
     return Imported(
         len(new),
-        len(coming) - len(new),
+        len(rows) - len(new),
         len(now.stale) - len(was.stale),
         len(now.unknown) - len(was.unknown),
         len(set(now.disputed["image_id"]) - set(was.disputed["image_id"])),
@@ -55,10 +55,10 @@ def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Import
 
 
 def review_list(queue: ReviewQueue, log: DecisionLog) -> pd.DataFrame:
-    """A row for each face, worst first: what is doubted of it, what the rules do, what people said.
+    """A row for each face, worst first: its doubts, the rule that rejects it, people's decisions.
 
-    It is made for spreadsheets: a text that one would take for a formula, such as the name of a file from the
-    web, has an apostrophe before it.
+    For spreadsheets: a text that one would read as a formula, such as the name of a file from the web, gets
+    an apostrophe in front.
     """
     rows = [_row(queue, i, state_of(queue, log, i)) for i in queue.faces]
     return pd.DataFrame([{name: _no_formula(value) for name, value in row.items()} for row in rows])

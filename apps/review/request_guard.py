@@ -1,4 +1,4 @@
-"""Who may ask: this machine's own pages, and nobody through them."""
+"""Allow only same-origin requests."""
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +15,7 @@ HEADERS = {
 
 
 class SameOrigin:
-    """Refuse what another page sends (403), and POSTs that a plain form could make (415)."""
+    """Refuse requests of other pages (403), and POSTs that a plain form could make (415)."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -40,14 +40,14 @@ def _refused(method: str, headers: Headers) -> JSONResponse | None:
     writes = method not in ("GET", "HEAD")
     origin = headers.get("origin", "none" if writes else None)
     if origin not in (None, f"http://{headers.get('host')}"):
-        return JSONResponse({"detail": f"origin {origin} may not ask here"}, 403)
+        return JSONResponse({"detail": f"requests from origin {origin} are refused"}, 403)
     if writes and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        return JSONResponse({"detail": "decisions come as application/json"}, 415)
+        return JSONResponse({"detail": "decisions must be application/json"}, 415)
     return None
 
 
 async def bounded_body(request: Request) -> bytes:
-    """The request's body. Raises HTTPException 413 where it is over MAX_BODY, whatever it says of itself."""
+    """The request's body. Raises HTTPException 413 above MAX_BODY bytes, whatever length it declares."""
     body = bytearray()
     async for part in request.stream():
         body += part

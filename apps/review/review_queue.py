@@ -1,4 +1,4 @@
-"""What there is to judge: every face that came to cleaning, with what was measured, doubted and ruled."""
+"""The faces to review: every face that reached cleaning, with its measures, doubts and rejecting rule."""
 
 import json
 import os
@@ -21,32 +21,32 @@ Record = dict[Hashable, Any]
 
 
 class ReviewQueue(NamedTuple):
-    """The faces and what is known of them, by image_id; the worst come first."""
+    """The faces and their data by image_id, worst first."""
 
     made: str  # the fingerprint of data/clean
     faces: dict[str, Record]  # pixels, label, split, file (a path), box_…, landmarks, photo (a path) …
     measures: dict[str, Record]
     doubts: dict[str, list[Record]]  # rule, score, suggestion, other, detail; in the order of RULE_NAMES
-    ruled: dict[str, str]  # the rule that rejects it while nobody keeps it
+    ruled: dict[str, str]  # the rule that rejects it unless somebody keeps it
 
     def suggestion(self, image_id: str) -> str:
-        """The expression that a model sees in place of the label; "" where it is not doubted."""
+        """The expression that a model suggests for a doubted label, else ""."""
         return next((doubt["suggestion"] for doubt in self.doubts[image_id] if doubt["suggestion"]), "")
 
 
 def open_queue(data: Path) -> Callable[[], ReviewQueue]:
-    """A function that gives the newest queue: it is read again when cleaning has run since.
+    """Return a function that returns the queue and reloads it when cleaning has run again.
 
-    Raises UserError, naming the stage to run, where `data` holds no finished datasets.
+    Raises UserError, naming the stage to run, if `data` holds no finished datasets.
     """
-    held = _marks(data), read_queue(data)
+    loaded = _marks(data), read_queue(data)
 
     def newest() -> ReviewQueue:
-        nonlocal held
-        if (now := _marks(data)) and now != held[0]:
-            with suppress(UserError):  # in the middle of `dvc repro`: the former one does
-                held = now, read_queue(data)
-        return held[1]
+        nonlocal loaded
+        if (now := _marks(data)) and now != loaded[0]:
+            with suppress(UserError):  # in the middle of `dvc repro`: keep the former queue
+                loaded = now, read_queue(data)
+        return loaded[1]
 
     return newest
 
@@ -62,7 +62,7 @@ def read_queue(data: Path) -> ReviewQueue:
     """Read data/raw, data/textfree and data/clean. Raises UserError as `open_queue`."""
     clean, textfree, raw = (read_dataset(data / name) for name in reversed(NAMES))
     if not clean.is_made_from(textfree):
-        raise UserError(f"{clean.root} was made from other faces than {textfree.root}: `dvc repro clean`")
+        raise UserError(f"{clean.root} was made from other faces than {textfree.root}; run `dvc repro clean`")
     measures = read_table(clean.root / "measures.csv").set_index("image_id", drop=False)
     doubts = _by_face(read_table(clean.root / "doubts.csv"), textfree.manifest["image_id"])
     photos = raw.manifest.set_index("image_id")
@@ -85,10 +85,10 @@ def read_queue(data: Path) -> ReviewQueue:
 
 def _by_face(doubts: pd.DataFrame, faces: pd.Series) -> dict[str, list[Record]]:
     order = doubts["rule"].map(RULE_NAMES.index)
-    found: dict[str, list[Record]] = {image_id: [] for image_id in faces}
+    by_face: dict[str, list[Record]] = {image_id: [] for image_id in faces}
     for row in doubts.assign(order=order).sort_values("order").to_dict("records"):
-        found[row["image_id"]].append(row)
-    return found
+        by_face[row["image_id"]].append(row)
+    return by_face
 
 
 def _records(table: pd.DataFrame) -> dict[str, Record]:
@@ -96,8 +96,8 @@ def _records(table: pd.DataFrame) -> dict[str, Record]:
 
 
 def listing(queue: ReviewQueue, reviewer: str) -> str:
-    """The page's list, JSON: names once, then of each face its id, pixels, the numbers of its label, split,
-    rejecting rule and suggestion (-1 for none), and its doubts as rule, score, rule, score …"""
+    """The page's list as JSON: the names once, then for each face its id, pixels, the numbers of its label,
+    split, rejecting rule and suggestion (-1 for none), and its doubts as rule, score, rule, score …"""
     faces = [
         [
             image_id,
@@ -125,7 +125,7 @@ def _number(names: tuple[str, ...], name: str) -> int:
 
 
 def details(queue: ReviewQueue, image_id: str) -> dict[str, Any]:
-    """All that is known of one face, for its whole photo's view."""
+    """One face's data for the view of its whole photo."""
     face, measures = queue.faces[image_id], queue.measures[image_id]
     return {
         "box": [face[f"box_{name}"] for name in ("row", "col", "height", "width")],

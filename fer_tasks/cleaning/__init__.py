@@ -1,1 +1,1 @@
-"""Which faces go on, and into which split: people's decisions, rules, near-copies."""
+"""Choose the clean faces and their splits: rules, near-copies, people's decisions."""

@@ -1,4 +1,4 @@
-"""What each rule of cleaning leaves to learn from, and the fixed set of faces that all is tested on."""
+"""The training set after each rule of cleaning, and the fixed set of faces to test on."""
 
 from collections.abc import Collection, Mapping
 from itertools import pairwise
@@ -23,10 +23,10 @@ def training_sets(
 ) -> dict[str, pd.DataFrame]:
     """The faces of train and validation at each of STEPS: COLUMNS, by image_id; none of the test split.
 
-    RAW: all of `faces` (COLUMNS). WRITING: without the ids `written`. Then each rule takes the faces that
-    it doubts, by `doubted` (image_id, rule) and in the order of RULE_NAMES, out of what the one before left.
-    PEOPLE: all rules, and people's decisions before them, so faces come back. CLEAN: the same with the rules
-    `rejecting` alone, which is what the line trains on.
+    RAW: all of `faces` (COLUMNS). WRITING: without the ids `written`. Then each rule, in the order of
+    RULE_NAMES, removes the faces that it doubts, by `doubted` (image_id, rule). PEOPLE: all rules, but
+    people's decisions first, so faces come back. CLEAN: the same with only the rules `rejecting`, as the
+    pipeline trains.
     """
     left, sets = faces, {RAW: faces}
     by_rule = {rule: doubted[doubted["rule"] == rule]["image_id"] for rule in RULE_NAMES}
@@ -42,8 +42,8 @@ def training_sets(
 
 
 def changes(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a step: step; train, val: faces; removed, added, relabelled: faces of the two against the step
-    before; reason: why nothing can be learnt from it, or ""."""
+    """A row a step: step; train, val: faces; removed, added, relabelled: faces of both, against the
+    step before; reason: why no model can be trained on it, or ""."""
     rows = []
     for (_, before), (step, now) in pairwise([(RAW, sets[RAW]), *sets.items()]):
         both = before.merge(now, on="image_id")
@@ -64,7 +64,7 @@ def changes(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def _too_few(faces: pd.DataFrame) -> str:
     train = faces[faces["split"] == "train"]["label"]
     if train.nunique() < 2:
-        return f"faces of {train.nunique()} expressions in train; two at least can be told apart"
+        return f"faces of {train.nunique()} expressions in train; at least two are needed"
     return "" if "val" in set(faces["split"]) else "no face in val to choose the epoch by"
 
 
@@ -73,15 +73,16 @@ def faces_to_test(
 ) -> pd.DataFrame:
     """The faces to test on: image_id; label, as decided; judged, by a person; doubted, by a rule.
 
-    Of the test split `test_ids` those that people kept or relabelled, if there are `enough`; else also those
-    that nobody judged and no rule doubts. Nothing that people rejected or differ about.
+    The faces of the test split `test_ids` that people kept or relabelled, if there are `enough`; else also
+    those that nobody judged and no rule doubts. Rejected and disputed faces are left out.
     """
-    known = decided.faces[
+    candidates = decided.faces[
         decided.faces["image_id"].isin(test_ids)
         & ~decided.faces["image_id"].isin(decided.disputed["image_id"])
     ]
-    known = known[["image_id", "label"]].assign(
-        judged=known["reviewer"] != "", doubted=known["image_id"].isin(doubted["image_id"])
+    candidates = candidates[["image_id", "label"]].assign(
+        judged=candidates["reviewer"] != "", doubted=candidates["image_id"].isin(doubted["image_id"])
     )
-    chosen = known["judged"] if known["judged"].sum() >= enough else known["judged"] | ~known["doubted"]
-    return known[chosen].sort_values("image_id", ignore_index=True)
+    judged = candidates["judged"]
+    chosen = judged if judged.sum() >= enough else judged | ~candidates["doubted"]
+    return candidates[chosen].sort_values("image_id", ignore_index=True)

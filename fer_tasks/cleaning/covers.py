@@ -1,8 +1,8 @@
-"""Eyes or mouths behind hands, sunglasses, food …: regions of a face that look like a covered one's.
+"""Detect eyes or mouths behind hands, sunglasses, food …
 
 No data set of covered faces is needed: every face is also described with a cover planted on its eyes and on
-its mouth, and a logistic regression learns to tell the two. What it says of a face as it is comes from a
-model that never saw that face. A few truly covered faces among those taken for open ones do it little harm.
+its mouth, and a logistic regression learns to distinguish the two. The probability for a face comes from a
+model that was not trained on it. A few truly covered faces among the open ones do little harm.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SIDE = 96  # px of the aligned face
 EYES, MOUTH = ((33.6, 36.5), (62.4, 36.5)), (48.0, 69.1)  # (x, y) in it
 NUMBERS = 576  # of a description: 2 x 5 blocks of 2 x 2 cells with 9 orientations; 12 x 6 colours
 FOLDS = 5
-TEACHERS = 4000  # faces that a model learns from at most
+TEACHERS = 4000  # faces to train a model on, at most
 
 
 class Region(NamedTuple):
@@ -38,7 +38,7 @@ REGIONS = {
 
 
 def align(face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The (96, 96, 3) uint8 face with eyes and mouth where EYES and MOUTH say.
+    """The (96, 96, 3) uint8 face with eyes and mouth at EYES and MOUTH.
 
     `face`: (M, N, 3) uint8. `landmarks`: (5, 2) float, (x, y) px in it: eyes, nose, corners of the mouth.
     """
@@ -48,7 +48,7 @@ def align(face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def describe_regions(aligned: np.ndarray) -> np.ndarray:
-    """Of eyes and mouth: HOG, and colours beside those of the skin near by: (2, NUMBERS) float16."""
+    """HOG of eyes and mouth, and their colours relative to the skin near by: (2, NUMBERS) float16."""
     lab = cv2.cvtColor(aligned, cv2.COLOR_RGB2LAB).astype(np.float32)
     grey = cv2.cvtColor(aligned, cv2.COLOR_RGB2GRAY)
     return np.stack([_describe_region(grey, lab, region) for region in REGIONS.values()]).astype(np.float16)
@@ -81,7 +81,7 @@ def skin(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
 
 
 def stuff(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
-    """What lies elsewhere in the picture, turned and enlarged."""
+    """Another part of the picture, turned and enlarged."""
     shift = tuple(map(int, rng.integers(SIDE // 4, 3 * SIDE // 4, 2)))
     turned = np.rot90(np.roll(aligned, shift, (0, 1)), int(rng.integers(1, 4)))
     zoom = int(rng.integers(SIDE // 3, SIDE))
@@ -128,29 +128,29 @@ def describe_with_covers(aligned: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def cover_probability(described: np.ndarray) -> np.ndarray:
-    """How likely each face's eyes or mouth are covered, the more likely of the two: (n,) float, 0..1.
+    """The probability that each face's eyes or mouth are covered, the larger of the two: (n,) float, 0..1.
 
-    `described`: (n, 2, 2, d) of `describe_with_covers`; rows of NaN, where there were no landmarks, give NaN,
-    and so does everything where fewer than 20 faces are left to learn from.
+    `described`: (n, 2, 2, d) of `describe_with_covers`. NaN for faces without landmarks, whose rows are NaN,
+    and for all if fewer than 20 faces are left to train on.
     """
-    known = np.isfinite(described).all(axis=(1, 2, 3))
+    usable = np.isfinite(described).all(axis=(1, 2, 3))
     result = np.full(len(described), np.nan)
-    if known.sum() >= 20:
-        faces = described[known].astype(np.float32)
-        result[known] = np.max([_out_of_fold(faces[:, 0, k], faces[:, 1, k]) for k in range(2)], axis=0)
+    if usable.sum() >= 20:
+        faces = described[usable].astype(np.float32)
+        result[usable] = np.max([_out_of_fold(faces[:, 0, k], faces[:, 1, k]) for k in range(2)], axis=0)
     return result
 
 
 def _out_of_fold(open_: np.ndarray, planted: np.ndarray) -> np.ndarray:
     probability = np.empty(len(open_))
-    for teach, ask in KFold(FOLDS, shuffle=True, random_state=0).split(open_):
-        model = teach_covers(open_[teach[:TEACHERS]], planted[teach[:TEACHERS]])
-        probability[ask] = model(open_[ask])
+    for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(open_):
+        model = fit_cover_model(open_[train[:TEACHERS]], planted[train[:TEACHERS]])
+        probability[test] = model(open_[test])
     return probability
 
 
-def teach_covers(open_: np.ndarray, planted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A model of one region from descriptions (n, d) of open and of covered ones: what it says, 0..1."""
+def fit_cover_model(open_: np.ndarray, planted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a model of one region to descriptions (n, d) of open and covered ones; it returns probabilities."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=500))
     model.fit(np.concatenate([open_, planted]), np.repeat([0, 1], [len(open_), len(planted)]))
-    return lambda asked: model.predict_proba(asked)[:, 1]
+    return lambda described: model.predict_proba(described)[:, 1]

@@ -1,4 +1,4 @@
-"""What people said of faces: review/decisions.csv, a row a decision, only ever appended to."""
+"""People's decisions on faces: review/decisions.csv, a row a decision, append-only."""
 
 import csv
 import io
@@ -12,30 +12,29 @@ from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS, REJECTED_BY_PERSON, expression_of
 
 COLUMNS = ["image_id", "pixels", "verdict", "label", "reviewer", "time", "note"]
-VERDICTS = ("keep", "reject", "relabel", "withdraw")  # the last takes back a reviewer's word before it
+VERDICTS = ("keep", "reject", "relabel", "withdraw")  # the last undoes the reviewer's decision before it
 FACE_ID = re.compile(r"[0-9a-f]{16}-\d+")
 
 
 class BadDecisions(UserError):
-    """A decisions file cannot be understood; nothing of it is applied."""
+    """A decisions file cannot be parsed; none of it is applied."""
 
 
 class Applied(NamedTuple):
-    """What the decisions make of the faces; the last three are rows that were not applied."""
+    """The faces after the decisions; the last three are rows that were not applied."""
 
-    faces: pd.DataFrame  # without the rejected ones; `label` as decided, `reviewer` who said so or ""
+    faces: pd.DataFrame  # without the rejected ones; `label` as decided, `reviewer` who decided or ""
     rejected: pd.DataFrame  # image_id, reason, detail
     stale: pd.DataFrame  # the face's pixels have changed since
     unknown: pd.DataFrame  # no such face
-    disputed: pd.DataFrame  # reviewers differ, and nobody has settled it
+    disputed: pd.DataFrame  # reviewers disagree, and nobody has settled it
 
 
 def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFrame:
-    """The rows of a decisions file, text in all COLUMNS, and `line`, the line of the file they end on.
+    """The rows of a decisions file: text in all COLUMNS, and `line`, the line of the file that a row ends on.
 
-    Raises BadDecisions, naming the file and the line, for a missing column, a row that is cut off, an id that
-    is none, an unknown verdict or label, a reviewer without a name, a row that is there twice, and a
-    withdrawal of nothing.
+    Raises BadDecisions, naming file and line, for a missing column, a truncated row, an invalid id, an
+    unknown verdict or label, an empty reviewer, a repeated row, and a withdrawal of nothing.
     """
     lines = csv.reader(io.StringIO(text), strict=True)
     rows: list[list[str]] = []
@@ -45,7 +44,7 @@ def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFra
         if header != COLUMNS:
             missing = [column for column in COLUMNS if column not in header]
             what = f"columns missing: {', '.join(missing)}" if missing else f"columns {', '.join(header)}"
-            raise BadDecisions(f"{name}: line 1: {what}; it reads {','.join(COLUMNS)}")
+            raise BadDecisions(f"{name}: line 1: {what}; it must read {','.join(COLUMNS)}")
         for row in lines:
             if row:
                 where = f"{name}: line {lines.line_num}"
@@ -53,7 +52,7 @@ def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFra
                 seen[tuple(row)] = lines.line_num
                 rows.append(row)
     except csv.Error as error:
-        raise BadDecisions(f"{name}: line {lines.line_num}: {error}; mend or delete the line") from None
+        raise BadDecisions(f"{name}: line {lines.line_num}: {error}; fix or delete the line") from None
     table = pd.DataFrame(rows, columns=COLUMNS, dtype=str).assign(line=list(seen.values()))
     _check_withdrawals(table, name)
     return table
@@ -61,44 +60,51 @@ def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFra
 
 def _check(row: list[str], seen: Mapping[tuple[str, ...], int], where: str) -> None:
     if len(row) != len(COLUMNS):
-        raise BadDecisions(f"{where}: {len(row)} fields, not {len(COLUMNS)}; mend or delete the line")
+        raise BadDecisions(f"{where}: {len(row)} fields, not {len(COLUMNS)}; fix or delete the line")
     if tuple(row) in seen:
         raise BadDecisions(f"{where}: the same as line {seen[tuple(row)]}; delete one of them")
-    said = dict(zip(COLUMNS, row, strict=True))
-    if not FACE_ID.fullmatch(said["image_id"]):
-        raise BadDecisions(f"{where}: image_id {said['image_id']!r} is none; see data/textfree/manifest.csv")
-    if said["verdict"] not in VERDICTS:
-        raise BadDecisions(f"{where}: verdict {said['verdict']!r}; it is one of {', '.join(VERDICTS)}")
-    if said["verdict"] == "relabel" and not expression_of(said["label"]):
-        raise BadDecisions(f"{where}: label {said['label']!r}; it is one of {', '.join(EXPRESSIONS)}")
-    if not said["reviewer"]:
-        raise BadDecisions(f"{where}: reviewer is empty; write who says so")
+    values = dict(zip(COLUMNS, row, strict=True))
+    if not FACE_ID.fullmatch(values["image_id"]):
+        raise BadDecisions(
+            f"{where}: {values['image_id']!r} is not a face id; see data/textfree/manifest.csv"
+        )
+    if values["verdict"] not in VERDICTS:
+        raise BadDecisions(
+            f"{where}: unknown verdict {values['verdict']!r}; choose one of {', '.join(VERDICTS)}"
+        )
+    if values["verdict"] == "relabel" and not expression_of(values["label"]):
+        raise BadDecisions(
+            f"{where}: unknown label {values['label']!r}; choose one of {', '.join(EXPRESSIONS)}"
+        )
+    if not values["reviewer"]:
+        raise BadDecisions(f"{where}: reviewer is empty; write who decided")
 
 
 def _check_withdrawals(decisions: pd.DataFrame, name: str) -> None:
-    said: dict[tuple[str, str, str], int] = {}
+    standing: dict[tuple[str, str, str], int] = {}
     for row in decisions.itertuples():
         who = (row.image_id, row.pixels, row.reviewer)
-        said[who] = said.get(who, 0) + (-1 if row.verdict == "withdraw" else 1)
-        if said[who] < 0:
-            raise BadDecisions(f"{name}: line {row.line}: {row.reviewer} has said nothing of {row.image_id}")
+        standing[who] = standing.get(who, 0) + (-1 if row.verdict == "withdraw" else 1)
+        if standing[who] < 0:
+            where = f"{name}: line {row.line}"
+            raise BadDecisions(f"{where}: {row.reviewer} has no decision on {row.image_id} to withdraw")
 
 
 def standing(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Of the rows about one face, in the order they were written, those that stand: one of each reviewer.
+    """The decisions on one face that stand, one of each reviewer; `rows`: in the order they were written.
 
-    A reviewer's later word replaces the earlier one, a withdrawal brings that back. Where reviewers differ
-    the face is disputed, until one more word, of anyone, settles it: then that stands alone.
+    A reviewer's later decision replaces the earlier one; a withdrawal restores that. If reviewers disagree,
+    the face is disputed until one more decision, by anyone, settles it: then that stands alone.
     """
-    said: list[Mapping[str, str]] = []
+    decisions: list[Mapping[str, str]] = []
     for row in rows:
         if row["verdict"] == "withdraw":
-            last = max(i for i, other in enumerate(said) if other["reviewer"] == row["reviewer"])
-            del said[last]
+            last = max(i for i, other in enumerate(decisions) if other["reviewer"] == row["reviewer"])
+            del decisions[last]
         else:
-            said.append(row)
+            decisions.append(row)
     stands: dict[str, Mapping[str, str]] = {}
-    for row in said:
+    for row in decisions:
         if is_disputed(stands.values()):
             stands = {}
         stands[row["reviewer"]] = row
@@ -106,19 +112,19 @@ def standing(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
 
 
 def is_disputed(stands: Iterable[Mapping[str, str]]) -> bool:
-    """Do the words that stand differ?"""
+    """Do the standing decisions disagree?"""
     return len({(row["verdict"], expression_of(row["label"])) for row in stands}) > 1
 
 
 def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
-    """Apply `parse_decisions`' rows to the faces with the same `image_id` and the same `pixels`.
+    """Apply the rows of `parse_decisions` to the faces with the same `image_id` and the same `pixels`.
 
-    `faces`: image_id, pixels, label and any others.
+    `faces`: image_id, pixels, label and any other columns.
     """
-    now = decisions["image_id"].map(faces.set_index("image_id")["pixels"])
-    unknown, stale = decisions[now.isna()], decisions[now.notna() & (now != decisions["pixels"])]
+    pixels = decisions["image_id"].map(faces.set_index("image_id")["pixels"])
+    unknown, stale = decisions[pixels.isna()], decisions[pixels.notna() & (pixels != decisions["pixels"])]
     decided, disputed = [], []
-    for _, rows in decisions[now == decisions["pixels"]].groupby("image_id", sort=False):
+    for _, rows in decisions[pixels == decisions["pixels"]].groupby("image_id", sort=False):
         stands = standing(rows.to_dict("records"))
         (disputed if is_disputed(stands) else decided).extend(stands)
     last = pd.DataFrame(decided, columns=decisions.columns).drop_duplicates("image_id", keep="last")
@@ -131,12 +137,12 @@ def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
     )
     return Applied(
         kept[~faces["image_id"].isin(dropped["image_id"])],
-        dropped[["image_id"]].assign(reason=REJECTED_BY_PERSON, detail=_told(dropped)),
+        dropped[["image_id"]].assign(reason=REJECTED_BY_PERSON, detail=_detail(dropped)),
         stale,
         unknown,
         pd.DataFrame(disputed, columns=decisions.columns),
     )
 
 
-def _told(dropped: pd.DataFrame) -> pd.Series:
+def _detail(dropped: pd.DataFrame) -> pd.Series:
     return dropped["note"].mask(dropped["note"] == "", "no reason given") + ", by " + dropped["reviewer"]

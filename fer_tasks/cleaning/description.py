@@ -1,4 +1,4 @@
-"""A face in numbers, made once: what the doubts that look at all faces together work on."""
+"""Describe a face in numbers, once, for the doubts that compare all faces."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +14,15 @@ ReadImage = Callable[[Path], np.ndarray]
 
 
 class CroppedFace(NamedTuple):
-    """A face to describe."""
+    """The file of a cropped face to describe."""
 
     path: Path
     landmarks: np.ndarray | None  # (5, 2) float, (x, y) px of the crop: eyes, nose, corners of the mouth
-    seed: int  # of the covers that are planted on it
+    seed: int  # of the covers to plant on it
 
 
 class Description(NamedTuple):
-    """Of one face."""
+    """The numbers of one face."""
 
     hog: np.ndarray  # (1764,) float16, `hog.hog_of`
     mirrored_hog: np.ndarray  # the same of the mirrored face
@@ -30,7 +30,7 @@ class Description(NamedTuple):
 
 
 def describe_files(read: ReadImage, faces: Sequence[CroppedFace]) -> list[Description]:
-    """Describe faces that `read(path)` decodes to (M, M, 3) uint8."""
+    """Describe faces; `read(path)` decodes one to (M, M, 3) uint8."""
     cv2.setNumThreads(1)  # one process a core
     return [_describe(read(face.path), face) for face in faces]
 

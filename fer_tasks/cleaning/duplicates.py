@@ -1,5 +1,5 @@
-"""The same face twice: photos with near perceptual hashes, faces that can be laid onto each other; mirrored
-ones too."""
+"""Find copies of a face: photos with near perceptual hashes, faces that match after alignment; mirrored ones
+too."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,15 +14,15 @@ from sklearn.decomposition import PCA
 from fer_tasks.cleaning.rules import COLUMNS
 
 BLOCK = 1024  # rows of a distance matrix at a time: 1024 x 30,000 distances of 4 bytes are 120 MB
-SIDE = 64  # px, to which faces are shrunk before they are laid onto each other
-AXES = 128  # principal components that looks are compared by
-TEACHERS = 4000  # faces that the axes of `look_alikes` are found on
+SIDE = 64  # px, to which faces are shrunk before they are aligned
+AXES = 128  # principal components to compare faces by
+TEACHERS = 4000  # faces to fit the axes of `look_alikes` on
 # The columns of a 16 x 16 DCT that change sign when the picture is mirrored: their bits of the hash flip.
 MIRROR = np.frombuffer(bytes.fromhex("5555" * 16), np.uint64)
 
 
 class Pairs(NamedTuple):
-    """Pairs of faces by their rows, the first the smaller; `value` is what a pair was found by."""
+    """Pairs of faces by their rows, the smaller first; `value` is the distance or similarity."""
 
     one: np.ndarray  # (n,) int
     two: np.ndarray  # (n,) int
@@ -51,8 +51,7 @@ def _near(words: np.ndarray, block: slice, max_bits: int) -> Iterator[Pairs]:
 
 
 def look_alikes(hogs: np.ndarray, mirrored_hogs: np.ndarray, min_cosine: float) -> Pairs:
-    """Pairs of which one is the other's nearest by their HOGs, as they are or mirrored: candidates for
-    `correlation`.
+    """Pairs of nearest neighbours by HOG, as they are or mirrored: candidates for `correlation`.
 
     `hogs`, `mirrored_hogs`: (n, d), of `hog.hog_of`. `value` is the cosine, at least `min_cosine`, of their
     principal components divided by the square roots of their spreads.
@@ -86,9 +85,8 @@ def _nearest(looks: np.ndarray, mirrored: np.ndarray, block: slice, min_cosine: 
 
 
 def correlation(one: np.ndarray, two: np.ndarray) -> float:
-    """How well two faces, (M, N, 3) uint8, can be laid onto each other: the correlation, -1..1, of their
-    grey values after the affine map that makes it largest (ECC; Evangelidis & Psarakis 2008), 0 if there is
-    none."""
+    """How well two faces, (M, N, 3) uint8, match after alignment: the correlation, -1..1, of their greys
+    under the affine map that maximises it (ECC; Evangelidis & Psarakis 2008), 0 if none is found."""
     greys = [
         cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         for face in (one, two)
@@ -102,9 +100,8 @@ def correlation(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def near_copies(image_ids: Sequence[str], by_hash: Pairs, by_look: Pairs) -> pd.DataFrame:
-    """A row for each face, in their order: group_id, the smallest id of those that are copies of each other
-    and of each other's copies; copy_of, the nearest copy or ""; copy_bits and copy_correlation to it, NaN
-    where it was not found that way."""
+    """A row for each face, in order: group_id, the smallest id of its connected group of copies; copy_of, the
+    nearest copy or ""; copy_bits and copy_correlation to it, NaN where it was not found that way."""
     ids = pd.Series(image_ids, dtype=object)
     both = _join([by_hash, by_look])
     near = coo_array((np.ones(len(both.one)), (both.one, both.two)), shape=(len(ids), len(ids)))
@@ -134,7 +131,7 @@ def _best(pairs: Pairs, highest: bool) -> pd.DataFrame:
 
 
 def conflicting_labels(faces: pd.DataFrame) -> pd.DataFrame:
-    """Copies under several labels, none of which can be trusted, as doubts. `faces`: image_id, group_id,
+    """Doubts of copies under several labels, none of which can be trusted. `faces`: image_id, group_id,
     label."""
     labels = faces.groupby("group_id")["label"]
     count = labels.transform("nunique")

@@ -1,5 +1,4 @@
-"""What a face looks like to the quick models of cleaning: histograms of oriented gradients (Dalal & Triggs
-2005)."""
+"""The features of cleaning's quick models: histograms of oriented gradients (Dalal & Triggs 2005)."""
 
 import cv2
 import numpy as np

@@ -1,5 +1,5 @@
-"""Labels that a quick model, which never saw the face, would not give it (confident learning; Northcutt et
-al. 2021)."""
+"""Doubt labels that a quick model, not trained on the face, would not give it (confident learning; Northcutt
+et al. 2021)."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -26,11 +26,11 @@ def out_of_fold(
     groups: np.ndarray,
     apply: Callable[..., Iterable[np.ndarray]] = map,
 ) -> np.ndarray:
-    """What models that saw neither a face nor its copies say of it: (n, 7) probabilities.
+    """Predict each face by a model trained on neither it nor its copies: (n, 7) probabilities.
 
     `hogs`: (n, d) of `hog.hog_of`. `labels`: (n,) int, indices into EXPRESSIONS. `groups`: (n,), of copies.
-    NaN where there is too little to learn from: fewer than two classes, fewer than FOLDS groups, or no class
-    of FOLDS faces. `apply`: like `map`, over the folds; it may run them side by side.
+    `apply`: like `map`, over the folds; it may run them in parallel. NaN if there is too little to train on:
+    fewer than two classes, fewer than FOLDS groups, or no class of FOLDS faces.
     """
     probabilities = np.full((len(labels), len(EXPRESSIONS)), np.nan)
     _, sizes = np.unique(labels, return_counts=True)
@@ -40,23 +40,22 @@ def out_of_fold(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
         parts = list(folds.split(hogs, labels, groups))
-    told = apply(partial(_ask, hogs, labels), *zip(*parts, strict=True))
-    for (_, ask), said in zip(parts, told, strict=True):
-        probabilities[ask] = said
+    predictions = apply(partial(_predict_fold, hogs, labels), *zip(*parts, strict=True))
+    for (_, test), predicted in zip(parts, predictions, strict=True):
+        probabilities[test] = predicted
     return probabilities
 
 
-def _ask(hogs: np.ndarray, labels: np.ndarray, teach: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """What a model that learned from the rows `teach` says of the rows `ask`: (n, 7), NaN where it had but
-    one class to learn."""
-    if len(np.unique(labels[teach])) < 2:
-        return np.full((len(ask), len(EXPRESSIONS)), np.nan)
+def _predict_fold(hogs: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Train on the rows `train` and predict the rows `test`: (n, 7), NaN if `train` has but one class."""
+    if len(np.unique(labels[train])) < 2:
+        return np.full((len(test), len(EXPRESSIONS)), np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # by intent: it is to be quick
-        model = _model(hogs[teach]).fit(hogs[teach].astype(np.float32), labels[teach])
-    said = np.zeros((len(ask), len(EXPRESSIONS)))
-    said[:, model.classes_] = model.predict_proba(hogs[ask].astype(np.float32))
-    return said
+        warnings.simplefilter("ignore", ConvergenceWarning)  # intended: the model must be quick
+        model = _model(hogs[train]).fit(hogs[train].astype(np.float32), labels[train])
+    predicted = np.zeros((len(test), len(EXPRESSIONS)))
+    predicted[:, model.classes_] = model.predict_proba(hogs[test].astype(np.float32))
+    return predicted
 
 
 def _model(hogs: np.ndarray) -> Pipeline:
@@ -69,11 +68,13 @@ def _model(hogs: np.ndarray) -> Pipeline:
 
 
 def label_doubt(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(n,) float, 0..1: 0 where the model is sure of the label, 1 where it is sure of another; cleanlab's
-    normalised margin, turned about. NaN where the probabilities are."""
+    """(n,) float: 0 where the model is sure of the label, 1 where it is sure of another. One minus cleanlab's
+    normalised margin; NaN where the probabilities are."""
     doubt = np.full(len(labels), np.nan)
-    known = np.isfinite(probabilities).all(axis=1)
-    if known.any():
-        quality = get_label_quality_scores(labels[known], probabilities[known], method="normalized_margin")
-        doubt[known] = 1 - quality
+    predicted = np.isfinite(probabilities).all(axis=1)
+    if predicted.any():
+        quality = get_label_quality_scores(
+            labels[predicted], probabilities[predicted], method="normalized_margin"
+        )
+        doubt[predicted] = 1 - quality
     return doubt

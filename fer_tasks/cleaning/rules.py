@@ -1,4 +1,4 @@
-"""Reasons to doubt a face: each a number that was measured, a named rule, and a threshold of params.yaml."""
+"""Reasons to doubt a face: each a measure, a named rule and a threshold of params.yaml."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -12,14 +12,14 @@ COLUMNS = ["image_id", "rule", "value", "threshold", "score", "suggestion", "oth
 
 
 class Rule(NamedTuple):
-    """A face is doubted when the size of `measure` passes the threshold; NaN passes none."""
+    """A face is doubted when the absolute `measure` passes the threshold; NaN passes none."""
 
     name: str
-    threshold: str  # its key among the thresholds; max_… is broken above it, min_… below it
+    threshold: str  # its key among the thresholds; max_… is exceeded above it, min_… below it
     measure: str
 
 
-# The first rule that a face breaks gives its reason: the dark and pale are not sharp, the blurred are even.
+# The first rule that a face breaks is its reason: dark and pale faces are not sharp, blurred ones are flat.
 RULES = (
     Rule("profile", "max_yaw", "yaw"),
     Rule("rolled", "max_roll", "roll"),
@@ -42,15 +42,15 @@ RULE_NAMES = (*_OWN[: _OWN.index("near_copy")], *OF_COPIES, *_OWN[_OWN.index("ne
 
 
 class UnknownRule(UserError):
-    """params.yaml names a rule that there is not."""
+    """params.yaml names an unknown rule."""
 
 
 def check_rules(names: Collection[str]) -> None:
-    """Raises UnknownRule, listing the rules there are."""
+    """Raise UnknownRule, listing the rules, for an unknown name."""
     unknown = [name for name in names if name not in RULE_NAMES]
     if unknown:
         raise UnknownRule(
-            f"params.yaml: clean.reject: no rule {unknown[0]!r}; choose of {', '.join(RULE_NAMES)}"
+            f"params.yaml: clean.reject: no rule {unknown[0]!r}; choose from {', '.join(RULE_NAMES)}"
         )
 
 
@@ -60,10 +60,10 @@ def doubts(measures: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFr
     `measures`: image_id; yaw (half eye distances), roll (degrees), second_face (share of the main face's
     area), eye_distance (px of the photo), brightness and contrast (0..255), sharpness (variance of the
     Laplacian), flatness, score, covered and label_doubt (0..1), copy_bits (of 256) and copy_correlation
-    (0..1) with copy_of, the nearest copy's id; suggestion, the expression that a model sees.
+    (0..1) with copy_of, the nearest copy's id; suggestion, the expression that a model suggests.
     """
-    found = [_broken(measures, rule, thresholds[rule.threshold]) for rule in RULES]
-    return pd.concat(found, ignore_index=True).drop_duplicates(["image_id", "rule"], ignore_index=True)
+    broken = [_broken(measures, rule, thresholds[rule.threshold]) for rule in RULES]
+    return pd.concat(broken, ignore_index=True).drop_duplicates(["image_id", "rule"], ignore_index=True)
 
 
 def _broken(measures: pd.DataFrame, rule: Rule, threshold: float) -> pd.DataFrame:

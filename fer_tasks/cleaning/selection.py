@@ -1,4 +1,4 @@
-"""Which faces go on: what people said goes before what the rules say."""
+"""Select the clean faces: people's decisions take precedence over the rules."""
 
 from collections.abc import Collection
 
@@ -12,8 +12,8 @@ from fer_tasks.labels import LEAK
 def select_faces(
     doubted: pd.DataFrame, decided: Applied, rejecting: Collection[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What is kept, and image_id, reason, detail of what is not: people's word goes before every rule but
-    `leak`.
+    """The faces to keep, and image_id, reason, detail of the others. People's decisions take precedence over
+    every rule but `leak`.
 
     `doubted`: `rules.COLUMNS`. `rejecting`: names of the rules that reject.
     """

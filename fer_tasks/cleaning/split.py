@@ -1,4 +1,4 @@
-"""Train, validation and test: by group, so that no copy of a test picture is trained on."""
+"""Assign train, validation and test by group, so that no copy of a test picture is trained on."""
 
 import hashlib
 
@@ -13,9 +13,9 @@ PRECEDENCE = SPLITS[::-1]  # a group that the source has in several splits belon
 def assign_splits(faces: pd.DataFrame, test_share: float, val_share: float) -> pd.Series:
     """The split of every face; `faces` has group_id and source_split ("", "train", "val" or "test").
 
-    Where the source has a test (or validation) split it is kept; else `test_share` of all groups (`val_share`
-    of the train groups) is drawn by a hash of the group's id: pictures that are added move none of the old
-    ones. Only a source's own splits can part a group: see `leaks`.
+    A test (or validation) split of the source is kept; else `test_share` of all groups (`val_share` of the
+    train groups) is drawn by a hash of the group's id, so added pictures move no old ones. Only a source's
+    own splits can divide a group: see `leaks`.
     """
     given = faces["source_split"].where(faces["source_split"] != "", "train")
     split = given
@@ -37,7 +37,7 @@ def leaks(faces: pd.DataFrame) -> pd.DataFrame:
     leak = rank > first
     keeper = faces["image_id"].where(~leak).groupby(faces["group_id"]).transform("first").astype(str)
     where = first.map(PRECEDENCE.__getitem__)
-    found = pd.DataFrame(
+    doubts = pd.DataFrame(
         {
             "image_id": faces["image_id"],
             "rule": LEAK,
@@ -50,7 +50,7 @@ def leaks(faces: pd.DataFrame) -> pd.DataFrame:
         },
         columns=COLUMNS,
     )
-    return found[leak]
+    return doubts[leak]
 
 
 def _drawn(group: str, salt: str, share: float) -> bool:

@@ -1,1 +1,1 @@
-"""What is computed of a model's predictions: scores, intervals, ensembles, heat maps, latency."""
+"""Evaluate models: scores, intervals, ensembles, heat maps, latency."""

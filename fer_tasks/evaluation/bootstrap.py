@@ -1,5 +1,4 @@
-"""Models beside each other on the same test pictures: their scores, what one has over another, and how sure
-that is."""
+"""Compare models on the same test pictures: scores, differences and their bootstrap intervals."""
 
 from collections.abc import Mapping
 
@@ -26,19 +25,21 @@ def compare(
 
     Intervals are percentiles of a bootstrap that draws pictures and seeds, each with replacement and
     independently of the other (the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). Every
-    step sees the same draws, so differences are paired by picture and by seed. Few seeds are drawn from few:
-    three of them understate how much seeds differ by about a third of their variance. Where draws do not
-    differ, as with equal predictions, they cannot tell how sure a figure is: its interval is NaN.
+    step sees the same draws, so differences are paired by picture and by seed. With few seeds the variance
+    between seeds is underestimated: with three by about a third. Where draws do not differ, as with equal
+    predictions, they do not show the uncertainty of a figure: its interval is NaN.
     """
-    shapes = {said.shape for said in predicted.values()}
+    shapes = {predictions.shape for predictions in predicted.values()}
     if not len(y_true) or len(shapes) != 1 or next(iter(shapes))[1:] != y_true.shape:
         raise ValueError(f"n > 0 classes and (seeds, n) predictions, not {y_true.shape} and {shapes}")
     seeds = next(iter(shapes))[0]
     rng = np.random.default_rng(seed)
-    # The first row is the test set as it is.
+    # The first row is the test set itself.
     pictures = np.vstack([np.ones(len(y_true)), _draw(rng, len(y_true), resamples)]).astype(np.float32)
     of_seeds = np.vstack([np.ones(seeds), _draw(rng, seeds, resamples)]) / seeds
-    scores = {step: _scores(y_true, said, pictures, of_seeds) for step, said in predicted.items()}
+    scores = {
+        step: _scores(y_true, predictions, pictures, of_seeds) for step, predictions in predicted.items()
+    }
     steps = list(scores)
     return pd.DataFrame(
         _row(step, scores[step], scores[before], scores[steps[0]])
@@ -47,17 +48,17 @@ def compare(
 
 
 def _draw(rng: np.random.Generator, n: int, times: int) -> np.ndarray:
-    """How often each of n is drawn when n are drawn with replacement: (times, n)."""
+    """How often each of n is drawn, when n are drawn with replacement: (times, n)."""
     return rng.multinomial(n, np.full(n, 1 / n), size=times)
 
 
-def _scores(y_true: np.ndarray, said: np.ndarray, pictures: np.ndarray, seeds: np.ndarray) -> Scores:
+def _scores(y_true: np.ndarray, predictions: np.ndarray, pictures: np.ndarray, seeds: np.ndarray) -> Scores:
     """Each of METRICS under each draw; `pictures`: (draws, n) counts, `seeds`: (draws, seeds) shares."""
     classes = np.eye(len(EXPRESSIONS), dtype=np.float32)
     true = pictures @ classes[y_true]
     there = true > 0
     accuracy, macro_f1 = np.empty_like(seeds), np.empty_like(seeds)
-    for k, guess in enumerate(said):
+    for k, guess in enumerate(predictions):
         hits = pictures @ (classes[y_true] * (guess == y_true)[:, None])
         f1 = np.divide(2 * hits, true + pictures @ classes[guess], out=np.zeros_like(hits), where=there)
         accuracy[:, k] = hits.sum(axis=1) / len(y_true)

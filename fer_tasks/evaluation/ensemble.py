@@ -1,4 +1,4 @@
-"""Several networks as one: the weighted mean of their probabilities (Yu & Zhang, "Image based Static Facial
+"""Ensembles: the weighted mean of several networks' probabilities (Yu & Zhang, "Image based Static Facial
 Expression Recognition with Multiple Deep Network Learning", ICMI 2015)."""
 
 import clarabel
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import block_array, block_diag, csc_array, identity
 
-SMALLEST = 1e-7  # as Keras: a network that is sure of something wrong costs 16 nats, not infinitely many
+SMALLEST = 1e-7  # as in Keras: a confident mistake costs 16 nats, not infinitely many
 
 
 def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def equal_weights(members: int) -> np.ndarray:
 def log_likelihood_weights(probabilities: np.ndarray, y_true: np.ndarray, ridge: float) -> np.ndarray:
     """Weights w >= 0 of sum 1 that minimise −Σᵢ log Σₖ wₖ Pₖ(yᵢ|Xᵢ) + ridge Σₖ wₖ²: (k,) float64.
 
-    `probabilities`: (k, n, classes), of pictures that no member learnt from. `y_true`: (n,) int, n > 0. The
+    `probabilities`: (k, n, classes), of pictures no member was trained on. `y_true`: (n,) int, n > 0. The
     problem is smooth, convex and as small as k, for SciPy's SLSQP; probabilities below SMALLEST count as
     SMALLEST. Raises ValueError for other shapes.
     """
@@ -35,7 +35,7 @@ def log_likelihood_weights(probabilities: np.ndarray, y_true: np.ndarray, ridge:
         gradient = 2 * ridge * weights - (truth / likely[:, None]).sum(axis=0)
         return (ridge * weights @ weights - np.log(likely).sum()) / n, gradient / n
 
-    found = minimize(
+    solution = minimize(
         objective,
         equal_weights(members),
         jac=True,
@@ -44,9 +44,9 @@ def log_likelihood_weights(probabilities: np.ndarray, y_true: np.ndarray, ridge:
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
         options={"ftol": 1e-12, "maxiter": 1000},
     )
-    if not found.success:
-        raise ArithmeticError(f"SLSQP found no weights: {found.message}")
-    return _on_simplex(found.x)
+    if not solution.success:
+        raise ArithmeticError(f"SLSQP found no weights: {solution.message}")
+    return _on_simplex(solution.x)
 
 
 def hinge_weights(probabilities: np.ndarray, y_true: np.ndarray, margin: float, ridge: float) -> np.ndarray:
@@ -55,8 +55,8 @@ def hinge_weights(probabilities: np.ndarray, y_true: np.ndarray, margin: float, 
 
     Shapes and errors as in `log_likelihood_weights`. margin > 0; from 1 on, the largest lead there is, the
     sum is linear, and without a ridge one member gets all. With a variable ξ >= 1 − …, ξ >= 0 for each
-    bracket this is a sparse quadratic programme, for Clarabel (Goulart & Chen 2024). An interior-point method
-    ends amid the solutions where there are several: equal members get equal weights.
+    bracket this is a sparse quadratic programme, for Clarabel (Goulart & Chen 2024). Among several
+    solutions an interior-point method ends in the middle: equal members get equal weights.
     """
     _check(probabilities, y_true)
     leads = _leads(probabilities, y_true) / margin
@@ -78,14 +78,14 @@ def hinge_weights(probabilities: np.ndarray, y_true: np.ndarray, margin: float, 
     cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(members + 2 * brackets)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
-    found = clarabel.DefaultSolver(quadratic, linear, a, b, cones, settings).solve()
-    if found.status not in (clarabel.SolverStatus.Solved, clarabel.SolverStatus.AlmostSolved):
-        raise ArithmeticError(f"Clarabel found no weights: {found.status}")
-    return _on_simplex(np.array(found.x[:members]))
+    solution = clarabel.DefaultSolver(quadratic, linear, a, b, cones, settings).solve()
+    if solution.status not in (clarabel.SolverStatus.Solved, clarabel.SolverStatus.AlmostSolved):
+        raise ArithmeticError(f"Clarabel found no weights: {solution.status}")
+    return _on_simplex(np.array(solution.x[:members]))
 
 
 def _of_truth(probabilities: np.ndarray, y_true: np.ndarray) -> np.ndarray:
-    """What each member gives the true class: (n, k) float64."""
+    """The probability of the true class by each member: (n, k) float64."""
     return probabilities[:, np.arange(len(y_true)), y_true].T.astype(np.float64)
 
 
@@ -97,7 +97,7 @@ def _leads(probabilities: np.ndarray, y_true: np.ndarray) -> np.ndarray:
 
 
 def _on_simplex(weights: np.ndarray) -> np.ndarray:
-    """Without what rounding left beside the simplex."""
+    """Remove rounding errors: weights >= 0 of sum 1."""
     weights = np.maximum(weights, 0)
     return weights / weights.sum()
 

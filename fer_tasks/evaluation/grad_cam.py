@@ -1,4 +1,4 @@
-"""Where a model looks: gradient-weighted class activation maps (Grad-CAM; Selvaraju et al., ICCV 2017)."""
+"""Gradient-weighted class activation maps (Grad-CAM; Selvaraju et al., ICCV 2017)."""
 
 import cv2
 import keras
@@ -9,28 +9,28 @@ SHARE = 0.45  # of the heat map in an overlay
 
 
 class NoFeatureMaps(ValueError):
-    """A model without feature maps, or whose last layer is not dense: there is nowhere to look."""
+    """A model without feature maps, or whose last layer is not dense, has no Grad-CAM."""
 
 
 def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Where in each input lies what speaks for a class.
+    """Heat maps of the evidence for a class in each input.
 
-    `x`: (n, M, N, C), as the model takes it. `classes`: (n,) int, the class asked about. Returns (n, m, n')
-    float32, as large as the model's last feature maps, in 0..1: 1 where most speaks for the class, 0 where
-    nothing does, all of it 0 where that is everywhere. Raises NoFeatureMaps.
+    `x`: (n, M, N, C), as the model takes it. `classes`: (n,) int, the class of each map. Returns (n, m, n')
+    float32 in 0..1, of the size of the model's last feature maps: 1 where the evidence is strongest, 0 where
+    there is none. Raises NoFeatureMaps.
 
     A map is the ReLU of the feature maps' sum, each weighted by the mean gradient of the class's score before
     the softmax.
     """
     maps, head = _last_maps(model), model.layers[-1]
     if not isinstance(head, keras.layers.Dense):
-        raise NoFeatureMaps(f"the last layer of {model.name} is not dense: its scores are not to be had")
+        raise NoFeatureMaps(f"the last layer of {model.name} is not dense: it has no scores before a softmax")
     body = keras.Model(model.inputs[0], [maps, head.input])
     with tf.GradientTape() as tape:
         seen, features = body(x, training=False)
         scores = tf.matmul(tf.cast(features, tf.float32), head.kernel) + head.bias
-        asked = tf.gather(scores, classes, batch_dims=1)
-    weights = tf.reduce_mean(tape.gradient(asked, seen), axis=(1, 2), keepdims=True)
+        chosen = tf.gather(scores, classes, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(chosen, seen), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(tf.cast(weights * seen, tf.float32), axis=-1)).numpy()
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
@@ -44,8 +44,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def _last_maps(model: keras.Model) -> keras.KerasTensor:
-    """The output of the last layer that has weights and gives maps, after its activation and before it is
-    pooled."""
+    """The output of the last layer with weights and feature maps, after its activation and before pooling."""
     # A nested model's own `output` lies in its own graph: the node is what this model calls it by.
     outputs = [(layer, layer._inbound_nodes[-1].outputs[0]) for layer in model.layers]
     maps = [(layer, tensor) for layer, tensor in outputs if len(tensor.shape) == 4]

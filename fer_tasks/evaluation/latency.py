@@ -1,10 +1,9 @@
-"""How long a model takes for one face."""
+"""Measure the inference latency of a model."""
 
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +13,9 @@ WARM_UP, RUNS = 5, 50
 
 
 def milliseconds(model: keras.Model) -> float:
-    """The median time that a compiled call takes for one picture, in ms, on as many threads as TensorFlow has
-    here.
+    """The median time of a compiled call on one picture, in ms, on all threads that TensorFlow has here.
 
-    `predict()`, made for many pictures, would add some 50 ms of its own.
+    `predict()`, made for many pictures, would add some 50 ms of overhead.
     """
     shape = (1, *model.input_shape[1:])
     call = tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
@@ -31,12 +29,12 @@ def milliseconds(model: keras.Model) -> float:
 
 
 def measure_latencies(
-    files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[Any], None]
+    files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[str], None]
 ) -> dict[str, float]:
-    """`milliseconds` of the models in files, by their names; `send` gets each name when it is measured."""
-    found = {}
+    """The `milliseconds` of each model by name; `send` gets each name when it is measured."""
+    measured = {}
     for name, file in files.items():
-        found[name] = milliseconds(load(file))
+        measured[name] = milliseconds(load(file))
         keras.utils.clear_session()
         send(name)
-    return found
+    return measured

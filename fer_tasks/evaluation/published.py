@@ -1,4 +1,4 @@
-"""Figures that others published of a grid's cells: `grids/published/<grid>.csv`."""
+"""Published figures for a grid's cells: `grids/published/<grid>.csv`."""
 
 import csv
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Published(NamedTuple):
     """Figures as they were published."""
 
     about: str  # whose they are: the table's head, lines that begin with #
-    figures: pd.DataFrame  # cell, test_accuracy (0..1), test_loss (NaN where none was told)
+    figures: pd.DataFrame  # cell, test_accuracy (0..1), test_loss (NaN if not published)
 
 
 class _Row(BaseModel):
@@ -32,10 +32,10 @@ COLUMNS = list(_Row.model_fields)
 
 
 def parse_published(text: str, file: str) -> Published:
-    """Read and check a table of COLUMNS; `file` is its name.
+    """Parse a table of COLUMNS; `file` is its name.
 
-    Raises BadFigures, naming the line and what would be right: another column, a figure out of its range, a
-    cell that is there twice.
+    Raises BadFigures, naming the line and the fix, for wrong columns, a figure out of range, or a repeated
+    cell.
     """
     lines = text.splitlines()
     head = [line for line in lines if line.startswith("#")]
@@ -43,19 +43,19 @@ def parse_published(text: str, file: str) -> Published:
     table = csv.reader(line for _, line in rows)
     if next(table, None) != COLUMNS:
         raise BadFigures(f"{file}: the first line after the # lines must be {','.join(COLUMNS)}")
-    found: dict[str, _Row] = {}
+    by_cell: dict[str, _Row] = {}
     for (n, _), values in zip(rows[1:], table, strict=True):
         row = _row(values, f"{file}: line {n}")
-        if row.cell in found:
-            raise BadFigures(f"{file}: line {n}: {row.cell} is there twice")
-        found[row.cell] = row
-    figures = pd.DataFrame([row.model_dump() for row in found.values()], columns=COLUMNS)
+        if row.cell in by_cell:
+            raise BadFigures(f"{file}: line {n}: {row.cell} appears twice")
+        by_cell[row.cell] = row
+    figures = pd.DataFrame([row.model_dump() for row in by_cell.values()], columns=COLUMNS)
     return Published(" ".join(line.lstrip("# ") for line in head), figures.astype({"test_loss": float}))
 
 
 def _row(values: list[str], where: str) -> _Row:
     if len(values) != len(COLUMNS):
-        raise BadFigures(f"{where}: {','.join(COLUMNS)} are wanted; it has {len(values)} values")
+        raise BadFigures(f"{where}: it has {len(values)} values, not {','.join(COLUMNS)}")
     try:
         return _Row(**{name: value for name, value in zip(COLUMNS, values, strict=True) if value.strip()})
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""How good a model is on one split: accuracy with its interval, scores by class, confusion, calibration."""
+"""Scores of a model on one split: accuracy with its interval, scores by class, confusion, calibration."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ def scores(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     occur).
 
     `y_true`: (n,) int, indices into EXPRESSIONS. `probabilities`: (n, 7), rows that sum to 1. Raises
-    ValueError for other shapes, and where there is no picture.
+    ValueError for other shapes, and without pictures.
     """
     _check(y_true, probabilities)
     y_pred = probabilities.argmax(axis=1)
@@ -30,8 +30,7 @@ def scores(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 
 
 def per_class(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row an expression: expression, n, precision, recall, f1; NaN where there is nothing to divide
-    by."""
+    """One row an expression: expression, n, precision, recall, f1; NaN where the denominator is 0."""
     _check(y_true, probabilities)
     precision, recall, f1, n = precision_recall_fscore_support(
         y_true, probabilities.argmax(axis=1), labels=CLASSES, zero_division=np.nan
@@ -42,14 +41,14 @@ def per_class(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def confusion(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(7, 7) int: how many pictures of the expression of the row were taken for that of the column."""
+    """(7, 7) int: pictures of the row's expression that were predicted as the column's."""
     _check(y_true, probabilities)
     return confusion_matrix(y_true, probabilities.argmax(axis=1), labels=CLASSES)
 
 
 def accuracy_interval(right: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of an accuracy by Wilson (1927), which has a width where all or none are right, too;
-    `right`: (n,) bool. Raises ValueError where there is no picture."""
+    """The 95 % interval of an accuracy by Wilson (1927), which has a width even if all or none are right.
+    `right`: (n,) bool. Raises ValueError without pictures."""
     if not len(right):
         raise ValueError("an interval needs at least one picture")
     low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
@@ -57,8 +56,7 @@ def accuracy_interval(right: np.ndarray) -> tuple[float, float]:
 
 
 def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """How often a model is right when it is so sure: a row a bin of its highest probability, all equally
-    wide.
+    """Accuracy by confidence: a row for each of equally wide bins of the highest probability.
 
     Columns: low, high (the bin's limits; it holds what lies above `low`), n, confidence (the mean highest
     probability) and accuracy of its pictures, NaN in an empty bin.
@@ -76,7 +74,7 @@ def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS)
 
 
 def expected_calibration_error(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
-    """How far a model's confidence lies from its accuracy, the mean over pictures, 0..1 (ECE; Guo et al.,
+    """The mean gap between a model's confidence and its accuracy over pictures, 0..1 (ECE; Guo et al.,
     "On Calibration of Modern Neural Networks", ICML 2017)."""
     table = reliability(y_true, probabilities, bins)
     gaps = (table["accuracy"] - table["confidence"]).abs() * table["n"]

@@ -11,10 +11,10 @@ LEVEL = 0.05
 
 
 def against(right: Mapping[str, np.ndarray], rival: str) -> pd.DataFrame:
-    """Each model against one of them, the rival, on the same pictures.
+    """Compare each model with one of them, the rival, on the same pictures.
 
-    `right`: of each model (n,) bool, n > 0, which pictures it named right. Returns a row a model but the
-    rival: cell, gain (its accuracy less the rival's) with its 95 % interval gain_low and gain_high, p (of
+    `right`: of each model (n,) bool, n > 0, which pictures it predicted right. Returns a row for each
+    other model: cell, gain (its accuracy less the rival's) with its 95 % interval gain_low, gain_high, p (of
     `mcnemar`, by `holm` for as many models as there are) and differs (p below LEVEL).
     """
     shapes = {model.shape for model in right.values()}
@@ -32,8 +32,8 @@ def against(right: Mapping[str, np.ndarray], rival: str) -> pd.DataFrame:
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    """The exact two-sided p-value of McNemar's test (1947): of the pictures that only one of two models names
-    right, are as many the one's as the other's? `one`, `other`: (n,) bool, right or not."""
+    """The exact two-sided p-value of McNemar's test (1947): among pictures that only one of two models gets
+    right, is either model ahead? `one`, `other`: (n,) bool, right or not."""
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     if not only_one + only_other:
         return 1.0
@@ -41,8 +41,8 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values (n,) of n tests, raised so that the chance of any false alarm among them stays what one test's
-    would be (Holm 1979)."""
+    """p-values (n,) of n tests, adjusted so that the chance of any false alarm among them is that of one
+    test (Holm 1979)."""
     order = np.argsort(p)
     raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))
@@ -54,7 +54,7 @@ def gain_interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same pictures (Newcombe 1998, Statistics
     in Medicine 17(22), method 10); `one`, `other`: (n,) bool, n > 0.
 
-    It has a width even where both are right on the same pictures: on others they may not be.
+    It has a width even if both are right on the same pictures: on others they may differ.
     """
     n = len(one)
     both, only_one, only_other, neither = (
@@ -75,6 +75,6 @@ def gain_interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _wilson_sides(k: int, n: int) -> tuple[float, float]:
-    """How far Wilson's interval of k of n reaches below and above their share."""
+    """The distances of Wilson's interval for k of n below and above k / n."""
     low, high = binomtest(k, n).proportion_ci(method="wilson")
     return k / n - low, high - k / n

@@ -1,5 +1,5 @@
-"""Candidate boxes between MTCNN's networks: rows of (left, top, right, bottom), as the `mtcnn` package has
-them."""
+"""Candidate boxes between MTCNN's networks: rows of (left, top, right, bottom), in the order of the `mtcnn`
+package."""
 
 from collections.abc import Callable
 
@@ -12,32 +12,33 @@ from fer_tasks.faces.pyramid import CELL, STRIDE, Page
 Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def proposals(page: Page, found: np.ndarray, threshold: float) -> np.ndarray:
+def proposals(page: Page, output: np.ndarray, threshold: float) -> np.ndarray:
     """The cells of a page that score above `threshold`, as boxes in their pictures.
 
-    `found`: (5, m, n) float32, what P-Net says of the page. Returns (k, 7) float64: picture, level, box,
+    `output`: (5, m, n) float32, P-Net's for the page. Returns (k, 7) float64: picture, level, box,
     score.
     """
-    of_piece = np.full(found.shape[1:], -1)
+    of_piece = np.full(output.shape[1:], -1)
     for i, (piece, top, left) in enumerate(page):
         # Half a stride more than fits counts, as in the package: its pooling rounds up.
         rows, columns = (-(-(side - CELL) // STRIDE) + 1 for side in piece.pixels.shape[:2])
         row, column = top // STRIDE, left // STRIDE
         of_piece[row : row + rows, column : column + columns] = i
-    row, column = np.nonzero((found[4] > logit(threshold)) & (of_piece >= 0))
-    known = [(p.picture, p.level, p.scale, p.corner[1] - left, p.corner[0] - top) for p, top, left in page]
-    picture, level, scale, right, down = np.array(known)[of_piece[row, column]].T
+    row, column = np.nonzero((output[4] > logit(threshold)) & (of_piece >= 0))
+    places = [(p.picture, p.level, p.scale, p.corner[1] - left, p.corner[0] - top) for p, top, left in page]
+    picture, level, scale, right, down = np.array(places)[of_piece[row, column]].T
     # The package's cells begin at 1 and are 11 px wide.
     corner = np.stack([STRIDE * column + right, STRIDE * row + down]) + 1.0
     reach = np.concatenate([corner, corner + CELL - 1])
-    boxes = (reach + found[:4, row, column] * (CELL - 1)) / scale
-    return np.stack([picture, level, *boxes, expit(found[4, row, column])], axis=1)
+    boxes = (reach + output[:4, row, column] * (CELL - 1)) / scale
+    return np.stack([picture, level, *boxes, expit(output[4, row, column])], axis=1)
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: Overlap) -> np.ndarray:
-    """Which boxes to keep, the best first: those that no box of a higher score overlaps beyond `threshold`.
+    """Non-maximum suppression: the boxes to keep, best first. `boxes`: (n, 4).
 
-    Not greedy, as in the package: a box that is itself suppressed still suppresses. `boxes`: (n, 4).
+    A box is dropped if one of a higher score overlaps it by more than `threshold`. Not greedy, as in the
+    package: a suppressed box still suppresses others.
     """
     order = np.argsort(scores)[::-1]
     left, top, right, bottom = boxes[order].astype(np.float32).T
@@ -69,7 +70,7 @@ def square(boxes: np.ndarray) -> np.ndarray:
 
 
 def refined(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(n, 4) boxes moved by offsets in shares of their sides."""
+    """Move (n, 4) boxes by offsets, given as shares of their sides."""
     return boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
 
 
@@ -90,8 +91,8 @@ def crops(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
     rows = (boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps) * ((height - 1) / height)
     across = np.repeat(columns.astype(np.float32), size, axis=0)
     down = np.repeat(rows.astype(np.float32).ravel(), size).reshape(-1, size)
-    found = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    found = found.reshape(len(boxes), size, size, 3)
-    found[(rows < 0) | (rows > height - 1)] = 0
-    found.swapaxes(1, 2)[(columns < 0) | (columns > width - 1)] = 0
-    return found
+    sampled = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sampled = sampled.reshape(len(boxes), size, size, 3)
+    sampled[(rows < 0) | (rows > height - 1)] = 0
+    sampled.swapaxes(1, 2)[(columns < 0) | (columns > width - 1)] = 0
+    return sampled

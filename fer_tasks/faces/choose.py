@@ -1,4 +1,4 @@
-"""Which of a photo's faces it is about, and why it may have none that is good enough."""
+"""Choose the main face of a photo, or the reason why none is good enough."""
 
 import json
 from typing import Any
@@ -10,14 +10,14 @@ from fer_tasks.faces.signals import areas, pose_signals, scene_signals
 
 
 def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_face: int) -> dict[str, Any]:
-    """The manifest's columns of a photo's main face, or `reason` and `detail` where none is good enough.
+    """The manifest's columns of a photo's main face, or `reason` and `detail` if none is good enough.
 
     `min_score`: MTCNN's confidence, 0..1. `min_face`: px of the box's shorter side. Columns: rank (0 the
     largest by area), box_row, box_col, box_height, box_width, score, landmarks (JSON, five [row, column]),
     and the signals of pose and scene.
     """
     if not len(faces.scores):
-        return {"reason": "no_face", "detail": "MTCNN found none"}
+        return {"reason": "no_face", "detail": "MTCNN found no face"}
     sure = Faces(*(values[faces.scores >= min_score] for values in faces))
     if not len(sure.scores):
         return {"reason": "low_score", "detail": f"best score {faces.scores.max():.3f} < {min_score}"}
@@ -36,7 +36,7 @@ def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_
 
 
 def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
-    """The columns of `main_face` for a picture that is a face already; nothing is known of its pose."""
+    """The columns of `main_face` for a picture that already is a face; its pose is unknown."""
     box = {"box_row": 0.0, "box_col": 0.0, "box_height": float(shape[0]), "box_width": float(shape[1])}
     pose = dict.fromkeys(("score", "eye_distance", "roll", "yaw"), float("nan"))
     return {"rank": 0, **box, "landmarks": "", **pose, "n_faces": 1, "second_face": 0.0, "face_share": 1.0}
@@ -45,7 +45,7 @@ def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
 def choose_face(faces: Faces, image_shape: tuple[int, ...]) -> int:
     """The index of the largest face, weighted by how central it is: half as much in a corner.
 
-    Raises ValueError where there is no face.
+    Raises ValueError without faces.
     """
     if not len(faces.scores):
         raise ValueError("no face to choose from")

@@ -12,7 +12,7 @@ from fer_tasks.faces.signals import roll
 
 
 def transform_of(face: Mapping[str, Any], margin: float, size: int) -> np.ndarray:
-    """`face_transform` of a face as `choose` describes it, level where it has landmarks."""
+    """`face_transform` of a face with the columns of `choose.main_face`; level if it has landmarks."""
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
     degrees = roll(np.array(json.loads(face["landmarks"]))) if face["landmarks"] else 0.0
     return face_transform(box, degrees, margin, size)
@@ -39,7 +39,7 @@ def in_crop(landmarks: np.ndarray, transform: np.ndarray) -> np.ndarray:
 
 
 def enough_for(transform: np.ndarray, height: int, width: int) -> int:
-    """px of the longer side of a (height, width) photo that the crop needs: no more than it has itself."""
+    """px of the longer side of a (height, width) photo that the crop needs, at most its own."""
     return math.ceil(max(height, width) * min(1.0, _scale(transform)))
 
 

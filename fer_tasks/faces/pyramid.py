@@ -1,4 +1,4 @@
-"""A picture at several sizes, and the pieces of many pictures side by side on pages of one fixed shape."""
+"""Image pyramids, and the pieces of many pictures packed on pages of one fixed shape."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 
 from fer_tasks.faces.networks import HEIGHTS, PAGE
 
-CELL = 12  # px; what P-Net looks at for one score
+CELL = 12  # px; the receptive field of one P-Net score
 STRIDE = 2  # px between the places of two scores
 CELLS = (PAGE - CELL) // STRIDE + 1  # scores along a page
 STEP = 0.709  # of one level to the next, as in the package
@@ -17,7 +17,7 @@ NEVER = -1e9
 
 
 class Piece(NamedTuple):
-    """A level of a picture, or where that is larger than a page a tile of it."""
+    """A level of a picture, or a tile of a level that is larger than a page."""
 
     picture: int
     level: int
@@ -30,8 +30,8 @@ Page = list[tuple[Piece, int, int]]  # pieces side by side, each with its row an
 
 
 def pieces(picture: int, image: np.ndarray, smallest: float) -> Iterator[Piece]:
-    """The levels of an (M, N, 3) float32 image on which faces from `smallest` px on are found, cut to
-    pages."""
+    """The levels of an (M, N, 3) float32 image for faces of at least `smallest` px, cut into
+    tiles that fit a page."""
     height, width = image.shape[:2]
     sums = _sums(image)
     for number, scale in enumerate(scales(min(height, width), smallest)):
@@ -44,11 +44,11 @@ def pieces(picture: int, image: np.ndarray, smallest: float) -> Iterator[Piece]:
 
 
 def scales(side: int, smallest: float) -> np.ndarray:
-    """The scales of the package's levels for a picture whose shorter side has `side` px, but for those that
-    only show faces below `smallest` px."""
+    """The scales of the package's levels for a picture whose shorter side has `side` px, without those for
+    faces below `smallest` px."""
     levels = round(-np.log(side / CELL) / np.log(STEP) - 1)
-    found = CELL / SMALLEST * STEP ** np.arange(max(levels, 0))
-    return found[found <= CELL / max(smallest, SMALLEST)]
+    scales = CELL / SMALLEST * STEP ** np.arange(max(levels, 0))
+    return scales[scales <= CELL / max(smallest, SMALLEST)]
 
 
 def _sums(image: np.ndarray) -> np.ndarray:
@@ -73,12 +73,12 @@ def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
     return between
 
 
-def pack(found: Iterable[Piece]) -> list[Page]:
+def pack(unpacked: Iterable[Piece]) -> list[Page]:
     """Lay pieces on as few pages as first-fit on shelves of falling height needs."""
     pages: list[Page] = []
     bottoms: list[int] = []  # of each page's shelves
-    shelves: list[list[int]] = []  # page, top, height, where it is free
-    for piece in sorted(found, key=lambda piece: piece.pixels.shape[0], reverse=True):
+    shelves: list[list[int]] = []  # page, top, height, first free column
+    for piece in sorted(unpacked, key=lambda piece: piece.pixels.shape[0], reverse=True):
         height, width = (side + side % STRIDE for side in piece.pixels.shape[:2])
         shelf = next((s for s in shelves if s[2] >= height and s[3] + width <= PAGE), None)
         if shelf is None:
@@ -96,8 +96,8 @@ def pack(found: Iterable[Piece]) -> list[Page]:
 
 def draw_page(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
     """Draw a page from the top into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2)
-    float32: 0, and NEVER where pieces of odd size end. Returns the height of HEIGHTS that holds it. What lies
-    between the pieces is left as it is: nobody looks at it."""
+    float32: 0, and NEVER where pieces of odd size end. Returns the height of HEIGHTS that holds it. Pixels
+    between the pieces are left as they are: no score covers them."""
     mask.fill(0)
     for piece, top, left in page:
         height, width = piece.pixels.shape[:2]

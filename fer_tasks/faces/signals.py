@@ -1,4 +1,4 @@
-"""What is measured of a face once, for cleaning to doubt it by: size, pose, neighbours, light, sharpness."""
+"""Measures of a face for the rules of cleaning: size, pose, neighbours, light, sharpness."""
 
 import cv2
 import numpy as np
@@ -35,10 +35,10 @@ def scene_signals(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> di
 
 
 def light_signals(crop: np.ndarray) -> dict[str, float]:
-    """What is measured of the light on a face: comparable between crops of one size only, that is SIDE.
+    """Measures of the light on a face; comparable only between crops of one size, SIDE.
 
     `sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000), and `brightness`, the mean grey
-    0..255, of an (M, N, 3) uint8 crop; of its middle, without what is behind the face: `contrast`, the
+    0..255, of an (M, N, 3) uint8 crop; of its middle, without the background: `contrast`, the
     standard deviation of the grey, and `flatness`, the share 0..1 of 3 x 3 px squares with a standard
     deviation below 1: skin in a photo is hardly ever that even, drawings are."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""Backbones of `keras.applications`, on ImageNet weights, on a file's, or on none."""
+"""Backbones of `keras.applications`, with ImageNet weights, weights of a file, or none."""
 
 import inspect
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
         if not cut_off and "URL fetch failure" not in str(error):
             raise
         raise BadModel(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); remove what there is of them "
+            f"the ImageNet weights of {name} could not be downloaded ({error}); remove any part of them "
             f"in ~/.keras/models and try again, give `weights` a .weights.h5 file of "
             f"keras.applications.{name}(include_top=False), or `none`"
         ) from None
@@ -121,11 +121,11 @@ def _fused(model: keras.Model) -> keras.Model:
         kind = BatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
         return kind.from_config(layer.get_config())
 
-    twin = keras.models.clone_model(model, clone_function=clone)
-    twin.set_weights(model.get_weights())
-    for layer in _normalizations(twin):
+    fused = keras.models.clone_model(model, clone_function=clone)
+    fused.set_weights(model.get_weights())
+    for layer in _normalizations(fused):
         layer.finalize_state()  # it computes with copies of its weights
-    return twin
+    return fused
 
 
 def _normalizations(model: keras.Model) -> list[layers.Normalization]:

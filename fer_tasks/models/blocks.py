@@ -1,4 +1,4 @@
-"""What several models are built of."""
+"""Building blocks that several models share."""
 
 from collections.abc import Collection
 
@@ -30,10 +30,10 @@ def probabilities(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
 def check_sides(name: str, input_shape: tuple[int, ...], smallest: int) -> None:
     """Raise BadModel for an image with a side below `smallest` px."""
     if min(input_shape[:2]) < smallest:
-        raise BadModel(f"{name} wants sides of at least {smallest} px; this recipe gives {input_shape}")
+        raise BadModel(f"{name} needs sides of at least {smallest} px; this recipe gives {input_shape}")
 
 
-def check_choice(option: str, value: str, known: Collection[str]) -> None:
-    """Raise BadModel for a value that an option does not know."""
-    if value not in known:
-        raise BadModel(f"no {option} {value!r}; choose one of {sorted(known)}")
+def check_choice(option: str, value: str, choices: Collection[str]) -> None:
+    """Raise BadModel for an unknown value of an option."""
+    if value not in choices:
+        raise BadModel(f"no {option} {value!r}; choose one of {sorted(choices)}")

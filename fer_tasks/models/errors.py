@@ -1,4 +1,4 @@
-"""What can be wrong with the choice of a model."""
+"""The error of a model that cannot be built."""
 
 from fer_tasks.errors import UserError
 

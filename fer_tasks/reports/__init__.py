@@ -1,1 +1,1 @@
-"""The pages and their pictures: what they show, and how it is drawn."""
+"""The HTML pages and their figures."""

@@ -14,7 +14,7 @@ class AblationPage:
 
     source: str
     generated: bool  # the source is the generated sample
-    table: pd.DataFrame  # a row a step: `cleaning.ablation.changes`, rejects, `comparison.compare`
+    table: pd.DataFrame  # a row a step: `cleaning.ablation.changes`, rejects, `bootstrap.compare`
     figure: Picture
     tested: int  # faces
     judged: int  # of them, by people
@@ -25,7 +25,7 @@ class AblationPage:
 
     @property
     def earned(self) -> pd.Series:
-        """The row of the last step, whose `_total` says what all of cleaning brought."""
+        """The row of the last step, whose `_total` columns are the gain of all of cleaning."""
         return self.table.iloc[-1]
 
 

@@ -10,7 +10,7 @@ from fer_tasks.reports.render import Picture, render
 
 @dataclass(frozen=True)
 class Montage:
-    """Some of the pictures that have something in common."""
+    """Examples of pictures that have something in common."""
 
     title: str
     count: int  # of all of them

@@ -1,4 +1,4 @@
-"""What the data card says of the datasets, as tables: counts, losses, doubts, copies, how people judged."""
+"""The data card's tables: counts, losses, doubts, copies, people's verdicts."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from fer_tasks.labels import EXPRESSIONS, LEAK, REJECTED_BY_PERSON, SPLITS
 
-OF_LABELS = ("label_doubt", "conflicting_labels")  # another label proves these right, as a rejection does
+OF_LABELS = ("label_doubt", "conflicting_labels")  # a new label confirms these, as a rejection does
 ABOUT = {
     "not_a_picture": "The file is in no picture format.",
     "broken_picture": "The file cannot be decoded to its end.",
@@ -50,7 +50,7 @@ ABOUT = {
 
 
 class Distribution(NamedTuple):
-    """A measure of each face or photo, and the values between which nothing is rejected for it."""
+    """A measure of each face or photo, and the limits outside of which it is doubted."""
 
     name: str
     values: pd.Series  # NaN where it was not measured
@@ -68,7 +68,7 @@ class Distribution(NamedTuple):
 
 
 def stage_counts(infos: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """stage, came_in, kept, rejected of each stage, by what the `dataset.json` say."""
+    """stage, came_in, kept, rejected of each stage, by the contents of `dataset.json`."""
     rows = [(info["stage"], info["kept"], sum(info["rejected"].values())) for info in infos]
     counts = pd.DataFrame(rows, columns=["stage", "kept", "rejected"])
     return counts.assign(came_in=counts["kept"] + counts["rejected"])
@@ -82,7 +82,7 @@ def classes_by_split(faces: pd.DataFrame) -> pd.DataFrame:
 
 
 def imbalance(counts: pd.Series) -> float:
-    """How many times as often as the rarest the most frequent is; infinite where one is missing."""
+    """The ratio of the most frequent to the rarest; infinite if one is missing."""
     return counts.max() / counts.min() if counts.min() else math.inf
 
 
@@ -139,17 +139,19 @@ def rule_counts(
     rows = []
     for rule, threshold in rules.items():
         faces = doubted[doubted["rule"] == rule]["image_id"]
-        said = faces.map(verdicts).dropna() if rule != LEAK else pd.Series(dtype=object)
-        right = int(said.isin(("reject", "relabel") if rule in OF_LABELS else ("reject",)).sum())
-        low, high = binomtest(right, len(said)).proportion_ci(method="wilson") if len(said) else (np.nan,) * 2
-        counts = len(faces), int((rejected["reason"] == rule).sum()), len(said), right
+        judged = faces.map(verdicts).dropna() if rule != LEAK else pd.Series(dtype=object)
+        right = int(judged.isin(("reject", "relabel") if rule in OF_LABELS else ("reject",)).sum())
+        low, high = (
+            binomtest(right, len(judged)).proportion_ci(method="wilson") if len(judged) else (np.nan,) * 2
+        )
+        counts = len(faces), int((rejected["reason"] == rule).sum()), len(judged), right
         rows.append((rule, threshold, rule in rejecting, *counts, low, high))
     columns = ["rule", "threshold", "rejects", "doubted", "rejected", "judged", "right", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def verdicts(before: pd.DataFrame, faces: pd.DataFrame, rejected: pd.DataFrame) -> pd.Series:
-    """What people made of the faces they judged: keep, reject or relabel, by image_id.
+    """People's verdicts on faces: keep, reject or relabel, by image_id.
 
     `before`: image_id and label as they came. `faces`, `rejected`: as decisions were applied to them; who
     judged a face is its `reviewer`.

@@ -76,7 +76,7 @@ def accuracies(board: pd.DataFrame) -> bytes:
         ax.plot(published, y, "D", color=ORANGE, ms=4.5, label="published, on other pictures")
     ax.set_yticks(y, board["cell"])
     ax.set_ylim(len(board) - 0.5, -0.5)
-    _tidy(ax, "% of the test pictures named right")
+    _tidy(ax, "% of the test pictures predicted right")
     ax.grid(axis="both", color=GREY, alpha=0.2)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return _png(figure)
@@ -84,11 +84,13 @@ def accuracies(board: pd.DataFrame) -> bytes:
 
 def reliability(bins: pd.DataFrame) -> bytes:
     """The reliability diagram (DeGroot & Fienberg 1983): accuracy by confidence, and how many pictures there
-    are of each; `bins` is a table of `evaluation.reliability`."""
+    are of each; `bins` is a table of `scores.reliability`."""
     figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     left, width = 100 * bins["low"], 100 * (bins["high"] - bins["low"])
-    top.bar(left, 100 * bins["accuracy"], width, align="edge", color=BLUE, ec="white", label="named right")
+    top.bar(
+        left, 100 * bins["accuracy"], width, align="edge", color=BLUE, ec="white", label="predicted right"
+    )
     gap = 100 * (bins["confidence"] - bins["accuracy"])
     style = {"fc": "none", "ec": ORANGE, "hatch": "///", "lw": 0.8}
     top.bar(left, gap, width, bottom=100 * bins["accuracy"], align="edge", label="gap to confidence", **style)
@@ -98,7 +100,7 @@ def reliability(bins: pd.DataFrame) -> bytes:
     bottom.bar(left, bins["n"], width, align="edge", color=GREY, ec="white")
     bottom.set_xlabel("confidence, %")
     bottom.set_xlim(0, 100)
-    _tidy(top, "named right, %")
+    _tidy(top, "predicted right, %")
     _tidy(bottom, "pictures")
     return _png(figure)
 
@@ -132,7 +134,7 @@ def histogram(values: np.ndarray, name: str, low: float, high: float, log: bool)
 def ablation(steps: pd.DataFrame, names: Sequence[str], bands: Mapping[str, tuple[float, float]]) -> bytes:
     """Accuracy and macro-F1 of each step with their intervals, and what the step changed beside it.
 
-    `steps`: columns of `comparison.compare`, NaN where a step was not trained. `names`: what to call them.
+    `steps`: columns of `bootstrap.compare`, NaN where a step was not trained. `names`: what to call them.
     `bands`: ranges of accuracy to draw in grey, by what they are.
     """
     figure = Figure(figsize=(10, 0.34 * len(steps) + 1.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""Pages from their templates, and how numbers are shown there."""
+"""Render pages from templates, with filters that format numbers."""
 
 import base64
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of a page: an image file's bytes, and what it shows for those who do not see it."""
+    """A figure of a page: an image file's bytes, and its text alternative."""
 
     data: bytes
     alt: str

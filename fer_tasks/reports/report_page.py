@@ -10,7 +10,7 @@ from fer_tasks.reports.render import Picture, render
 
 @dataclass(frozen=True)
 class FaceExample:
-    """A test picture and what a model says of it."""
+    """A test picture and a model's prediction for it."""
 
     picture: Picture
     true: str
@@ -24,7 +24,7 @@ class FaceExample:
 
 @dataclass(frozen=True)
 class BestCell:
-    """The cell that validation chose, on the test split."""
+    """The cell chosen by validation, with its scores on the test split."""
 
     cell: str
     accuracy: float
@@ -33,28 +33,26 @@ class BestCell:
     macro_f1: float
     ece: float
     n: int
-    majority: float  # accuracy of always answering the class that is most frequent in train
+    majority: float  # accuracy of always predicting the most frequent class of train
 
 
 @dataclass(frozen=True)
 class ReportPage:
-    """Everything that the report shows, from the answer to how it was made."""
+    """Everything that the report shows."""
 
     source: str
     generated: bool  # the source is the generated sample
-    reduced: str  # how much less each cell saw than the grid says; empty where it saw all
+    reduced: str  # how a reduced run limited each cell; empty for a full run
     best: BestCell
-    candidates: int  # networks that it was chosen among
+    candidates: int  # networks that the best was chosen from
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
-    published: str  # whose figures stand beside ours; empty where there are none
-    distillation_gain: (
-        pd.DataFrame
-    )  # columns of `flows.grid.distillation_gain`: each student and its baseline
+    published: str  # whose figures are shown beside ours; empty if none
+    distillation_gain: pd.DataFrame  # columns of `flows.grid.distillation_gain`: students and baselines
     per_class: pd.DataFrame
     recalls: pd.DataFrame  # cell, then a column an expression
     figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves
     curves: int  # cells whose curves are drawn
-    wrong: int  # test pictures that the best cell names wrong
+    wrong: int  # test pictures that the best cell predicts wrong
     mistakes: Sequence[FaceExample]  # the surest first
     at_random: Sequence[FaceExample]
     grad_cam_faces: Sequence[FaceExample]  # each beside its heat map

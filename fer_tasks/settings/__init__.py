@@ -1,4 +1,4 @@
-"""params.yaml, grids/ and sources/ -> frozen, typed settings. An unknown key or a bad value stops the run."""
+"""params.yaml, grids/ and sources/ as frozen, typed settings; an unknown key or a bad value stops the run."""
 
 from fer_tasks.settings.grid import Cell, Ensemble, Grid, cells_of_size, load_grid
 from fer_tasks.settings.params import (

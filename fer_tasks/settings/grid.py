@@ -1,4 +1,4 @@
-"""grids/<name>.yaml: cells, what is made of several, and what a smaller size leaves of them."""
+"""grids/<name>.yaml: cells, ensembles of them, and a reduced size."""
 
 import os
 from graphlib import CycleError, TopologicalSorter
@@ -24,23 +24,25 @@ class Cell(Training):
 
 
 class Ensemble(Section):
-    """Cells of the grid that answer together. The id alone is their plain mean, the answer that counts."""
+    """Cells of the grid whose predictions are averaged. The id alone names their plain mean, which counts."""
 
     id: Id
     members: list[str] = Field(min_length=1)
     test_time_augmentation: Literal["none", "flip", "perturbations"] = "none"
-    margin: float = Field(0.5, gt=0, lt=1)  # from 1 on no picture has enough, and one member gets all
+    margin: float = Field(
+        0.5, gt=0, lt=1
+    )  # from 1 on no lead is large enough, and one member gets all the weight
     ridge: float = Field(0, ge=0)
 
     @property
     def ids(self) -> dict[str, str]:
-        """What it is called on the leaderboard by each way to weight its members."""
+        """Its names on the leaderboard by weighting of its members."""
         fitted = ("log_likelihood", "hinge") if len(self.members) > 1 else ()
-        return {"mean": self.id, **{way: f"{self.id}.{way}" for way in fitted}}
+        return {"mean": self.id, **{weighting: f"{self.id}.{weighting}" for weighting in fitted}}
 
 
 class Reduced(Section):
-    """What `train.size: reduced` leaves of each cell, at most."""
+    """The limits of each cell at `train.size: reduced`."""
 
     pictures: int = Field(ge=1)
     epochs: int = Field(ge=1)
@@ -55,12 +57,12 @@ class Grid(Section):
 
     @property
     def ids(self) -> list[str]:
-        """The rows of the leaderboard: cells, and ensembles each way."""
+        """The rows of the leaderboard: cells, and ensembles by weighting."""
         return [cell.id for cell in self.cells] + [i for one in self.ensembles for i in one.ids.values()]
 
     @property
     def needs(self) -> dict[str, set[str]]:
-        """What must be there before a cell (its teacher) or an ensemble (its members)."""
+        """What must be trained before a cell (its teacher) or an ensemble (its members)."""
         taught = {cell.id: {cell.distil.teacher} if cell.distil else set() for cell in self.cells}
         return taught | {ensemble.id: set(ensemble.members) for ensemble in self.ensembles}
 
@@ -74,39 +76,43 @@ class Grid(Section):
         return self
 
     @model_validator(mode="after")
-    def _others_are_there_and_end_before(self) -> "Grid":
+    def _references_exist_and_are_acyclic(self) -> "Grid":
         cells, ensembles = ([one.id for one in part] for part in (self.cells, self.ensembles))
         for k, ensemble in enumerate(self.ensembles):
             for member in ensemble.members:
-                _known(f"ensembles.{k}.members", "cell", member, cells)
+                _check_name(f"ensembles.{k}.members", "cell", member, cells)
             if len(set(ensemble.members)) < len(ensemble.members):
-                raise ValueError(f"ensembles.{k}.members: a cell is there twice")
+                raise ValueError(f"ensembles.{k}.members: a cell appears twice")
         for k, cell in enumerate(self.cells):
             if cell.distil:
-                _known(
+                _check_name(
                     f"cells.{k}.distil.teacher", "cell or ensemble", cell.distil.teacher, cells + ensembles
                 )
         try:
             TopologicalSorter(self.needs).prepare()
         except CycleError as error:
-            raise ValueError(f"each of these waits for the next: {', '.join(error.args[1][::-1])}") from None
+            raise ValueError(
+                f"these wait for each other in a circle: {', '.join(error.args[1][::-1])}"
+            ) from None
         return self
 
 
-def _known(key: str, kind: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        mend = did_you_mean(name, known, f"choose one of {known}")
-        raise ValueError(f"{key}: no {kind} {name!r} in this grid; {mend}")
+def _check_name(key: str, kind: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        fix = did_you_mean(name, names, f"choose one of {names}")
+        raise ValueError(f"{key}: no {kind} {name!r} in this grid; {fix}")
 
 
 def cells_of_size(grid: Grid, size: str) -> list[Cell]:
-    """The cells as they are, or, of size `reduced`, with fewer train pictures and epochs. Raises
-    SettingsError where the grid does not say how few."""
+    """The cells unchanged, or, of size `reduced`, with fewer train pictures and epochs.
+
+    Raises SettingsError if the grid has no `reduced`.
+    """
     if size == "full":
         return grid.cells
     if not grid.reduced:
         raise SettingsError(
-            "params.yaml: train.size: this grid has no smaller size; set it to full, or add "
+            "params.yaml: train.size: this grid has no reduced size; set it to full, or add "
             "`reduced: {pictures: …, epochs: …}` to the grid"
         )
     return [_reduce(cell, grid.reduced) for cell in grid.cells]
@@ -121,8 +127,8 @@ def _reduce(cell: Cell, to: Reduced) -> Cell:
 
 
 def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
-    """Read and check grids/<name>.yaml. Raises SettingsError, listing the grids there are."""
+    """Read and check grids/<name>.yaml. Raises SettingsError, listing the grids, for an unknown name."""
     if not os.path.isfile(folder / f"{name}.yaml"):
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise SettingsError(f"params.yaml: train.grid: no grid {name!r} in {folder}/; choose one of {known}")
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise SettingsError(f"params.yaml: train.grid: no grid {name!r} in {folder}/; choose one of {names}")
     return load(Grid, folder / f"{name}.yaml")

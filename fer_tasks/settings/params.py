@@ -20,10 +20,10 @@ class Download(Section):
     @classmethod
     def _names_a_place(cls, source: str) -> str:
         if not source.strip() or "\0" in source:
-            raise ValueError("name a folder, a table or a description in sources/")
+            raise ValueError("give a folder, a table or a description in sources/")
         whole = os.path.expandvars(os.path.expanduser(source))
-        if whole != source and not os.path.exists(source):  # DVC takes it as it is written
-            raise ValueError(f"~ and $NAME are not replaced here; write {whole}")
+        if whole != source and not os.path.exists(source):  # DVC does not expand it
+            raise ValueError(f"~ and $NAME are not expanded here; write {whole}")
         return source
 
 
@@ -64,7 +64,7 @@ class OcrSpace(Section):
     def _secrets_stay_secret(self) -> "OcrSpace":
         here = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
         if self.url.startswith("http://") and not here:
-            raise ValueError("url: the key would go out unencrypted; write https://")
+            raise ValueError("url: the key would be sent unencrypted; write https://")
         return self
 
 
@@ -174,5 +174,5 @@ class Settings(Section):
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:
-    """Read and check params.yaml. Raises SettingsError, naming the file, the key and what would be right."""
+    """Read and check params.yaml. Raises SettingsError, naming the file, the key and the fix."""
     return load(Settings, path)

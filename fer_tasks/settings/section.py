@@ -1,4 +1,4 @@
-"""A settings file as a frozen, typed section; a mistake is a line that names file, key and mend."""
+"""A settings file as a frozen, typed section; a mistake is a line that names file, key and fix."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from fer_tasks.settings.yaml_file import SettingsError, read
 
 
 class Section(BaseModel):
-    """A section of a settings file: frozen, it knows no other keys than its fields, and takes no value for
-    what it is not, such as `yes` for a number."""
+    """A section of a settings file: frozen, without unknown keys, strict about types, so that `yes` is not
+    a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -22,7 +22,7 @@ def load(model: type[Section], path: Path) -> Any:
 
 
 def check(model: type[Section], path: Path, content: Any) -> Any:
-    """What a file says as `model`. Raises SettingsError with a line a mistake."""
+    """The content of a file as `model`. Raises SettingsError with one line per mistake."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -38,15 +38,15 @@ def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
         return f"{where}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
-    said = problem["msg"].removeprefix("Value error, ")  # which pydantic writes before a message of ours
+    message = problem["msg"].removeprefix("Value error, ")  # pydantic's prefix to our own messages
     if problem["input"] is None:
-        return f"{where}: nothing is written there; {said[0].lower()}{said[1:]}"
+        return f"{where}: it is empty; {message[0].lower()}{message[1:]}"
     given = f" (it is {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
     if isinstance(problem["input"], bool):
         given = f" (it is {problem['input']}: YAML takes yes, no, on and off for true and false)"
     elif given and problem["type"] == "string_type":
         given += "; put a name of digits in quotes"
-    return f"{where}: {said}{given}"
+    return f"{where}: {message}{given}"
 
 
 def _keys_at(model: Any, loc: tuple[str | int, ...]) -> list[str]:

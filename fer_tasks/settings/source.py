@@ -1,4 +1,4 @@
-"""sources/<name>.yaml: sources that are no folder."""
+"""sources/<name>.yaml: sources other than folders and tables."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ class Sample(Section):
 
 
 class Kaggle(Section):
-    """sources/kaggle.yaml: a data set of Kaggle."""
+    """sources/kaggle.yaml: a data set on Kaggle."""
 
     kind: Literal["kaggle"]
     dataset: str = Field(min_length=3)

@@ -1,4 +1,4 @@
-"""A YAML file as people write it -> what it says, without YAML's surprises."""
+"""Read a YAML file without YAML's surprises."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ WRITE = "write it without leading zeros, colons and letters, or in quotes where 
 
 
 class SettingsError(UserError):
-    """A settings file is missing, is no YAML, or holds an unknown key or a value out of range."""
+    """A settings file is missing, is not YAML, or holds an unknown key or a value out of range."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, for which 1e-3 is a number too, as it is for DVC."""
+    """PyYAML's safe loader, but 1e-3 is a number, as it is for DVC."""
 
 
 _Loader.add_implicit_resolver(
@@ -32,8 +32,8 @@ _Loader.add_implicit_resolver(
 
 
 def read(path: Path) -> Any:
-    """What a YAML file says. Raises SettingsError, also for what YAML would take as something else than it
-    looks like: 0150, which it reads as 104, or a key that is there twice."""
+    """The content of a YAML file. Raises SettingsError, also for values that YAML would read as something
+    unexpected, such as 0150, which is 104 to it, and for a repeated key."""
     try:
         loader = _Loader(path.read_bytes())
         node = loader.get_single_node()
@@ -45,31 +45,31 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-02-31
-        raise SettingsError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _faults(node: yaml.Node | None, above: frozenset[int]) -> Iterator[tuple[int, str]]:
-    """The line of each value that is not what it looks like, and what is wrong with it."""
+    """The line of each value that YAML would misread, and what is wrong with it."""
     if node is None:
         return
     line = node.start_mark.line + 1
     if id(node) in above:
-        yield line, "it holds itself"
+        yield line, "it contains itself"
     elif isinstance(node, yaml.ScalarNode):
         if node.tag in NUMBERS and not PLAIN.fullmatch(node.value):
             yield line, f"{node.value} is not a plain number; {WRITE}"
     else:
         pairs = node.value if isinstance(node, yaml.MappingNode) else [(item,) for item in node.value]
         if isinstance(node, yaml.MappingNode):
-            yield from _doubles([key for key, _ in pairs])
+            yield from _repeated_keys([key for key, _ in pairs])
         for part in (part for pair in pairs for part in pair):
             yield from _faults(part, above | {id(node)})
 
 
-def _doubles(keys: Iterable[yaml.Node]) -> Iterator[tuple[int, str]]:
-    met = set()
+def _repeated_keys(keys: Iterable[yaml.Node]) -> Iterator[tuple[int, str]]:
+    seen = set()
     for key in keys:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-            if key.value in met:
-                yield key.start_mark.line + 1, f"the key {key.value} is there twice"
-            met.add(key.value)
+            if key.value in seen:
+                yield key.start_mark.line + 1, f"the key {key.value} appears twice"
+            seen.add(key.value)

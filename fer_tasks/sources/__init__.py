@@ -1,1 +1,1 @@
-"""Where pictures come from: one module a kind of source."""
+"""Sources of pictures: one module per kind."""

@@ -1,4 +1,4 @@
-"""A source must lie apart from what the project makes: a stage empties the folder that it writes to."""
+"""Refuse a source inside the project's outputs: a stage empties the folder that it writes to."""
 
 import os
 from pathlib import Path
@@ -10,19 +10,19 @@ MADE = ("data", "models", "reports", ".cache", ".dvc", ".git")  # all outputs of
 
 
 def refuse_what_is_made_here(source: Path, project: Path = Path(".")) -> None:
-    """Raise SourceError where `source`, or a picture that its table names, is, holds or lies in a folder that
-    the project's stages make or `make clean` removes. Links, `..` and the case of names are seen through.
+    """Raise SourceError if `source`, or a picture that its table names, is, contains or lies in a folder that
+    the project's stages write or `make clean` removes. Links, `..` and the case of names are resolved.
     """
-    made = {name: _way(project / name) for name in MADE}
-    own = _way(source)
-    for name, way in made.items():
-        if way[0] & set().union(*own):
+    made = {name: _with_parents(project / name) for name in MADE}
+    own = _with_parents(source)
+    for name, folders in made.items():
+        if folders[0] & set().union(*own):
             _refuse(source, f"is {name}/ or lies in it", name)
-        if own[0] & set().union(*way):
-            _refuse(source, f"holds {name}/", name)
+        if own[0] & set().union(*folders):
+            _refuse(source, f"contains {name}/", name)
     for folder in dict.fromkeys(_folder_of(picture) for picture in pictures_behind(source)):
-        lies_in = set().union(*_way(folder))
-        if name := next((name for name, way in made.items() if way[0] & lies_in), ""):
+        lies_in = set().union(*_with_parents(folder))
+        if name := next((name for name, folders in made.items() if folders[0] & lies_in), ""):
             _refuse(source, f"names pictures in {folder}, which lies in {name}/", name)
 
 
@@ -37,8 +37,8 @@ def _refuse(source: Path, fault: str, name: str) -> None:
     )
 
 
-def _way(path: Path) -> list[set[object]]:
-    """The path and then each folder that it lies in: what it is called, and which file it is."""
+def _with_parents(path: Path) -> list[set[object]]:
+    """Identities of the path and of each folder above it: name, and device with inode."""
     if "\0" in str(path):  # no file has such a name
         return [set()]
     path = Path(os.path.realpath(path))

@@ -1,8 +1,8 @@
-"""What is wrong with a source, as one message."""
+"""The error of a source that cannot be used."""
 
 from fer_tasks.errors import UserError
 
 
 class SourceError(UserError):
-    """The source that params.yaml names is not there, cannot be read, holds no usable picture, or lies where
-    the project itself writes."""
+    """The source that params.yaml names is missing, unreadable, without usable pictures, or lies in a folder
+    that the project writes."""

@@ -22,7 +22,7 @@ SIDE = 48  # px
 PIXELS = {"emotion", "pixels", "usage"}  # the columns of their table
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # by their number in the CSV
 USAGES = ("Training", "PublicTest", "PrivateTest")
-# FER+'s names in lower case, and what they are here; the last three are no expression of ours.
+# FER+'s names in lower case, and what they are here; the last three are not expressions here.
 TAGS = {"anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy", "neutral": "neutral"}
 TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "nf": "other"}
 VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
@@ -37,18 +37,18 @@ def tables(source: Path) -> list[Path]:
 
 
 def pixel_table(source: Path) -> Path | None:
-    """The table of FER2013's pixels that `source` is or holds, by its header; None where it is something
+    """The table of FER2013's pixels that `source` is or holds, by its header; None if it is something
     else."""
     return next((path for path in tables(source) if PIXELS <= set(columns(path))), None)
 
 
 def votes_table(near: Iterable[Path]) -> Path | None:
-    """The first of the tables that holds FER+'s votes, by its header; None where none does."""
+    """The first of the tables that holds FER+'s votes, by its header; None if none does."""
     return next((path for path in near if set(TAGS) <= set(columns(path))), None)
 
 
 def note_unread(path: Path) -> str:
-    """What a person should know of a table that lies where it is not read; "" where it is of another kind."""
+    """A note on a table of FER2013 or FER+ that is not read where it lies; "" for other tables."""
     if not is_table(path):
         return ""
     if PIXELS <= set(columns(path)):
@@ -59,7 +59,7 @@ def note_unread(path: Path) -> str:
 
 
 def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], None]) -> Listing:
-    """Every row of the table as a picture, and what is wrong with others.
+    """Every row of the table as a picture, or with what is wrong.
 
     `save(path, pixels)` writes (48, 48) uint8 grey pixels as a PNG below `cache`.
     Training is "train", PublicTest "val", PrivateTest "test". Raises SourceError for a table that cannot be
@@ -118,7 +118,7 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
 
 
 def notes_on_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> list[str]:
-    """What a person should know of votes that `add_votes` cannot use."""
+    """Notes on votes that `add_votes` cannot use."""
     table = votes_table(near)
     if table is None:
         return []
@@ -158,7 +158,7 @@ def _decode(row: dict[str | None, str]) -> tuple[np.ndarray, str]:
     """The (48, 48) uint8 pixels of a row and "", or what is wrong with it."""
     none = np.empty(0, np.uint8)
     if row["usage"] not in USAGES:
-        return none, f"Usage {row['usage']!r}; it is one of {', '.join(USAGES)}"
+        return none, f"Usage {row['usage']!r}; choose one of {', '.join(USAGES)}"
     if row["emotion"] not in map(str, range(len(EMOTIONS))):
         return none, f"emotion {row['emotion']!r}; it is a number from 0 to {len(EMOTIONS) - 1}"
     try:

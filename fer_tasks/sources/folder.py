@@ -1,4 +1,4 @@
-"""A folder of class folders, or a table of file and label -> the pictures there are."""
+"""List the pictures of a folder of class folders, or of a table of file and label."""
 
 import difflib
 import hashlib
@@ -23,7 +23,7 @@ from fer_tasks.sources.listing import (
     Verdict,
     as_listing,
     fault_of,
-    set_aside,
+    unused,
 )
 from fer_tasks.sources.names import hints_at_split, is_litter, shown, split_of
 
@@ -42,7 +42,7 @@ Way = tuple[str, ...]  # the names of the folders from the source's to a file
 
 
 class Inside(NamedTuple):
-    """What the folders in one folder are."""
+    """The kinds of folders in one folder."""
 
     splits: tuple[str, ...]  # those with a split's name
     only_splits: bool  # do they stand for splits? In a class folder `dev` beside others may be a person
@@ -53,13 +53,13 @@ Folders = Mapping[Way, Inside]
 
 
 def list_pictures(source: Path) -> Listing:
-    """List a folder or a table; nothing is decoded. Raises SourceError where no picture can be used."""
+    """List a folder or a table; nothing is decoded. Raises SourceError if no picture can be used."""
     check(source)
     return require_pictures(source, list_folder(source) if source.is_dir() else list_table(source))
 
 
 def require_pictures(source: Path, listing: Listing) -> Listing:
-    """The listing as it is. Raises SourceError where there is no picture in it."""
+    """Return the listing. Raises SourceError if it has no picture."""
     if listing.pictures.empty:
         why = "; ".join([_why_none(source, listing.rejected), *listing.notes])
         raise SourceError(f"download.source: {why}")
@@ -67,7 +67,7 @@ def require_pictures(source: Path, listing: Listing) -> Listing:
 
 
 def list_folder(root: Path, but: Collection[Path] = ()) -> Listing:
-    """List a folder of class folders without the files `but`; there may be no picture in it."""
+    """List a folder of class folders without the files `but`; it may have no picture."""
     passed_over: list[Path] = []
     entries = [(path, fault) for path, fault in _walk(root, passed_over) if path not in but]
     folders = _folders([path.relative_to(root).parts[:-1] for path, _ in entries])
@@ -95,19 +95,20 @@ def _inside(names: list[str]) -> Inside:
 
 
 def _no_splits(folders: Folders) -> list[str]:
-    """A note on folders in class folders that have a split's name and are none."""
+    """A note on folders inside class folders that have a split's name but are not splits."""
     names = [
         shown("/".join([*way, name]))
         for way, inside in sorted(folders.items())
         if _class_of(way) and not inside.only_splits
         for name in inside.splits
     ]
-    return [f"not taken for splits, since the folders beside them are none: {_some(names)}"] if names else []
+    return (
+        [f"not used as splits, since the folders beside them are not splits: {_some(names)}"] if names else []
+    )
 
 
 def fingerprint(source: Path) -> str:
-    """Has the source, or another file, changed? 16 hex digits of its files' names, sizes and times; their
-    contents are not read."""
+    """16 hex digits that change with the names, sizes and times of a source's files; not their content."""
     if not os.path.isfile(source):
         check(source)
     files = [path for path, _ in _walk(source, [])] if source.is_dir() else _files_of(source)
@@ -124,14 +125,14 @@ def _files_of(source: Path) -> list[Path]:
 
 
 def check(source: Path) -> None:
-    """Raise SourceError where `source` is no folder and no table."""
+    """Raise SourceError if `source` is neither a folder nor a table."""
     if os.path.isdir(source) or table.is_table(source):
         return
     if not os.path.lexists(source):
         raise SourceError(f"download.source: {source} does not exist; {_nearest(source)}")
     if source.suffix.lower() in ARCHIVES:
         raise SourceError(f"download.source: {source} is an archive; unpack it, and name the folder")
-    kind = "is a file" if os.path.isfile(source) else "is no file and no folder"
+    kind = "is a file" if os.path.isfile(source) else "is neither a file nor a folder"
     raise SourceError(
         f"download.source: {source} {kind}; name a folder of class folders, a table (.csv, .tsv) with the "
         "columns file and label, or a description in sources/ (.yaml)"
@@ -158,26 +159,26 @@ def _walk(root: Path, passed_over: list[Path]) -> Iterator[tuple[Path, Verdict |
         # os.walk does not enter links.
         yield from ((here / name, None) for name in names if os.path.islink(here / name))
     for error in errors:
-        yield Path(error.filename), set_aside("unreadable", f"a folder that cannot be read: {error.strerror}")
+        yield Path(error.filename), unused("unreadable", f"a folder that cannot be read: {error.strerror}")
 
 
 def _verdict(root: Path, path: Path, folders: Folders) -> Verdict:
-    """What a file's place says of it."""
+    """The verdict on a file by its place."""
     if os.path.islink(path) and _leads_out(path, root):
-        return set_aside("link_not_followed", f"links to {shown(os.path.realpath(path))}")
+        return unused("link_not_followed", f"links to {shown(os.path.realpath(path))}")
     if fault := fault_of(path):
         return fault
     if path.name.startswith("."):
-        return set_aside("hidden_file", "its name begins with a dot")
+        return unused("hidden_file", "its name begins with a dot")
     way = path.relative_to(root).parts[:-1]
     if found := _class_of(way):
         return _of_class(way, *found, folders)
     if deep := next((i for i, name in enumerate(way) if expression_of(name)), 0):
         holder = root.joinpath(*way[: deep - 1 if split_of(way[deep - 1]) else deep])
-        return set_aside("unknown_class", f"{TOO_DEEP}; name {shown(holder)} as the source")
+        return unused("unknown_class", f"{TOO_DEEP}; name {shown(holder)} as the source")
     if unknown := _unknown(way, folders):
-        return set_aside("unknown_class", f"folder {shown(unknown)!r}; {KNOWN}")
-    return set_aside("no_class_folder", f"lies in no class folder; {KNOWN}")
+        return unused("unknown_class", f"folder {shown(unknown)!r}; {KNOWN}")
+    return unused("no_class_folder", f"lies in no class folder; {KNOWN}")
 
 
 def _class_of(way: Way) -> tuple[int, str] | None:
@@ -208,9 +209,9 @@ def _of_class(way: Way, at: int, label: str, folders: Folders) -> Verdict:
         if split := split_of(name):
             splits[split] = name
         elif (inside.splits or (i < at and hints_at_split(name))) and not expression_of(name):
-            return set_aside("unknown_split", f"folder {shown(name)!r}; {RENAME}")
+            return unused("unknown_split", f"folder {shown(name)!r}; {RENAME}")
     if len(splits) > 1:
-        return set_aside("unknown_split", f"lies in {' and '.join(map(repr, splits.values()))}; {RENAME}")
+        return unused("unknown_split", f"lies in {' and '.join(map(repr, splits.values()))}; {RENAME}")
     return Verdict(label, next(iter(splits), ""))
 
 

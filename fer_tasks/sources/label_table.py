@@ -1,4 +1,4 @@
-"""A table with the columns file and label (and split) -> the pictures that it names."""
+"""Read a table with the columns file and label (and split): the pictures that it names."""
 
 import os
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from fer_tasks.labels import expression_of
 from fer_tasks.sources import table
 from fer_tasks.sources.errors import SourceError
-from fer_tasks.sources.listing import KNOWN, Listing, Verdict, as_listing, fault_of, set_aside
+from fer_tasks.sources.listing import KNOWN, Listing, Verdict, as_listing, fault_of, unused
 from fer_tasks.sources.names import shown, split_of
 
 USED = {"file", "label", "split"}
@@ -33,7 +33,7 @@ def list_table(source: Path) -> Listing:
 
 
 def pictures_behind(source: Path) -> list[Path]:
-    """The files that a table names, there or not; none where `source` is something else or cannot be read."""
+    """The files that a table names, existing or not; none for another or unreadable file."""
     if not is_label_table(source):
         return []
     try:
@@ -56,15 +56,15 @@ def _verdict(source: Path, number: int, row: Row) -> Verdict:
 def _of_row(source: Path, row: Row) -> Verdict:
     label, split = expression_of(row["label"]), row.get("split", "").strip()
     if any(value.strip() for value in row.get(None, ())):  # a comma at the end of a row adds an empty one
-        return set_aside("bad_row", "more values than columns; put a name with a comma in quotes")
+        return unused("bad_row", "more values than columns; put a name with a comma in quotes")
     if not row["file"].strip():
-        return set_aside("bad_row", "it names no file")
+        return unused("bad_row", "it names no file")
     if fault := fault_of(source.parent / _name(source, row)):
         return fault
     if not label:
-        return set_aside("unknown_class", f"label {shown(row['label'])!r}; {KNOWN}")
+        return unused("unknown_class", f"label {shown(row['label'])!r}; {KNOWN}")
     if split and not split_of(split):
-        return set_aside("unknown_split", f"split {shown(split)!r}; write train, val, test or nothing")
+        return unused("unknown_split", f"split {shown(split)!r}; write train, val, test or nothing")
     return Verdict(label, split_of(split) or "")
 
 

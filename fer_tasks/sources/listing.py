@@ -1,4 +1,4 @@
-"""What a source holds, as tables: the pictures, what is set aside, and what to warn of."""
+"""A source as tables: its pictures, the files that are not used, and warnings."""
 
 import os
 import stat
@@ -21,33 +21,37 @@ ONE_LINE = ["link_not_followed", "file_not_found"]  # a line for all, which diff
 
 
 class Listing(NamedTuple):
-    """What a source holds; every file is in one of the tables."""
+    """The content of a source; every file is in one of the tables."""
 
     pictures: pd.DataFrame  # source (path as the user knows it), path (to read it), label, source_split
     rejected: pd.DataFrame  # source, reason, detail
-    notes: tuple[str, ...] = ()  # what else a person should know
+    notes: tuple[str, ...] = ()  # further warnings
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know before the pictures are used."""
+        """Warnings before the pictures are used."""
         absent = [name for name in EXPRESSIONS if name not in set(self.pictures["label"])]
-        said = [f"the source has no picture of {name}; the models will not know it" for name in absent]
+        warnings = [f"the source has no picture of {name}; the models will not know it" for name in absent]
         unsplit = int((self.pictures["source_split"] == "").sum())
         if 0 < unsplit < len(self.pictures):
             be, they = ("is", "it counts") if unsplit == 1 else ("are", "they count")
-            said.append(f"{counted(unsplit, 'picture')} {be} in no split while others are; {they} as train")
+            warnings.append(
+                f"{counted(unsplit, 'picture')} {be} in no split while others are; {they} as train"
+            )
         named = self.rejected[self.rejected["reason"].isin(WARNED_OF)]["detail"]
         details = named.str.replace(r"^row \d+: ", "", regex=True)
-        said += [f"{counted(n, 'file')} set aside: {detail}" for detail, n in details.value_counts().items()]
+        warnings += [
+            f"{counted(n, 'file')} set aside: {detail}" for detail, n in details.value_counts().items()
+        ]
         for _, alike in self.rejected[self.rejected["reason"].isin(ONE_LINE)].groupby("reason"):
             first = f"{alike['source'].iloc[0]}: {alike['detail'].iloc[0]}"
-            said.append(f"{counted(len(alike), 'file')} set aside, such as {first}")
+            warnings.append(f"{counted(len(alike), 'file')} set aside, such as {first}")
         numbers = [NUMBERS] if details.str.match(NUMBERED).any() else []
-        return [*said, *numbers, *self.notes]
+        return [*warnings, *numbers, *self.notes]
 
 
 class Verdict(NamedTuple):
-    """What is known of a file before it is opened: a label and a split, or why it is set aside."""
+    """A file before it is opened: its label and split, or why it is not used."""
 
     label: str = ""
     split: str = ""  # train, val, test, or "" where the source does not say
@@ -55,30 +59,30 @@ class Verdict(NamedTuple):
     detail: str = ""
 
 
-def set_aside(reason: str, detail: str) -> Verdict:
+def unused(reason: str, detail: str) -> Verdict:
     """The verdict on a file that is not used."""
     return Verdict(reason=reason, detail=detail)
 
 
 def fault_of(path: Path) -> Verdict | None:
-    """Why a file must not be opened, None where it may: a named pipe would hold the run for ever."""
+    """Why a file must not be opened, or None: a named pipe would block the run forever."""
     try:
         about = os.stat(path)
     except FileNotFoundError:
-        return set_aside("file_not_found", "there is no such file")
+        return unused("file_not_found", "there is no such file")
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         why = getattr(error, "strerror", None) or str(error)
-        return set_aside("file_not_found", f"there is no such file: {why}")
+        return unused("file_not_found", f"there is no such file: {why}")
     if not stat.S_ISREG(about.st_mode):
         kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe, a socket or a device"
-        return set_aside("special_file", f"{kind}, not a file")
+        return unused("special_file", f"{kind}, not a file")
     if not os.access(path, os.R_OK):
-        return set_aside("unreadable", "no permission to read it")
-    return None if about.st_size else set_aside("not_a_picture", "the file is empty")
+        return unused("unreadable", "no permission to read it")
+    return None if about.st_size else unused("not_a_picture", "the file is empty")
 
 
 def as_listing(found: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str]) -> Listing:
-    """The listing of files, each by the name that the user knows it by, its path and its verdict."""
+    """The listing of files: for each the name that the user knows, its path and its verdict."""
     rows = pd.DataFrame(
         [(name, str(path), *verdict) for name, path, verdict in found],
         columns=[*COLUMNS, "reason", "detail"],

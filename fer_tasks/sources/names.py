@@ -1,4 +1,4 @@
-"""What the names of files and folders say: a split, litter of a system, a picture's format."""
+"""Interpret names of files and folders: a split, litter of a system, a picture's format."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SUFFIX = re.compile(
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder or a table calls `name`: train, val or test; None if nobody knows it."""
+    """The split that a folder or a table calls `name`: train, val or test; None if unknown."""
     words = re.split(r"[\s_-]+", name.strip().lower())
     while len(words) > 1 and words[-1] in NOUNS:
         words.pop()
@@ -52,7 +52,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """A path as text that any file and any terminal takes: what is no UTF-8 and what cannot be printed is
+    """A path as text for any file and terminal: bytes that are not UTF-8 and unprintable characters are
     escaped, as in `\\xb1\\xe8.jpg`."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(_escaped(c) if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)

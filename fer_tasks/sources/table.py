@@ -1,4 +1,4 @@
-"""Tables that people made, row by row: commas, semicolons or tabs, in UTF-8 or UTF-16."""
+"""Read tables that people made, row by row: commas, semicolons or tabs, in UTF-8 or UTF-16."""
 
 import csv
 import io
@@ -11,17 +11,17 @@ from fer_tasks.sources.errors import SourceError
 
 SUFFIXES = (".csv", ".tsv")
 SEPARATORS = ",;\t|"  # of those that part a header into equally many columns the first
-SEPARATOR_TOLD = re.compile(r'"?sep=([,;\t|])?"?', re.I)  # Excel's first line; a tab is stripped
+SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])?"?', re.I)  # Excel's first line; a tab is stripped
 HEADER = 65_536  # characters at most
 
 
 def is_table(path: Path) -> bool:
-    """Is it a file that is called a table? Its content is not looked at."""
+    """Does the file have a table's suffix? Its content is not read."""
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 
 def columns(path: Path) -> list[str]:
-    """The names of a table's columns in lower case; none where it cannot be read."""
+    """The names of a table's columns in lower case; none if it cannot be read."""
     try:
         with _open(path) as file:
             return _header(file)[0]
@@ -33,7 +33,7 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:
     """The number of each row, as a spreadsheet counts them, and its values by column in lower case.
 
     A value that is missing is "", those beyond the last column are under None. Raises SourceError, with the
-    number of the row, where the table cannot be read on.
+    number of the row, if the table cannot be read further.
     """
     number = 0
     try:
@@ -64,15 +64,15 @@ def _open(path: Path) -> io.TextIOWrapper:
 def _header(file: io.TextIOWrapper) -> tuple[list[str], str, int]:
     """The names of the columns, what separates them, and how many lines lie above: empty ones, or Excel's,
     which names the separator."""
-    above, told = 0, ""
+    above, declared = 0, ""
     while line := file.readline(HEADER):
-        if met := SEPARATOR_TOLD.fullmatch(line.strip()):
-            told = met[1] or "\t"
+        if met := SEPARATOR_LINE.fullmatch(line.strip()):
+            declared = met[1] or "\t"
         elif line.strip():
             break
         above += 1
     parted = {
         mark: next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in SEPARATORS
     }
-    mark = told or max(SEPARATORS, key=lambda mark: len(parted[mark]))
+    mark = declared or max(SEPARATORS, key=lambda mark: len(parted[mark]))
     return [name.strip().lower() for name in parted[mark]], mark, above

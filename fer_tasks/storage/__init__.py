@@ -1,1 +1,1 @@
-"""All that is written to disk and read back: tables, arrays, pictures, data sets, cells."""
+"""Read and write what is on disk: tables, arrays, pictures, datasets, cells."""

@@ -1,7 +1,7 @@
-"""Read and write `.cache/features/<group>/<name>/<part>.npy`: what frozen backbones make of pictures,
-computed once for all cells that ask for it, also where they run side by side.
+"""Read and write `.cache/features/<group>/<name>/<part>.npy`: features of frozen backbones.
 
-A part is a .npy file with its CRC-32 behind it.
+They are computed once for all cells, also for cells that run in parallel. A part is a .npy file followed by
+its CRC-32.
 """
 
 import io
@@ -19,41 +19,43 @@ from fer_tasks.errors import UserError
 
 
 class NotWritten(UserError):
-    """Features could not be written: the disk is full, or not ours."""
+    """Features could not be written: the disk is full or not writable."""
 
 
 def ensure_parts(
     group: Path,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     name: str,
     sizes: Mapping[int, int],
-    make: Callable[[int], np.ndarray],
+    compute: Callable[[int], np.ndarray],
 ) -> Callable[[int], np.ndarray]:
-    """See that all parts of what is called `name` are there; returns what opens them, memory-mapped.
+    """Make sure every part of `name` exists and return a function that memory-maps one.
 
-    `sizes`: how many rows each part has. A part that is missing or broken is made, by one process at a time,
-    while others make other parts; who asks waits until the last is there. `tell` gets how many rows are ready
-    and of how many. Raises NotWritten.
+    `sizes`: the number of rows of each part. A missing or damaged part is computed by one process, while
+    others compute other parts; the call returns when all exist. `on_progress` gets the rows that are ready
+    and the rows in all. Raises NotWritten if the disk is full or not writable.
     """
     files = {part: group / name / f"{part}.npy" for part in sizes}
     ready = 0
 
-    def attend(part: int, patience: float) -> bool:
+    def ensure(part: int, patience: float) -> bool:
         nonlocal ready
         try:
-            _see_to(files[part], partial(make, part), patience)
+            _ensure_part(files[part], partial(compute, part), patience)
         except Timeout:
             return False
         ready += sizes[part]
-        tell(ready, sum(sizes.values()))
+        on_progress(ready, sum(sizes.values()))
         return True
 
     try:
         (group / name).mkdir(parents=True, exist_ok=True)
-        for part in [part for part in sizes if not attend(part, 0)]:  # what another process is at
-            attend(part, -1)
+        for part in [part for part in sizes if not ensure(part, 0)]:  # another process has begun it
+            ensure(part, -1)
     except OSError as error:
-        raise NotWritten(f"features of a frozen backbone: {error}; make room, or see to {group}") from None
+        raise NotWritten(
+            f"features of a frozen backbone: {error}; free some space, or check the permissions of {group}"
+        ) from None
 
     @lru_cache(maxsize=128)  # each holds a file descriptor
     def part_of(part: int) -> np.ndarray:
@@ -62,21 +64,21 @@ def ensure_parts(
     return part_of
 
 
-def drop_other_features(folder: Path, wanted: Collection[str]) -> None:
-    """Remove the groups that no cell needs any more."""
+def drop_other_features(folder: Path, keep: Collection[str]) -> None:
+    """Remove all groups but those to keep."""
     for group in folder.iterdir() if folder.exists() else ():
-        if group.name not in wanted:
+        if group.name not in keep:
             shutil.rmtree(group)
 
 
-def _see_to(file: Path, make: Callable[[], np.ndarray], patience: float) -> None:
-    """Make a part that is not whole, unless another process does; waits `patience` seconds for it, -1 for
-    ever. The lock of a process that died is free. Raises Timeout."""
+def _ensure_part(file: Path, compute: Callable[[], np.ndarray], patience: float) -> None:
+    """Compute a part that is missing or damaged, or wait `patience` s (-1: forever) for the process that
+    does. A process that dies frees its lock. Raises Timeout."""
     if _is_whole(file):
         return
     with FileLock(file.with_suffix(".lock"), timeout=patience):
         if not _is_whole(file):
-            _write(file, make())
+            _write(file, compute())
 
 
 def _write(file: Path, array: np.ndarray) -> None:

@@ -1,5 +1,5 @@
 """Read and write trained cells: `models/<cell>/{train.log, model.keras, history.csv, cell.json}`, cell.json
-last; an ensemble has nothing else."""
+last; an ensemble has cell.json alone."""
 
 import json
 import shutil
@@ -22,44 +22,42 @@ LOG = "train.log"
 
 
 class Trained(NamedTuple):
-    """What is left of a training run."""
+    """The result of a training run."""
 
     model: bytes  # a .keras file
     history: pd.DataFrame  # epoch (from 1), loss, accuracy, val_loss, val_accuracy
 
 
 def read_cell(folder: Path) -> dict[str, Any] | None:
-    """What cell.json says of a cell, or None where the cell is not finished."""
+    """The content of cell.json; None if the cell is not finished."""
     file = folder / "cell.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def model_file(folder: Path) -> Path | None:
-    """The file of a cell's model, or None where it has none."""
+    """The file of a cell's model; None if it has none."""
     file = folder / "model.keras"
     return file if file.exists() else None
 
 
 def weights_id(about: dict[str, Any]) -> str:
-    """What tells a trained network's weights from any others: its fingerprint, and the batch size that there
-    was memory for."""
+    """Identifies a trained network's weights: its fingerprint, and the batch size that fitted in memory."""
     return f"{about['fingerprint']} {about['batch_size']}"
 
 
 def is_ensemble(about: dict[str, Any]) -> bool:
-    """Is that which cell.json describes no network but an ensemble of some?"""
+    """Does this content of cell.json describe an ensemble?"""
     return "members" in about["settings"]
 
 
 def is_trained(folder: Path, fingerprint: str) -> bool:
-    """Is this very cell, by its fingerprint, trained already?"""
+    """Is the cell with this fingerprint already trained?"""
     about = read_cell(folder)
     return bool(about) and about["status"] == "trained" and about["fingerprint"] == fingerprint
 
 
 def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
-    """The finished cells, the best by validation first: highest accuracy, of equals the lowest loss; failed
-    last."""
+    """The finished cells, best first: by highest validation accuracy, then lowest loss; failed cells last."""
     rows = [_row(about) for cell in cells if (about := read_cell(models / cell))]
     board = pd.DataFrame(rows, columns=LEADERBOARD)
     return board.sort_values(["val_accuracy", "val_loss"], ascending=[False, True], ignore_index=True)
@@ -94,17 +92,16 @@ def write_history(folder: Path, history: pd.DataFrame) -> None:
 
 
 def clear_cell(folder: Path) -> None:
-    """Forget what there is of a cell but for its log, and folders, such as .ipynb_checkpoints, that are not
-    its own."""
+    """Remove a cell's files except its log and folders that are not its own, such as .ipynb_checkpoints."""
     for file in folder.glob("*"):
         if file.name != LOG and not file.is_dir():
             file.unlink()
 
 
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
-    """Write a cell; of one that failed `about` says why, and `trained` is its last good epoch, if any.
+    """Replace a cell's files, all but its log.
 
-    Of what was there before only its log is left.
+    `trained` is None for a failed cell without a good epoch; `about` says why it failed.
     """
     clear_cell(folder)
     if trained:
@@ -123,7 +120,7 @@ def write_best(models: Path, cell: str) -> None:
 
 
 def begin_log(folder: Path, fingerprint: str) -> None:
-    """Begin the log of a cell, or go on with it where it is this very cell's."""
+    """Start the log of a cell, or continue it if it has this fingerprint."""
     title = f"cell {folder.name}, fingerprint {fingerprint}\n"
     file = folder / LOG
     if not file.exists() or not file.read_text().startswith(title):
@@ -136,31 +133,31 @@ def log(folder: Path, text: str) -> None:
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
-def archive_cells(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
-    """Move trained cells that the grid has not, or not so any more, to `aside/<cell>-<fingerprint>`; returns
-    their names.
+def archive_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, str]) -> list[str]:
+    """Move trained cells that are not in the grid, or have another fingerprint there, to
+    `cell_archive/<cell>-<fingerprint>`; return their names.
 
-    `wanted`: the grid's fingerprints by name. What the grid has not and was never trained goes for good.
+    `fingerprints`: the grid's, by name. Untrained cells that are not in the grid are removed.
     """
-    there = [folder for folder in models.iterdir() if folder.is_dir()] if models.exists() else []
+    folders = [folder for folder in models.iterdir() if folder.is_dir()] if models.exists() else []
     moved = []
-    for folder in (folder for folder in there if folder.name != BEST):
+    for folder in (folder for folder in folders if folder.name != BEST):
         about = read_cell(folder)
-        if about and about["status"] == "trained" and about["fingerprint"] != wanted.get(folder.name):
-            _move(folder, aside / f"{folder.name}-{about['fingerprint']}")
+        if about and about["status"] == "trained" and about["fingerprint"] != fingerprints.get(folder.name):
+            _move(folder, cell_archive / f"{folder.name}-{about['fingerprint']}")
             moved.append(folder.name)
-        elif folder.name not in wanted:
+        elif folder.name not in fingerprints:
             shutil.rmtree(folder)
     return sorted(moved)
 
 
-def restore_cells(models: Path, aside: Path, wanted: Mapping[str, str]) -> list[str]:
-    """Move what was set aside and is `wanted` again to its place; returns the names."""
-    kept = {name: aside / f"{name}-{fingerprint}" for name, fingerprint in wanted.items()}
-    back = {name: folder for name, folder in kept.items() if read_cell(folder)}
-    for name, folder in back.items():
+def restore_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, str]) -> list[str]:
+    """Move archived cells with these fingerprints back to `models`; return their names."""
+    archived = {name: cell_archive / f"{name}-{fingerprint}" for name, fingerprint in fingerprints.items()}
+    restored = {name: folder for name, folder in archived.items() if read_cell(folder)}
+    for name, folder in restored.items():
         _move(folder, models / name)
-    return sorted(back)
+    return sorted(restored)
 
 
 def _move(folder: Path, place: Path) -> None:

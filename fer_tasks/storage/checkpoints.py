@@ -1,4 +1,4 @@
-"""Read and write `.cache/checkpoints/<cell>.npz`: how far a cell is that is not done yet."""
+"""Read and write `.cache/checkpoints/<cell>.npz`: the state of a cell in training."""
 
 import json
 import os
@@ -11,13 +11,13 @@ import numpy as np
 
 from fer_tasks.errors import writing_to
 
-ABOUT = "about"  # the entry with what is no array
+ABOUT = "about"  # the entry with everything that is not an array
 
 
 def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint in one step: a process that is killed leaves the old one or the whole new one.
+    """Write a checkpoint atomically: a killed process leaves the old one or the whole new one.
 
-    `about` is JSON and says by its `fingerprint` what it is a checkpoint of.
+    `about`: JSON, whose `fingerprint` identifies what it is a checkpoint of.
     """
     partial = file.with_name(f".{file.stem}.partial")
     with writing_to(file.parent):
@@ -28,7 +28,7 @@ def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, 
 
 
 def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """What was written, or None where there is none of this fingerprint, or a power cut left half of one."""
+    """Read a checkpoint; None if there is none with this fingerprint, or it is damaged, as by a power cut."""
     if not file.exists():
         return None
     try:
@@ -42,11 +42,11 @@ def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[
 
 
 def drop_checkpoint(file: Path) -> None:
-    """Remove a checkpoint, where there is one."""
+    """Remove a checkpoint if there is one."""
     file.unlink(missing_ok=True)
 
 
 def drop_partial_checkpoints(folder: Path) -> None:
-    """Remove what a killed process had not finished."""
+    """Remove the unfinished files of killed processes."""
     for file in folder.glob(".*.partial"):
         file.unlink()

@@ -4,7 +4,7 @@ data/<stage>/
   images/<first two of id>/<image_id>.<suffix>
   manifest.csv    one row an image kept; columns only grow from stage to stage
   rejected.csv    image_id, reason, detail: one row an image dropped at this stage
-  dataset.json    stage, kept, rejected: {reason: n}, made_from: {name: print}, settings, fingerprint
+  dataset.json    stage, kept, rejected: {reason: n}, made_from: {folder: fingerprint}, settings, fingerprint
 """
 
 import hashlib
@@ -27,12 +27,12 @@ MADE_BY = {"raw": "download", "faces": "crop_faces", "textfree": "drop_text"}
 
 
 class IncompleteDataset(UserError):
-    """A stage's folder has no `dataset.json`: the stage never ran, or was cut off."""
+    """A stage's folder has no `dataset.json`: the stage never ran, or was interrupted."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One stage's result as it lies on disk; `manifest["file"]` is relative to `root`."""
+    """One stage's result on disk; `manifest["file"]` is relative to `root`."""
 
     root: Path
     manifest: pd.DataFrame
@@ -44,7 +44,7 @@ class Dataset:
         return self.info["fingerprint"]
 
     def is_made_from(self, other: "Dataset") -> bool:
-        """Was it made from `other` as that is now?"""
+        """Was it made from the present version of `other`?"""
         return other.fingerprint in self.info["made_from"].values()
 
 
@@ -69,9 +69,9 @@ def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") ->
 
 
 def empty_folder(folder: Path) -> None:
-    """Make a folder empty, also one that is a link to another disk. Raises OSError where that is refused."""
+    """Empty a folder, also one that is a link to another disk. Raises OSError if that is not permitted."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").unlink(missing_ok=True)  # first: what is half empty is not whole
+    (folder / "dataset.json").unlink(missing_ok=True)  # first: a half-emptied dataset is incomplete
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
@@ -95,15 +95,15 @@ def write_dataset(
     made_from: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the tables and then `dataset.json`, so that its presence means that the rest is there.
+    """Write the tables and then `dataset.json`, so that its presence means that the dataset is complete.
 
-    Rows are sorted by `image_id`: the same content gives the same files. Raises FileNotFoundError if an image
-    of the manifest is not on disk. Returns what `dataset.json` holds.
+    Rows are sorted by `image_id`, so the same content gives the same files. Returns the content of
+    `dataset.json`. Raises FileNotFoundError if an image of the manifest is not on disk.
     """
     root.mkdir(parents=True, exist_ok=True)
     missing = [file for file in manifest.get("file", []) if not (root / file).exists()]
     if missing:
-        raise FileNotFoundError(f"{len(missing)} images of {root} are not there, such as {missing[0]}")
+        raise FileNotFoundError(f"{len(missing)} images of {root} are missing, such as {missing[0]}")
     rejected = rejected.reindex(columns=[*REJECTED_COLUMNS, *rejected.columns.difference(REJECTED_COLUMNS)])
     write_table(root / "manifest.csv", manifest.sort_values("image_id"))
     write_table(root / "rejected.csv", rejected.sort_values(["image_id", "detail"]))
@@ -122,7 +122,7 @@ def write_dataset(
 
 
 def image_files(manifest: pd.DataFrame, root: Path) -> dict[str, tuple[str, str]]:
-    """The images of a manifest: {image id: (pixel hash, path)}; the hash says the content."""
+    """The images of a manifest: {image id: (pixel hash, path)}; the hash changes with the content."""
     paths = f"{root}/" + manifest["file"]
     return dict(zip(manifest["image_id"], zip(manifest["pixels"], paths, strict=True), strict=True))
 

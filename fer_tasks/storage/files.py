@@ -13,7 +13,7 @@ import pandas as pd
 
 from fer_tasks.errors import UserError, writing_to
 
-# Read as text whatever they look like: an id such as 12e4567890123456 is no number.
+# Always read as text: an id such as 12e4567890123456 is not a number.
 TEXT_COLUMNS = tuple(
     "image_id pixels file label source source_split photo_phash parent_id landmarks transform text "
     "text_boxes engine group_id split reviewer reason detail copy_of suggestion rule other".split()
@@ -23,13 +23,13 @@ TEXT_COLUMNS = tuple(
 def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
     """Write blocks of rows as one .npy file of `rows` rows, never more than a block in memory.
 
-    Returns the first 16 hex digits of the SHA-256 of its content. Raises ValueError where the blocks have
-    another number of rows in all.
+    Returns the first 16 hex digits of the SHA-256 of its content. Raises ValueError if the blocks do not have
+    `rows` rows in all.
     """
     filled, digest, mode = 0, hashlib.sha256(), "wb"
     for block in blocks:
         data = np.ascontiguousarray(block).tobytes()
-        # Not memory-mapped: where the disk is full, writing to a map kills the process.
+        # Not memory-mapped: on a full disk, writing to a map kills the process.
         with writing_to(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open(mode) as file:
@@ -37,12 +37,12 @@ def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
         filled, mode = filled + len(block), "ab"
         digest.update(data)
     if mode == "wb" or filled != rows:
-        raise ValueError(f"{path}: {filled} rows came for {rows}")
+        raise ValueError(f"{path}: {filled} rows, not {rows}")
     return digest.hexdigest()[:16]
 
 
 def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    """How a .npy file of such an array begins."""
+    """The header of a .npy file of such an array."""
     descr, stream = np.lib.format.dtype_to_descr(dtype), io.BytesIO()
     header = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
@@ -55,14 +55,14 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV of ours; text columns are text (empty, never NaN) whatever they look like."""
+    """Read a CSV of ours; text columns are always text, empty rather than NaN."""
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     text = table.columns.intersection(pd.Index(TEXT_COLUMNS))
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that people edit. Raises UserError where it is missing or no UTF-8."""
+    """Read a text file that people edit. Raises UserError if it is missing or not UTF-8."""
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,7 +70,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of ours says; None where it is missing or damaged, as after a power cut."""
+    """Read a JSON file of ours; None if it is missing or damaged, as after a power cut."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -78,17 +78,17 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV in one step: a reader sees the old file or the whole new one."""
+    """Write a CSV atomically: a reader sees the old file or the whole new one."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step: a reader sees the old file or the whole new one."""
+    """Write a text file atomically: a reader sees the old file or the whole new one."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one step: a reader sees the old file or the whole new one."""
+    """Write a file atomically: a reader sees the old file or the whole new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

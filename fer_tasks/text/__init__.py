@@ -1,1 +1,1 @@
-"""Is there writing on a face? One module an engine, the same columns out."""
+"""Detect writing on faces: one module per engine, the same columns."""

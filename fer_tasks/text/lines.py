@@ -1,4 +1,4 @@
-"""Lines of writing on a face, whichever engine found them, and the rule that decides."""
+"""Lines of writing on a face, from any engine, and the rule that decides which count."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Line(NamedTuple):
-    """A line of writing: `text` as it was read, "" where it could not be; its box in px of the face."""
+    """A line of writing: `text` as it was read, "" if it could not be read; its box in px of the face."""
 
     text: str
     row: float
@@ -18,26 +18,26 @@ class Line(NamedTuple):
 def apply_writing_rule(
     lines: Sequence[Line], shape: tuple[int, int], min_aspect: float, max_height: float, min_letters: int
 ) -> dict[str, Any]:
-    """Is a face of `shape` (height, width) px written on?
+    """Decide whether a face of `shape` (height, width) px has writing on it.
 
     A line counts when its box is at least `min_aspect` times as wide as high and at most `max_height` of the
-    face's height: engines take mouths and eyes for writing too, and geometry tells them apart. What was read
-    must hold `min_letters` letters or digits; a box that could not be read counts by its geometry alone.
+    face's height: engines mistake mouths and eyes for writing, and geometry distinguishes them. Text that was
+    read must have `min_letters` letters or digits; an unread box counts by its geometry alone.
     Returns has_text, and of the lines that count: text, text_boxes (JSON list of [row, column, height, width]
     in px), text_share (of the face's area, 0..1).
     """
     height, width = shape
-    found = [
+    counting = [
         line
         for line in lines
         if line.width >= min_aspect * line.height
         and line.height <= max_height * height
         and (not line.text or sum(map(str.isalnum, line.text)) >= min_letters)
     ]
-    share = sum(line.height * line.width for line in found) / (height * width)
+    share = sum(line.height * line.width for line in counting) / (height * width)
     return {
-        "has_text": bool(found),
-        "text": " ".join(line.text for line in found if line.text),
-        "text_boxes": json.dumps([[round(side, 1) for side in line[1:]] for line in found]),
+        "has_text": bool(counting),
+        "text": " ".join(line.text for line in counting if line.text),
+        "text_boxes": json.dumps([[round(side, 1) for side in line[1:]] for line in counting]),
         "text_share": round(min(share, 1.0), 4),
     }

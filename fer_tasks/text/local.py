@@ -1,4 +1,4 @@
-"""Writing on faces, found and read by RapidOCR (PP-OCRv4 on ONNX Runtime), which carries its models."""
+"""Find and read writing with RapidOCR (PP-OCRv4 on ONNX Runtime), which ships its models."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,10 @@ _OF_THREAD = threading.local()
 
 
 def find_lines(images: Sequence[np.ndarray], side: int, min_confidence: float) -> list[list[Line]]:
-    """Look for writing on pictures, (M, N, 3) uint8 RGB, each shown to the detector with its longer side at
-    `side` px; boxes of at least `min_confidence`, 0..1, are lines, in px of the picture."""
+    """Find lines of writing on pictures, (M, N, 3) uint8 RGB; boxes are in px of the picture.
+
+    `side`: px of the longer side as the detector sees it. `min_confidence`: of a box, 0..1.
+    """
     return [list(_find(image, side, min_confidence)) for image in images]
 
 

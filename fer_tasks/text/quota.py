@@ -1,6 +1,6 @@
-"""The quota of a service that is paid by the call: a ledger on disk, shared by all runs and processes.
+"""The quota of a service that counts calls: a ledger on disk, shared by all runs and processes.
 
-pyrate-limiter's sliding windows in SQLite: no 86,400 s hold more calls than the day's quota, wherever
+Sliding windows of pyrate-limiter in SQLite: no 86,400 s contain more calls than the daily quota, whenever
 midnight is.
 """
 
@@ -28,9 +28,9 @@ class Quota(NamedTuple):
 
 
 class QuotaSpent(UserError):
-    """No call is left, and waiting for one would take longer than is worth it.
+    """The quota is spent, and waiting would take too long.
 
-    `again`: when one is left, UTC; None where the service itself said that the quota is spent.
+    `again`: when the next call is possible, UTC; None if the service itself reported it.
     """
 
     def __init__(self, message: str, again: datetime | None = None):
@@ -39,8 +39,8 @@ class QuotaSpent(UserError):
 
 
 class Clocks(NamedTuple):
-    """What tells the time: seconds since 1970, which people and NTP set; seconds since this boot, which
-    nobody sets; and a name for this boot, "" where the system has none."""
+    """The wall clock, seconds since 1970, which people and NTP adjust; seconds since this boot, which nobody
+    adjusts; and an id of this boot, "" if the system has none."""
 
     wall: Callable[[], float]
     since_boot: Callable[[], float]
@@ -57,8 +57,7 @@ def _since_boot() -> float:
 
 
 def _binding(quota: Quota) -> list[Rate]:
-    """The limits that can be reached at all, such as not 25,000 a month at 500 a day: the limiter wants no
-    others."""
+    """The limits that can be reached: not 25,000 a month at 500 a day. The limiter rejects others."""
     rates: list[Rate] = []
     for rate in (Rate(n, ms) for n, ms in zip(quota, (SECOND, DAY, MONTH), strict=True)):
         rates = [shorter for shorter in rates if shorter.limit < rate.limit]
@@ -68,9 +67,9 @@ def _binding(quota: Quota) -> list[Rate]:
 
 
 class Ledger:
-    """The calls that were made. A call is written down before it is made, so a crash loses none.
+    """The calls made so far. A call is recorded before it is made, so a crash loses none.
 
-    Raises UserError where the file is damaged.
+    Raises UserError if the file is damaged.
     """
 
     def __init__(self, path: Path, quota: Quota, clocks: Clocks):
@@ -86,7 +85,7 @@ class Ledger:
         self._clocks = clocks
 
     def wait_ms(self) -> int:
-        """Write a call down and return 0, or the milliseconds until one is left, at least 1."""
+        """Record a call and return 0, or return the milliseconds until one is possible, at least 1."""
         with self._bucket.lock:
             now = self._now()
             item = RateItem(self._stamp(), now)
@@ -96,7 +95,7 @@ class Ledger:
             return max(1, int(self._bucket.waiting(item)))
 
     def take(self, patience_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Wait for a call that may be made, at most `patience_s`, and write it down. Raises QuotaSpent."""
+        """Wait at most `patience_s` until a call is possible, and record it. Raises QuotaSpent."""
         while wait := self.wait_ms():
             if wait > 1000 * patience_s:
                 again = datetime.fromtimestamp(self._clocks.wall() + wait / 1000, UTC)
@@ -112,8 +111,8 @@ class Ledger:
     def _now(self) -> int:
         """The ledger's own time, ms: it never goes back, and setting the clock does not move it.
 
-        It goes on from the last call by the seconds since boot or, after another boot, by the wall clock:
-        only that tells how long the machine was off.
+        It continues from the last call by the seconds since boot or, after a reboot, by the wall clock: only
+        that shows how long the machine was off.
         """
         last = self._bucket.peek(0)
         if last is None:

@@ -1,12 +1,12 @@
-"""What was asked of OCR.space and what it answered, kept where a person can look at both.
+"""The requests to OCR.space and its replies, kept where a person can look at both.
 
 <root>/<question>/
-  sheet.jpg     the picture that went out: a sheet of faces, or one face by itself
-  layout.json   faces: their pixel hashes; layout: what lies where on the sheet, null for one face
-  reply.json    the reply, as it came; written last
+  sheet.jpg     the picture that was sent: a sheet of faces, or one face by itself
+  layout.json   faces: their pixel hashes; layout: their places on the sheet, null for one face
+  reply.json    the unchanged reply; written last
 
-What is known of a face is worked out from these files alone, so an answer is never asked for twice, however
-the next sheets are laid out, and a better reading of old replies costs no call.
+Results are derived from these files alone, so no face is sent twice, however the next sheets are laid out,
+and a better interpretation of old replies costs no call.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ class Question(NamedTuple):
 
 
 class Replies(NamedTuple):
-    """What the replies so far tell, by pixel hash."""
+    """The results of all replies so far, by pixel hash."""
 
     lines: dict[str, list[Line]]  # of the faces that were read
-    unread: dict[str, str]  # faces that were refused by themselves, and why
-    at_most: dict[str, int]  # faces to ask about anew, so many at a time at most
+    unread: dict[str, str]  # faces that could not be read even by themselves, and why
+    at_most: dict[str, int]  # faces to send again, and how many at most on a sheet
     max_bytes: int | None  # of a picture; larger ones were refused
     believed: int  # sheets whose canary was read
     doubted: int  # and those whose was not
@@ -54,44 +54,44 @@ def make_question(faces: dict[str, np.ndarray]) -> Question:
 
 
 def files_of(question: Question) -> dict[str, bytes]:
-    """What to write down of a question before it is asked, by file name."""
+    """The files to write before a question is sent, by name."""
     laid_out = json.dumps({"faces": question.faces, "layout": question.layout})
     return {"sheet.jpg": question.jpeg, "layout.json": laid_out.encode()}
 
 
 def replay_replies(root: Path) -> Replies:
-    """All that the kept replies tell. A sheet whose canary was not read tells nothing but that."""
-    known = Replies({}, {}, {}, None, 0, 0)
+    """Derive all results from the kept replies. A sheet whose canary was not read gives none."""
+    replies = Replies({}, {}, {}, None, 0, 0)
     for file in sorted(root.glob("*/reply.json")):
-        asked = json.loads((file.parent / "layout.json").read_text())
-        known = _learn(known, asked["faces"], asked["layout"], file)
-    return known
+        question = json.loads((file.parent / "layout.json").read_text())
+        replies = _add(replies, question["faces"], question["layout"], file)
+    return replies
 
 
-def _learn(known: Replies, faces: list[str], layout: Sequence | None, reply: Path) -> Replies:
+def _add(replies: Replies, faces: list[str], layout: Sequence | None, reply: Path) -> Replies:
     try:
         words = read(reply.read_text())
     except NotRead as fault:
         if isinstance(fault, TooLarge) and layout:
             size = reply.with_name("sheet.jpg").stat().st_size // 2
-            return known._replace(max_bytes=min(size, known.max_bytes or size))
+            return replies._replace(max_bytes=min(size, replies.max_bytes or size))
         if layout:
-            _ask_anew(known, faces, len(faces) // 2)
+            _send_again(replies, faces, len(faces) // 2)
         else:
-            known.unread[faces[0]] = str(fault)
-        return known
+            replies.unread[faces[0]] = str(fault)
+        return replies
     if not layout:
-        known.lines[faces[0]] = sheets.lines_of(words)
-        return known
+        replies.lines[faces[0]] = sheets.lines_of(words)
+        return replies
     where = Layout([Place(*place) for place in layout[0]], Place(*layout[1]), Place(*layout[2]))
     if not sheets.canary_was_read(words, where):
-        _ask_anew(known, faces, 1)
-        return known._replace(doubted=known.doubted + 1)
+        _send_again(replies, faces, 1)
+        return replies._replace(doubted=replies.doubted + 1)
     lines, doubtful = sheets.assign(words, where)
-    _ask_anew(known, [faces[i] for i in doubtful], 1)
-    known.lines.update({face: lines[i] for i, face in enumerate(faces) if i not in doubtful})
-    return known._replace(believed=known.believed + 1)
+    _send_again(replies, [faces[i] for i in doubtful], 1)
+    replies.lines.update({face: lines[i] for i, face in enumerate(faces) if i not in doubtful})
+    return replies._replace(believed=replies.believed + 1)
 
 
-def _ask_anew(known: Replies, faces: Sequence[str], at_most: int) -> None:
-    known.at_most.update({face: min(at_most, known.at_most.get(face, at_most)) for face in faces})
+def _send_again(replies: Replies, faces: Sequence[str], at_most: int) -> None:
+    replies.at_most.update({face: min(at_most, replies.at_most.get(face, at_most)) for face in faces})

@@ -1,4 +1,4 @@
-"""Contact sheets: many faces in one picture for an engine that is paid by the picture, and back again."""
+"""Contact sheets: many faces in one picture, for an engine that counts pictures; and back again."""
 
 import difflib
 import io
@@ -32,11 +32,11 @@ class Place(NamedTuple):
     width: int
 
 
-WHOLE = Place(0, 0, 0, 0)  # a picture that is no sheet begins where it begins
+WHOLE = Place(0, 0, 0, 0)  # of a picture that is not a sheet
 
 
 class Layout(NamedTuple):
-    """What lies where on a sheet: a place a face, and the canary's two tiles."""
+    """The places on a sheet: one for each face, and the canary's two tiles."""
 
     faces: list[Place]
     caption: Place
@@ -74,7 +74,7 @@ def fill(
 
 
 def _cost(face: np.ndarray) -> int:
-    """Bytes of a face's and its gutter's blocks: they cost the same wherever on a sheet they are."""
+    """Bytes of a face's and its gutter's blocks: they cost the same anywhere on a sheet."""
     height, width = map(_pitch, face.shape[:2])
     blocks = np.full((height, width, 3), GREY, np.uint8)
     _paste(blocks, face, 0, 0)
@@ -94,7 +94,7 @@ def lay_out(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, Layout]:
     """Lay faces out in rows at their own size, grey between them, and below them the canary: a known caption
     across a piece of the first face, and a blank tile.
 
-    Returns the sheet, (M, N, 3) uint8, and what lies where.
+    Returns the sheet, (M, N, 3) uint8, and its layout.
     """
     pitch = _pitch(max(max(face.shape[:2]) for face in faces))
     columns = math.ceil(math.sqrt(len(faces)))
@@ -135,7 +135,7 @@ def encode(image: np.ndarray) -> bytes:
 
 
 def canary_was_read(words: Sequence[OcrWord], layout: Layout) -> bool:
-    """Was the known caption read, and nothing on the blank tile? If not, what was not read says nothing."""
+    """Was the known caption read, and nothing on the blank tile? If not, missing words prove nothing."""
     inside = _shares(words, [layout.caption, layout.blank]) > 0.5
     read = "".join(word.text for word, on_it in zip(words, inside[:, 0], strict=True) if on_it)
     alike = difflib.SequenceMatcher(None, read.upper(), CAPTION).ratio()
@@ -143,10 +143,10 @@ def canary_was_read(words: Sequence[OcrWord], layout: Layout) -> bool:
 
 
 def assign(words: Sequence[OcrWord], layout: Layout) -> tuple[list[list[Line]], set[int]]:
-    """Which words belong to which face: to the tile with 90 % of the word's area.
+    """Assign words to faces: to the tile with 90 % of the word's area.
 
-    Returns the lines of each face, in px of the face, and the faces that a word touches that belongs to no
-    tile: whether that is theirs must be asked anew.
+    Returns the lines of each face, in px of the face, and the faces touched by a word that belongs to no
+    tile: they must be sent again.
     """
     places = [*layout.faces, layout.caption, layout.blank]
     shares = _shares(words, places)
@@ -164,7 +164,7 @@ def assign(words: Sequence[OcrWord], layout: Layout) -> tuple[list[list[Line]], 
 
 
 def _widen(word: OcrWord) -> OcrWord:
-    """By a gutter on all sides: a word between two tiles touches both."""
+    """Widen by a gutter on all sides, so that a word between two tiles touches both."""
     row, column, height, width = word[1:5]
     return OcrWord(
         word.text, row - GUTTER, column - GUTTER, height + 2 * GUTTER, width + 2 * GUTTER, word.line
@@ -172,7 +172,7 @@ def _widen(word: OcrWord) -> OcrWord:
 
 
 def lines_of(words: Sequence[OcrWord], place: Place = WHOLE) -> list[Line]:
-    """Words joined to the lines that the engine saw, in px of the tile at `place`."""
+    """Join words to the engine's lines, in px of the tile at `place`."""
     lines: dict[int, list[OcrWord]] = {}
     for word in words:
         lines.setdefault(word.line, []).append(word)

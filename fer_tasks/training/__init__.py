@@ -1,1 +1,1 @@
-"""One cell of the grid: fit a model, in a process of its own."""
+"""Train one cell of the grid."""

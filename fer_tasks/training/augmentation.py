@@ -1,4 +1,4 @@
-"""Named sets of random changes to the pictures of a training batch, drawn anew in each epoch."""
+"""Named sets of random augmentations, drawn anew in each epoch."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ import numpy as np
 
 
 class Augmentation(NamedTuple):
-    """The largest changes of a set; 0 is off."""
+    """The strengths of a set; 0 is off."""
 
-    flip: float = 0.0  # how likely, 0..1
+    flip: float = 0.0  # probability, 0..1
     rotation: float = 0.0  # degrees, either way
     shift: float = 0.0  # share of the side, either way
     zoom: float = 0.0  # 0.1: to 0.9 .. 1.1 times the size
     brightness: float = 0.0  # share of the value range, either way
-    erasing: float = 0.0  # how likely, 0..1
+    erasing: float = 0.0  # probability, 0..1
     mixup: float = 0.0  # alpha of the Beta distribution
 
 
@@ -31,11 +31,11 @@ ASPECT = (0.3, 1 / 0.3)
 def augment(
     x: np.ndarray, y: np.ndarray, chosen: Augmentation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A changed copy of a batch: pictures (n, M, N, C), labels (n, classes) float32 that sum to 1.
+    """An augmented copy of a batch: pictures (n, M, N, C), labels (n, classes) float32 that sum to 1.
 
     Values keep dtype and range: uint8 0..255, float32 0..1. Flip, rotation, zoom and shift are one affine
     transform, linear, with a mirrored border. Random erasing: Zhong et al. (2017), with random values. Mixup:
-    Zhang et al. (2018), one share a batch.
+    Zhang et al. (2018), one mixing share a batch.
     """
     pictures = [_change(picture, chosen, rng) for picture in x]
     return mixup(np.stack(pictures), y, chosen.mixup, rng)
@@ -80,7 +80,7 @@ def _erase(picture: np.ndarray, top: float, rng: np.random.Generator) -> None:
 def mixup(
     x: np.ndarray, y: np.ndarray, alpha: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix a batch and its labels with itself in another order; `alpha` 0 leaves it as it is."""
+    """Mix a batch and its labels with itself in another order; `alpha` 0 leaves it unchanged."""
     if not alpha:
         return x, y
     share, other = rng.beta(alpha, alpha), rng.permutation(len(x))

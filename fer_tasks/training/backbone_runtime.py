@@ -10,38 +10,38 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 BATCH = 4  # OpenVINO's shapes are fixed; the largest maps of more pictures leave the cache
-LARGEST_ERROR = 1e-5  # against the largest value; OpenVINO's float32 is at 2e-7 to 3e-6 for our backbones
-NO_FURTHER = 1.5  # root mean square, in that of TensorFlow's bfloat16; OpenVINO's is at 0.3 to 1.1
+LARGEST_ERROR = 1e-5  # relative to the largest value; OpenVINO's float32 is at 2e-7 to 3e-6 for our backbones
+NO_FURTHER = 1.5  # times the RMS error of TensorFlow's bfloat16; OpenVINO's is at 0.3 to 1.1
 
 Function = Callable[[np.ndarray], np.ndarray]
 
 
 def compile_inference(model: keras.Model) -> Function:
-    """A function of inputs (n, ...) float32 that gives what `model` does in inference mode, float32.
+    """Return a function of inputs (n, ...) float32 that computes the model's float32 output for inference.
 
-    By OpenVINO, in 0.5 to 0.9 of TensorFlow's time (`benchmarks/frozen_features.py`), where that comes to the
-    same on a batch of noise; else by TensorFlow. What a model does in mixed_bfloat16 is computed in bfloat16
-    where the processor can, in 0.3 to 0.5 of the time, if that is about as near to float32 as TensorFlow's;
-    else in float32.
+    Uses OpenVINO, in 0.5 to 0.9 of TensorFlow's time (`benchmarks/frozen_features.py`), if its output matches
+    TensorFlow's on random input, else TensorFlow. A mixed_bfloat16 model is computed in bfloat16, in 0.3 to
+    0.5 of the time, if the processor supports it and the result is about as accurate as TensorFlow's; else in
+    float32.
     """
     in_half = keras.backend.standardize_dtype(model.outputs[0].dtype) != "float32"
     exact = _in_float32(model) if in_half else model
     by_tensorflow, by_openvino = _tensorflow(exact), _openvino(exact, in_half)
     noise = np.random.default_rng(0).uniform(0, 255, (BATCH, *model.input_shape[1:])).astype(np.float32)
-    wanted = by_tensorflow(noise)
-    error = by_openvino(noise) - wanted
+    expected = by_tensorflow(noise)
+    error = by_openvino(noise) - expected
     if in_half:
-        rounding = _tensorflow(model)(noise) - wanted
+        rounding = _tensorflow(model)(noise) - expected
         near = np.linalg.norm(error) <= NO_FURTHER * np.linalg.norm(rounding)
     else:
-        near = np.abs(error).max() <= LARGEST_ERROR * np.abs(wanted).max()
+        near = np.abs(error).max() <= LARGEST_ERROR * np.abs(expected).max()
     return by_openvino if near else by_tensorflow
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    twin = keras.models.model_from_json(model.to_json().replace("mixed_bfloat16", "float32"))
-    twin.set_weights(model.get_weights())
-    return twin
+    copy = keras.models.model_from_json(model.to_json().replace("mixed_bfloat16", "float32"))
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _graph(model: keras.Model, batch: int | None) -> tf.types.experimental.PolymorphicFunction:
@@ -55,12 +55,12 @@ def _tensorflow(model: keras.Model) -> Function:
 
 
 def _openvino(model: keras.Model, in_half: bool) -> Function:
-    """In bfloat16, if `in_half` and the processor has it; else in float32."""
-    import openvino  # here, so that only who computes features pays for it
+    """Compile for OpenVINO: in bfloat16 if `in_half` and the processor supports it, else in float32."""
+    import openvino  # here, so that only processes that compute features import it
 
     core = openvino.Core()
     has_half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    # Constants for variables: without them OpenVINO keeps what only a gradient would want, and its layout.
+    # Constants in place of variables: else OpenVINO keeps what only a gradient needs, and its layout.
     frozen = convert_variables_to_constants_v2(_graph(model, BATCH).get_concrete_function())
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if in_half and has_half else "f32",
@@ -79,5 +79,5 @@ def _openvino(model: keras.Model, in_half: bool) -> Function:
 
 
 def _filled(block: np.ndarray) -> np.ndarray:
-    """A block of BATCH rows, with zeros for those that it has not."""
+    """A block padded with zeros to BATCH rows."""
     return np.pad(block, [(0, BATCH - len(block)), *[(0, 0)] * (block.ndim - 1)])

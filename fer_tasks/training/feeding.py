@@ -1,4 +1,4 @@
-"""Batches for training, by tf.data: gathered, shuffled and augmented while the step before is running."""
+"""Batches for training with tf.data: gathered, shuffled and augmented while the previous step runs."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from fer_tasks.training.augmentation import Augmentation, augment
 
-AHEAD = 4  # batches made before they are asked for
+AHEAD = 4  # prefetched batches
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 class Rows:
-    """Some rows of an array, gathered when asked for: of a memory-mapped array nothing else is read."""
+    """Selected rows of an array, gathered on access, so that little of a memory-mapped array is read."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray):
         self.array, self.rows = array, rows
@@ -29,7 +29,7 @@ class Rows:
 
 
 def choose_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Rows of at most `n` pictures in order, of each class the share that it has; `y`: (rows,) int."""
+    """Rows of at most `n` pictures, in order, with the classes in their original shares; `y`: (rows,) int."""
     order = np.random.default_rng(seed).permutation(len(y))
     of_class = pd.Series(order).groupby(y[order])
     place = (of_class.cumcount() + 0.5) / of_class.transform("size")
@@ -37,8 +37,10 @@ def choose_rows(y: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 class PartedArray:
-    """A field of structured arrays of `size` rows each, the last of fewer, as if they were one array of `n`
-    rows: (n, ...). `part(i)` gives the i-th when it is asked for."""
+    """One field of many structured arrays, as one array of `n` rows: (n, ...).
+
+    `part(i)` returns the i-th array, of `size` rows, the last of fewer; it is called on access.
+    """
 
     def __init__(self, part: Callable[[int], np.ndarray], size: int, n: int, field: str):
         self.part, self.size, self.field = part, size, field
@@ -49,18 +51,18 @@ class PartedArray:
         return self.shape[0]
 
     def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
-        found = np.empty((len(chosen), *self.shape[1:]), self.dtype)
-        parts, rows = np.divmod(chosen, self.size)
+        rows = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        parts, places = np.divmod(chosen, self.size)
         for i in np.unique(parts):
-            found[parts == i] = self.part(int(i))[self.field][rows[parts == i]]
-        return found
+            rows[parts == i] = self.part(int(i))[self.field][places[parts == i]]
+        return rows
 
 
 class Pictures(NamedTuple):
-    """What a model learns from, or is validated on: pictures, or the features that stand for them."""
+    """Inputs and labels for training or validation: pictures, or features in their place."""
 
     x: np.ndarray | Rows | PartedArray  # (n, M, N, C), of features (n, ...)
-    y: np.ndarray | PartedArray  # (n, classes) float32, one-hot, mixed, or with a teacher's answers
+    y: np.ndarray | PartedArray  # (n, classes) float32, one-hot, mixed, or with a teacher's predictions
     batch_size: int
 
     @property
@@ -70,18 +72,18 @@ class Pictures(NamedTuple):
 
 
 def training_batches(pictures: Pictures, chosen: Augmentation, seed: int, epoch: int) -> tf.data.Dataset:
-    """Batches without an end, from the beginning of `epoch` (from 0) on.
+    """Endless batches from the beginning of `epoch` (from 0).
 
-    A batch depends on the seed and its number alone: every epoch has an order and augmentations of its own,
-    and training that goes on from some epoch sees what it would have seen.
+    A batch depends only on the seed and its number: every epoch has its own order and augmentations, and
+    resumed training sees the same batches as uninterrupted training.
     """
     return endless(training_batch(pictures, chosen, seed), pictures, epoch)
 
 
 def training_batch(pictures: Pictures, chosen: Augmentation, seed: int) -> Callable[[int], Batch]:
-    """Makes the batches of training by their numbers, which count on over the epochs."""
+    """Return a function that makes training batches by their numbers, which count over all epochs."""
 
-    @lru_cache(maxsize=2)  # batches of two epochs are made at the same time
+    @lru_cache(maxsize=2)  # batches of two epochs may be made at the same time
     def order(epoch: int) -> np.ndarray:
         return shuffled(len(pictures.x), seed, epoch)
 
@@ -101,18 +103,18 @@ def shuffled(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def endless(batch: Callable[[int], Batch], pictures: Pictures, epoch: int) -> tf.data.Dataset:
-    """The batches by their numbers from `epoch` on; their shapes and types are those of `pictures`."""
+    """The numbered batches from `epoch` on, with the shapes and types of `pictures`."""
     return _dataset(tf.data.Dataset.counter(epoch * pictures.steps), batch, pictures)
 
 
 def stored_batch(pictures: Pictures) -> Callable[[int], Batch]:
-    """Makes batches by their numbers: every picture once, in order, as it is."""
+    """Return a function that makes batches by their numbers: every picture once, in order, unchanged."""
     order = np.arange(len(pictures.x))
     return lambda step: _gather(pictures, order, step)
 
 
 def validation_batches(pictures: Pictures) -> tf.data.Dataset:
-    """Every picture once, in order, as it is."""
+    """Every picture once, in order, unchanged."""
     return _dataset(tf.data.Dataset.range(pictures.steps), stored_batch(pictures), pictures)
 
 

@@ -1,4 +1,4 @@
-"""What a seed decides, whatever other threads do."""
+"""Seed a model regardless of what other threads draw."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from keras.src.random import seed_generator
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A model that is built in here gets its first weights and the seeds of its dropouts from `seed` alone.
+    """Build a model in this block and its first weights and dropout seeds depend on `seed` alone.
 
-    Keras draws them from the one generator of Python's `random`, which any thread of the process draws from:
-    websockets, which Prefect sends its events through, does so for each ping.
+    Keras draws them from Python's global `random`, which every thread of the process shares: websockets,
+    which Prefect uses for its events, draws from it for each ping.
     """
     keras.utils.set_random_seed(seed)
     shared = seed_generator.python_random

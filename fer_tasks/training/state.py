@@ -1,4 +1,4 @@
-"""What training knows at the end of an epoch: enough to go on as if nothing had happened."""
+"""The state of training at the end of an epoch: enough to resume exactly."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ class Checkpoint(NamedTuple):
     """The state at the end of an epoch."""
 
     rows: list[dict[str, float]]  # the history so far
-    seconds: float  # spent on it
-    arrays: dict[str, np.ndarray]  # those of `capture`; model.<i> has the states of its seeds, too
+    seconds: float  # of training so far
+    arrays: dict[str, np.ndarray]  # of `capture`; model.<i> includes the states of its seeds
 
     @property
     def epoch(self) -> int:
@@ -24,7 +24,7 @@ def capture(
     model: keras.Model, best: list[np.ndarray], statistics: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint: the model, its optimizer with step count and moving averages, the best
-    weights, the statistics of batch norm that go with the averages."""
+    weights, and the batch norm statistics that belong to the averages."""
     groups: dict[str, Iterable[Any]] = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
@@ -37,22 +37,22 @@ def capture(
 
 
 def best_weights(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The weights of the best epoch so far, as `model.get_weights()` has them."""
+    """The weights of the best epoch so far, as `model.get_weights()` returns them."""
     return _group(arrays, "best")
 
 
 def averaged_statistics(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """What batch norm goes by when the moving averages stand for the weights; empty where there are none."""
+    """The batch norm statistics to use with the averaged weights; empty without an EMA."""
     return _group(arrays, "statistics")
 
 
 def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put a model, its seeds included, where it was."""
+    """Restore a model, including its seeds."""
     assign(model.variables, _group(arrays, "model"))
 
 
 def restore_optimizer(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put a compiled model's optimizer where it was."""
+    """Restore the optimizer of a compiled model."""
     model.optimizer.build(model.trainable_variables)
     assign(model.optimizer.variables, _group(arrays, "optimizer"))
 
@@ -63,6 +63,6 @@ def _group(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
 
 
 def assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    """Give variables their values, in order."""
+    """Assign values to variables, in order."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

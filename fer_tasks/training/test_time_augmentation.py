@@ -1,4 +1,4 @@
-"""Test-time augmentation: fixed views of the pictures, over which a model's answers are averaged."""
+"""Test-time augmentation: fixed views of the pictures, over which predictions are averaged."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ _MOVED: list[View] = [
     *((np.array(matrix), _UNMOVED) for matrix in _TURNED + _SKEWED),
     *((_PLAIN, shift) for shift in _SHIFTED),
 ]
-VIEWS: dict[str, list[View]] = {  # beside the picture as it is
+VIEWS: dict[str, list[View]] = {  # besides the unchanged picture
     "none": [],
     "flip": [(_MIRROR, _UNMOVED)],
     "perturbations": [
@@ -29,10 +29,10 @@ VIEWS: dict[str, list[View]] = {  # beside the picture as it is
 
 
 def views(x: np.ndarray, name: str) -> Iterator[np.ndarray]:
-    """The pictures (n, M, N, C) as they are, then as each of VIEWS shows them.
+    """Yield the pictures (n, M, N, C) unchanged, then each of the views that VIEWS has under `name`.
 
-    Values keep dtype and range. A view is one affine transform, linear, with a mirrored border, as training's
-    augmentations are.
+    Values keep dtype and range. A view is one affine transform with linear interpolation and a mirrored
+    border, like the augmentations of training.
     """
     yield x
     for matrix, shift in VIEWS[name]:

@@ -1,19 +1,19 @@
-"""The moving average of a model's weights in place of the weights, with batch norms that fit it."""
+"""Replace a model's weights by their moving average (EMA), with batch norm statistics that fit it."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-BATCHES = 25  # behind the statistics of the averaged weights
+BATCHES = 25  # to compute the statistics for the averaged weights from
 
 
 def swap_in_ema_weights(model: keras.Model, batches: Iterable[tuple[Any, Any]]) -> None:
-    """Give a model the moving averages of its trainable weights, which its optimizer keeps.
+    """Replace a model's trainable weights by their moving averages, which its optimizer keeps.
 
-    Its batch norms get the mean of the statistics of `batches`, (pictures, labels), at these weights: those
-    of the weights that learn are another network's, and can leave nothing of its accuracy (Izmailov et al.
-    2018, "Averaging Weights Leads to Wider Optima and Better Generalization", section 3.2).
+    Its batch norms get the mean statistics of `batches`, (pictures, labels), at these weights: the statistics
+    of the raw weights belong to another network and can destroy the accuracy (Izmailov et al. 2018,
+    "Averaging Weights Leads to Wider Optima and Better Generalization", section 3.2).
     """
     model.optimizer.finalize_variable_values(model.trainable_variables)
     norms = _norms(model)

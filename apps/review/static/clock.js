@@ -1,4 +1,4 @@
-// How fast one judges: only time between decisions counts, and no pause longer than this.
+// The reviewing pace. Only time between decisions counts, each pause up to this.
 const PAUSE_S = 60;
 
 export class Clock {
@@ -13,8 +13,8 @@ export class Clock {
     this.#decided += decisions;
   }
 
-  // "12 min · 31 a minute · 18 min left"; nothing before there is a pace to speak of.
-  told(left) {
+  // "12 min · 31 a minute · 18 min left"; empty until there is a pace.
+  summary(left) {
     if (this.#decided < 5) return "";
     const perMinute = (60 * this.#decided) / Math.max(this.#seconds, 1);
     return `${minutes(this.#seconds / 60)} · ${Math.round(perMinute)} a minute · ${minutes(left / perMinute)} left`;

@@ -1,4 +1,4 @@
-// The faces and what stands of each; which are shown, and in what order. Nothing here touches the page.
+// The faces and their states: which are shown, and in what order. Nothing here touches the page.
 
 export const ANY = "any", NONE = "none";
 export const FILTERS = ["state", "rule", "label", "pair", "split"];
@@ -24,8 +24,8 @@ export function unpack(sent) {
     ruled: name(sent.rules, ruled),
     suggestion: name(sent.expressions, suggestion),
     doubts: pairs(doubts).map(([rule, score]) => ({ rule: sent.rules[rule], score })),
-    ...UNSAID,
-    waits: 0, // requests about it that are under way
+    ...UNDECIDED,
+    waits: 0, // its requests under way
   }));
   return { ...sent, faces, byId: new Map(faces.map((face) => [face.id, face])) };
 }
@@ -34,11 +34,11 @@ function pairs(flat) {
   return Array.from({ length: flat.length / 2 }, (_, k) => [flat[2 * k], flat[2 * k + 1]]);
 }
 
-const UNSAID = { state: "undecided", stands: [], seen: 0 };
+const UNDECIDED = { state: "undecided", stands: [], seen: 0 };
 
-// Take over the server's states of some faces; returns those that changed. An answer that was overtaken by a
-// later one knows fewer rows: it says nothing.
-export function learn(all, states) {
+// Take over the server's states of some faces; returns those that changed. An answer that a later one has
+// overtaken has seen fewer rows and is ignored.
+export function update(all, states) {
   return Object.entries(states).flatMap(([id, state]) => {
     const face = all.byId.get(id);
     return face && (state.seen > face.seen || state.state !== face.state && state.seen === face.seen)
@@ -46,9 +46,9 @@ export function learn(all, states) {
   });
 }
 
-// The same where the file was begun anew, or another one: what is not among the states was never said.
-export function learnAnew(all, states) {
-  return all.faces.map((face) => Object.assign(face, UNSAID, states[face.id]));
+// Take over all states, after the file was rewritten: a face without one is undecided.
+export function replaceAll(all, states) {
+  return all.faces.map((face) => Object.assign(face, UNDECIDED, states[face.id]));
 }
 
 export function verdict(face) {
@@ -64,24 +64,24 @@ export function scoreOf(face, rule) {
 }
 
 function tests(filter) {
-  const { state, rule, label, pair: wanted, split } = filter;
+  const { state, rule, label, pair: chosen, split } = filter;
   const ofRule = { "": () => true, [ANY]: (f) => f.doubts.length, [NONE]: (f) => !f.doubts.length };
   return {
     state: STATES[state]?.[1] ?? (() => true),
     rule: ofRule[rule] ?? ((face) => face.doubts.some((doubt) => doubt.rule === rule)),
     label: (face) => !label || face.label === label,
-    pair: (face) => !wanted || pair(face) === wanted,
+    pair: (face) => !chosen || pair(face) === chosen,
     split: (face) => !split || face.split === split,
   };
 }
 
 // The faces that pass the filters but `except`, worst first.
 export function select(faces, filter, except = []) {
-  const wanted = Object.entries(tests(filter)).filter(([name]) => !except.includes(name));
-  const found = faces.filter((face) => wanted.every(([, test]) => test(face)));
+  const active = Object.entries(tests(filter)).filter(([name]) => !except.includes(name));
+  const shown = faces.filter((face) => active.every(([, test]) => test(face)));
   return filter.rule && ![ANY, NONE].includes(filter.rule)
-    ? found.sort((a, b) => scoreOf(b, filter.rule) - scoreOf(a, filter.rule))
-    : found;
+    ? shown.sort((a, b) => scoreOf(b, filter.rule) - scoreOf(a, filter.rule))
+    : shown;
 }
 
 const VALUES = {
@@ -95,11 +95,11 @@ const VALUES = {
 // How many faces each choice of each filter would show, the other filters being what they are: one pass.
 export function tally(faces, filter) {
   const counts = Object.fromEntries(FILTERS.map((name) => [name, new Map()]));
-  const wanted = tests(filter);
+  const passes = tests(filter);
   const add = (name, face) => ["", ...VALUES[name](face)].forEach((value) =>
     counts[name].set(value, (counts[name].get(value) ?? 0) + 1));
   for (const face of faces) {
-    const failed = FILTERS.filter((name) => !wanted[name](face));
+    const failed = FILTERS.filter((name) => !passes[name](face));
     if (failed.length === 0) FILTERS.forEach((name) => add(name, face));
     else if (failed.length === 1) add(failed[0], face);
   }
@@ -119,19 +119,19 @@ export function words(rule) {
   return rule.replaceAll("_", " ");
 }
 
-// What the page says of a face's state: a sign with a word, so that colour alone says nothing.
+// A face's state as a sign with a word, so that it does not rely on colour.
 export function badge(face) {
   if (face.waits) return "… writing";
   if (face.state === "disputed") return "≠ disputed";
   if (face.state === "stale") return "↻ stale";
   if (face.state !== "decided") return "";
-  const said = face.stands.at(-1);
-  return { keep: "✓ keep", reject: "✕ reject", relabel: `→ ${said.label}` }[said.verdict];
+  const last = face.stands.at(-1);
+  return { keep: "✓ keep", reject: "✕ reject", relabel: `→ ${last.label}` }[last.verdict];
 }
 
 export function describe(face) {
   const doubts = face.doubts.map(({ rule }) => words(rule)).join(", ") || "nothing";
-  const suggestion = pair(face) ? `, a model sees ${face.suggestion}` : "";
-  const said = face.stands.map((row) => `${row.verdict} ${row.label} by ${row.reviewer}`.replace("  ", " "));
-  return `${face.label}, doubted: ${doubts}${suggestion}. ${face.state}${said.length ? ": " : ""}${said.join(", ")}`;
+  const suggestion = pair(face) ? `, a model suggests ${face.suggestion}` : "";
+  const decisions = face.stands.map((row) => `${row.verdict} ${row.label} by ${row.reviewer}`.replace("  ", " "));
+  return `${face.label}, doubted: ${doubts}${suggestion}. ${face.state}${decisions.length ? ": " : ""}${decisions.join(", ")}`;
 }

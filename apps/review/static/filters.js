@@ -1,4 +1,4 @@
-// The filters' menus, with what each choice would show; they are kept in the page's address.
+// The filters' menus, with how many faces each choice would show; kept in the page's address.
 import { ANY, FILTERS, NONE, STATES, tally, words } from "./faces.js";
 
 const START = { state: "undecided", rule: ANY, label: "", pair: "", split: "" };
@@ -26,7 +26,7 @@ export class Filters {
     this.changed();
   }
 
-  // Write the menus anew; choices that would show nothing are left out, but of states, which change.
+  // Fill the menus. Choices that would show nothing are left out, except states, which change.
   fill() {
     const tallies = tally(this.all.faces, this.value);
     for (const name of FILTERS) {

@@ -35,7 +35,7 @@ export class Grid {
     return this.list.slice(from, to + 1);
   }
 
-  // The faces whose picture is loaded and whose middle is in view: what the reviewer has seen of the page.
+  // The faces whose picture is loaded and whose middle is in view: what the reviewer has seen.
   page() {
     const view = this.scroller.getBoundingClientRect();
     return [...this.grid.querySelectorAll(".cell")].filter((cell) => {
@@ -57,7 +57,7 @@ export class Grid {
     this.moved();
   }
 
-  // Go on with a face, its row on top.
+  // Select a face and scroll its row to the top.
   toTop(index) {
     this.select(index);
     this.scroller.scrollTop = Math.floor(this.cursor / this.#columns) * this.#height;
@@ -118,15 +118,15 @@ export class Grid {
     const first = Math.floor(this.scroller.scrollTop / this.#height) - SPARE;
     const last = Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / this.#height) + SPARE;
     const rows = Math.ceil(this.list.length / this.#columns);
-    const wanted = new Set(rows ? [Math.floor(this.cursor / this.#columns)] : []); // it has the focus
-    for (let row = Math.max(0, first); row < Math.min(rows, last); row++) wanted.add(row);
+    const visible = new Set(rows ? [Math.floor(this.cursor / this.#columns)] : []); // it has the focus
+    for (let row = Math.max(0, first); row < Math.min(rows, last); row++) visible.add(row);
     for (const [row, element] of this.#rows) {
-      if (!wanted.has(row)) {
+      if (!visible.has(row)) {
         element.remove();
         this.#rows.delete(row);
       }
     }
-    for (const row of [...wanted].sort((a, b) => a - b)) if (!this.#rows.has(row)) this.#add(row);
+    for (const row of [...visible].sort((a, b) => a - b)) if (!this.#rows.has(row)) this.#add(row);
   }
 
   #add(row) {

@@ -1,5 +1,5 @@
-// From what a person says to what is recorded: one request after the other, and nothing is said before it is.
-import { learn, verdict } from "./faces.js";
+// Record a person's decisions: one request after the other; the page shows nothing before it is recorded.
+import { update, verdict } from "./faces.js";
 import { decide } from "./server.js";
 
 const MOST = 500; // decisions in one request
@@ -16,46 +16,46 @@ export class Judge {
     this.#ui = ui;
   }
 
-  // say: face -> {verdict, label, note}
-  decide(faces, say, what) {
-    const meant = faces.map((face) => [face, say(face)]).filter(([face, said]) => !this.#stands(face, said));
-    if (!meant.length) return;
-    for (let k = 0; k < meant.length; k += MOST) {
-      this.#enqueue(meant.slice(k, k + MOST), what, (decided) => this.#done.push(decided));
+  // decision: face -> {verdict, label, note}
+  decide(faces, decision, what) {
+    const decisions = faces.map((face) => [face, decision(face)]).filter(([face, made]) => !this.#stands(face, made));
+    if (!decisions.length) return;
+    for (let k = 0; k < decisions.length; k += MOST) {
+      this.#enqueue(decisions.slice(k, k + MOST), what, (decided) => this.#done.push(decided));
     }
   }
 
-  // Take back the last group; where there is none, one's word about `faces`.
+  // Withdraw the last group; if there is none, this person's decisions on `faces`.
   undo(faces) {
     this.#queue = this.#queue.then(() => {
       const group = this.#done.at(-1) ?? faces.filter((face) => this.#mine(face));
-      if (!group.length) return this.#ui.refused([], new Error("you have said nothing of this face"));
-      const say = group.map((face) => [face, { verdict: "withdraw", label: "", note: "" }]);
-      return this.#send(say, "taken back", () => this.#done.pop());
+      if (!group.length) return this.#ui.refused([], new Error("you have no decision on this face"));
+      const withdrawals = group.map((face) => [face, { verdict: "withdraw", label: "", note: "" }]);
+      return this.#send(withdrawals, "withdrawn", () => this.#done.pop());
     });
   }
 
-  #enqueue(meant, what, then) {
-    this.#wait(meant, 1);
-    this.#queue = this.#queue.then(() => this.#send(meant, what, then)).finally(() => this.#wait(meant, -1));
+  #enqueue(decisions, what, then) {
+    this.#wait(decisions, 1);
+    this.#queue = this.#queue.then(() => this.#send(decisions, what, then)).finally(() => this.#wait(decisions, -1));
   }
 
-  #wait(meant, by) {
-    const faces = meant.map(([face]) => face);
+  #wait(decisions, by) {
+    const faces = decisions.map(([face]) => face);
     faces.forEach((face) => (face.waits += by));
     this.#ui.changed(faces);
   }
 
-  async #send(meant, what, then) {
-    const faces = meant.map(([face]) => face);
-    const decisions = meant.map(([face, said]) => ({ image_id: face.id, pixels: face.pixels, seen: face.seen, ...said }));
+  async #send(decisions, what, then) {
+    const faces = decisions.map(([face]) => face);
+    const body = decisions.map(([face, made]) => ({ image_id: face.id, pixels: face.pixels, seen: face.seen, ...made }));
     try {
-      const said = await decide(this.#ui.reviewer(), decisions);
-      learn(this.#all, said.faces);
+      const recorded = await decide(this.#ui.reviewer(), body);
+      update(this.#all, recorded.faces);
       then(faces);
       this.#ui.recorded(faces, what);
     } catch (error) {
-      this.#ui.refused(learn(this.#all, error.faces ?? {}), error);
+      this.#ui.refused(update(this.#all, error.faces ?? {}), error);
     }
     this.#ui.changed(faces);
   }
@@ -64,8 +64,8 @@ export class Judge {
     return face.stands.some((row) => row.reviewer === this.#ui.reviewer());
   }
 
-  // Has this person said just that already, and is it what counts?
-  #stands(face, said) {
-    return !face.waits && this.#mine(face) && verdict(face) === said.verdict && face.stands.at(-1).label === said.label;
+  // Is this already the person's decision, and the one that counts?
+  #stands(face, made) {
+    return !face.waits && this.#mine(face) && verdict(face) === made.verdict && face.stands.at(-1).label === made.label;
   }
 }

@@ -1,6 +1,6 @@
 // The page: keys, buttons and what they do.
 import { Clock } from "./clock.js";
-import { badge, describe, isDecided, learn, learnAnew, reason, select, unpack, words } from "./faces.js";
+import { badge, describe, isDecided, reason, replaceAll, select, unpack, update, words } from "./faces.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Judge } from "./judge.js";
@@ -13,7 +13,7 @@ const count = (number) => number.toLocaleString("en");
 const faces = (number) => (number === 1 ? "1 face" : `${count(number)} faces`);
 
 let all, grid, judge, photo, filters;
-let scope = []; // the faces in the filters whatever their state: what progress is about
+let scope = []; // the faces that pass the other filters, in any state: what progress counts
 let cursor = "", recounting = 0;
 const clock = new Clock();
 
@@ -24,7 +24,7 @@ async function start() {
   grid = new Grid(byId("scroller"), byId("grid"), { open: openPhoto, moved });
   filters = new Filters(all, () => {
     list();
-    grid.focus(); // so that the next key is about the faces
+    grid.focus(); // so that the next key acts on the faces
   });
   photo = new PhotoView(all, (step) => grid.move(step));
   judge = new Judge(all, { reviewer, changed: redraw, recorded, refused });
@@ -41,7 +41,7 @@ function reviewer() {
   return localStorage.getItem(REVIEWER) || all.reviewer;
 }
 
-// Make the list anew by the filters; decided faces stay in it until then, so that nothing jumps away.
+// List the faces that pass the filters. Decided faces stay until the next listing, so that nothing jumps away.
 function list(cursor = 0) {
   const shown = select(all.faces, filters.value);
   scope = select(all.faces, filters.value, ["state"]);
@@ -57,7 +57,7 @@ function progress() {
   Object.assign(byId("progress"), { max: Math.max(scope.length, 1), value: decided });
   byId("counts").textContent =
     `${count(decided)} of ${count(scope.length)} in this filter decided, ${count(all.faces.filter(isDecided).length)} of ${count(all.faces.length)} in all`;
-  byId("time").textContent = clock.told(scope.length - decided);
+  byId("time").textContent = clock.summary(scope.length - decided);
   byId("reviewer").textContent = reviewer() || "your name?";
   clearTimeout(recounting);
   recounting = setTimeout(() => document.activeElement?.tagName === "SELECT" || filters.fill(), 400);
@@ -69,33 +69,33 @@ function redraw(changed) {
   progress();
 }
 
-// What others said, every two seconds.
+// Fetch what others decided, every two seconds.
 async function poll() {
   try {
     const news = await changes(cursor);
-    const changed = news.all ? learnAnew(all, news.faces) : learn(all, news.faces);
+    const changed = news.all ? replaceAll(all, news.faces) : update(all, news.faces);
     cursor = news.cursor;
     if (changed.length) redraw(changed);
-    tellOthers(news, changed);
+    showOthers(news, changed);
     if (byId("notice").dataset.of === "poll") calm();
-    if (news.made !== all.made) alarm("Cleaning has run since: load the page anew to see its doubts.", "made");
+    if (news.made !== all.made) alarm("Cleaning has run since: reload the page to see its doubts.", "made");
   } catch (error) {
     alarm(error.message, "poll");
   }
   setTimeout(poll, POLL_MS);
 }
 
-function tellOthers(news, changed) {
+function showOthers(news, changed) {
   const others = news.all ? [] : changed.filter((face) => face.stands.length && face.stands.at(-1).reviewer !== reviewer());
-  if (others.length) say(`${others.at(-1).stands.at(-1).reviewer} has judged ${faces(others.length)}`);
+  if (others.length) say(`${others.at(-1).stands.at(-1).reviewer} has decided ${faces(others.length)}`);
   const disputed = all.faces.filter((face) => face.state === "disputed").length;
   const { stale, unknown } = news.not_applied;
-  const told = [
-    [disputed, "disputed", "Reviewers differ: one more word settles each", () => filters.set({ state: "disputed", rule: "" })],
-    [stale, "stale", "Decisions about pixels that have changed since: they are not applied", () => filters.set({ state: "stale", rule: "" })],
-    [unknown, "unknown", "Decisions about faces that are not here: they are not applied", null],
+  const chips = [
+    [disputed, "disputed", "Reviewers disagree: one more decision settles each", () => filters.set({ state: "disputed", rule: "" })],
+    [stale, "stale", "Decisions on pixels that have changed since: not applied", () => filters.set({ state: "stale", rule: "" })],
+    [unknown, "unknown", "Decisions on unknown faces: not applied", null],
   ];
-  byId("attention").replaceChildren(...told.filter(([number]) => number).map(([number, name, title, show]) => {
+  byId("attention").replaceChildren(...chips.filter(([number]) => number).map(([number, name, title, show]) => {
     const chip = Object.assign(document.createElement(show ? "button" : "span"), { title, type: "button" });
     chip.className = "chip";
     chip.textContent = `${count(number)} ${name}`;
@@ -105,11 +105,11 @@ function tellOthers(news, changed) {
 }
 
 function recorded(changed, what) {
-  const taken = what === "taken back";
-  if (!taken) clock.tick(changed.length);
+  const withdrawn = what === "withdrawn";
+  if (!withdrawn) clock.tick(changed.length);
   else if (grid.list.includes(changed[0])) grid.select(grid.list.indexOf(changed[0]));
   const one = `${changed[0].label} face: ${badge({ ...changed[0], waits: 0 }) || "undecided"}`;
-  say(`${taken ? "Taken back. " : ""}${changed.length === 1 ? one : `${faces(changed.length)}: ${what}`}`);
+  say(`${withdrawn ? "Withdrawn. " : ""}${changed.length === 1 ? one : `${faces(changed.length)}: ${what}`}`);
   if (byId("notice").dataset.of === "refused") calm();
 }
 
@@ -117,14 +117,14 @@ function refused(changed, error) {
   if (error.status === 409) {
     const index = grid.list.indexOf(changed[0]);
     if (index >= 0) grid.select(index);
-    const said = changed.slice(0, 3).map((face) => describe(face)).join("; ");
-    return alarm(`Not recorded: somebody else was faster. ${said}. Decide again if you see it otherwise.`, "refused");
+    const states = changed.slice(0, 3).map((face) => describe(face)).join("; ");
+    return alarm(`Not recorded: somebody else was faster. ${states}. Decide again if you disagree.`, "refused");
   }
   alarm(error.status === undefined ? `Nothing to undo: ${error.message}.` : `NOT recorded: ${error.message}`, "refused");
 }
 
 function say(text) {
-  byId("said").textContent = text;
+  byId("message").textContent = text;
 }
 
 function alarm(text, of = "") {
@@ -231,11 +231,11 @@ function buttons() {
   });
 }
 
-// Ask for the name where there is none (or `anyway`); does a decision have to wait for it?
+// Ask for the name if there is none (or `anyway`); returns whether a decision must wait for it.
 function askName(deciding, anyway = false) {
   if (reviewer() && !anyway) return false;
   byId("name-input").value = reviewer();
   byId("name").showModal();
-  if (deciding) say("Say who judges first.");
+  if (deciding) say("Enter your name first.");
   return true;
 }

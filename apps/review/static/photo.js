@@ -1,4 +1,4 @@
-// The whole photo of a face: its box and landmarks, and all that is known and was said of it.
+// The whole photo of a face: its box and landmarks, its data and its decisions.
 import { badge, pair, words } from "./faces.js";
 import { faceUrl, oneFace, photoUrl } from "./server.js";
 
@@ -23,13 +23,13 @@ export class PhotoView {
 
   async show(face) {
     this.#face = face;
-    this.#tell(face);
+    this.#summarise(face);
     if (!this.isOpen) this.#open();
-    const known = await oneFace(face.id);
-    if (this.#face === face) this.#fill(face, known);
+    const details = await oneFace(face.id);
+    if (this.#face === face) this.#fill(face, details);
   }
 
-  // Something was said of the face that is shown.
+  // The face that is shown has a new state.
   refresh(faces) {
     if (this.isOpen && faces.includes(this.#face)) this.show(this.#face);
   }
@@ -38,26 +38,26 @@ export class PhotoView {
     this.#dialog.close();
   }
 
-  // The bar of buttons and messages comes along: what is outside of a modal dialog cannot be used or heard.
+  // The bar of buttons and messages moves into the dialog: nothing outside a modal dialog can be used or heard.
   #open() {
     this.#dialog.append(byId("bar"));
     this.#dialog.showModal();
     this.#dialog.focus();
   }
 
-  #tell(face) {
+  #summarise(face) {
     byId("photo-title").textContent = pair(face) ? `${face.label}, or ${face.suggestion}?` : face.label;
     byId("photo-state").textContent = `${badge(face) || "undecided"} · ${face.split} · ${byRules(face)}`;
   }
 
-  #fill(face, known) {
-    this.#draw(face, known);
-    this.#pair(face, known);
-    rows("photo-doubts", known.doubts.map((doubt) => [words(doubt.rule), doubt.detail, `${Math.round(100 * doubt.score)} %`]));
-    rows("photo-measures", Object.entries(known.measures).map(([name, value]) => [words(name), short(value)]));
-    rows("photo-said", known.decisions.map((row) =>
+  #fill(face, details) {
+    this.#draw(face, details);
+    this.#pair(face, details);
+    rows("photo-doubts", details.doubts.map((doubt) => [words(doubt.rule), doubt.detail, `${Math.round(100 * doubt.score)} %`]));
+    rows("photo-measures", Object.entries(details.measures).map(([name, value]) => [words(name), short(value)]));
+    rows("photo-decisions", details.decisions.map((row) =>
       [row.reviewer, `${row.verdict} ${row.label}`, row.note, row.time.slice(0, 16).replace("T", " ")]));
-    byId("photo-source").textContent = `${known.source} · ${face.id}`;
+    byId("photo-source").textContent = `${details.source} · ${face.id}`;
   }
 
   #draw(face, { box: [row, column, height, width], landmarks, size }) {
@@ -73,7 +73,7 @@ export class PhotoView {
     );
   }
 
-  // The face itself, and beside it those that it is a copy of.
+  // The face itself, and beside it the faces that it is a copy of.
   #pair(face, { doubts }) {
     const others = [...new Set(doubts.map((doubt) => doubt.other))].flatMap((id) => this.all.byId.get(id) ?? []);
     byId("photo-pair").replaceChildren(...[face, ...others].map((one) => {
@@ -89,7 +89,7 @@ export class PhotoView {
 
 function byRules({ ruled }) {
   if (!ruled) return "kept unless a person rejects it";
-  if (ruled === "leak") return "a leak: rejected whatever people say";
+  if (ruled === "leak") return "a leak: rejected whatever people decide";
   return `rejected by ${words(ruled)} unless a person keeps it`;
 }
 

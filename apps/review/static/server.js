@@ -1,32 +1,32 @@
-// What is asked of the server.
+// The requests to the server.
 
 export class Refused extends Error {
-  constructor(status, said) {
-    super(typeof said.detail === "string" ? said.detail : `the server answered ${status}`);
+  constructor(status, body) {
+    super(typeof body.detail === "string" ? body.detail : `the server answered ${status}`);
     this.status = status;
-    this.faces = said.faces ?? {};
+    this.faces = body.faces ?? {};
   }
 }
 
-async function ask(url, options) {
+async function request(url, options) {
   let reply;
   try {
     reply = await fetch(url, options);
   } catch {
     throw new Refused(0, { detail: "the server does not answer; is `make review` still running?" });
   }
-  const said = await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Refused(reply.status, said);
-  return said;
+  const body = await reply.json().catch(() => ({}));
+  if (!reply.ok) throw new Refused(reply.status, body);
+  return body;
 }
 
-export const allFaces = () => ask("api/faces");
-export const oneFace = (id) => ask(`api/faces/${id}`);
-export const changes = (since) => ask(`api/changes?since=${since}`);
+export const allFaces = () => request("api/faces");
+export const oneFace = (id) => request(`api/faces/${id}`);
+export const changes = (since) => request(`api/changes?since=${since}`);
 
 export function decide(reviewer, decisions) {
   const body = JSON.stringify({ reviewer, decisions });
-  return ask("api/decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  return request("api/decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body });
 }
 
 export const faceUrl = (face) => `faces/${face.id}/${face.pixels}`;

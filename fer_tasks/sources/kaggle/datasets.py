@@ -1,8 +1,8 @@
-"""A data set of Kaggle: which version there is, and that version's files in a cache on disk.
+"""Download a data set of Kaggle: its current version, and that version's files in a cache on disk.
 
 <root>/<owner>/<slug>/
   .lock             held by the run that downloads
-  <version>.zip     while it comes, with .part and .part.json (transfer.py); gone once unpacked
+  <version>.zip     while it comes, with .part and .part.json (resumable_download.py); removed once unpacked
   <version>/        the files, whole as soon as the folder is there
 """
 
@@ -35,7 +35,7 @@ from fer_tasks.sources.kaggle.resumable_download import Progress, transfer
 from fer_tasks.sources.kaggle.unzip import BrokenArchive, unpack
 
 BASE = "https://api.kaggle.com"
-MAX_REPLY = 1 << 20  # bytes; what Kaggle tells of a data set is a hundredth of it
+MAX_REPLY = 1 << 20  # bytes; Kaggle's description of a data set is a hundredth of it
 # Both become names of folders: no dots, no slashes.
 NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
 
@@ -51,10 +51,10 @@ class Handle(NamedTuple):
 
 
 class About(NamedTuple):
-    """What Kaggle says of a data set's current version."""
+    """Kaggle's description of a data set's current version."""
 
     version: int
-    size: int  # bytes, 0 where it does not say
+    size: int  # bytes, 0 if unknown
     licence: str
     title: str
 
@@ -93,23 +93,23 @@ def handle_of(text: str) -> Handle:
 
 
 def look_up(service: Service, handle: Handle) -> About:
-    """Has the data changed? One small call tells the current version. Raises TryAgain, Refused."""
-    reply, body = _ask(service, handle, "GetDataset")
+    """Ask for the current version with one small call. Raises TryAgain, Refused."""
+    reply, body = _call(service, handle, "GetDataset")
     if reply.status_code != 200:
         raise Refused(f"Kaggle answered {reply.status_code} when asked about {handle}")
-    said = _json(service, reply, body)
+    about = _json(service, reply, body)
     try:
-        version, size = int(said["currentVersionNumber"]), int(said.get("totalBytes") or 0)
+        version, size = int(about["currentVersionNumber"]), int(about.get("totalBytes") or 0)
     except (KeyError, TypeError, ValueError):
-        raise Refused(f"Kaggle told no version of {handle}; has its interface changed?") from None
-    return About(version, size, str(said.get("licenseName") or ""), str(said.get("title") or ""))
+        raise Refused(f"Kaggle gave no version of {handle}; has its interface changed?") from None
+    return About(version, size, str(about.get("licenseName") or ""), str(about.get("title") or ""))
 
 
 def fetch(
     service: Service, handle: Handle, version: int, target: Path, max_bytes: int, progress: Progress
 ) -> None:
-    """One attempt to get a version's zip, of at most `max_bytes`, into `target`, going on where an earlier
-    one was cut.
+    """Make one attempt to download a version's zip, of at most `max_bytes`, to `target`, resuming an earlier
+    one.
 
     `target` must name the version, since the parts beside it are used again, and the caller holds `alone`.
     `progress(bytes here, bytes in all or 0)` is called for every 64 KiB. The key goes to `service` only,
@@ -117,7 +117,7 @@ def fetch(
     """
     if target.exists():
         return
-    reply, _ = _ask(service, handle, "DownloadDataset", datasetVersionNumber=version)
+    reply, _ = _call(service, handle, "DownloadDataset", datasetVersionNumber=version)
     link = reply.headers.get("Location", "")
     if reply.status_code not in (301, 302, 303, 307, 308) or not link:
         page = " with a web page" if is_page(reply) else ""
@@ -126,10 +126,10 @@ def fetch(
 
 
 def obtain(service: Service, handle: Handle, version: int, store: Store, progress: Progress) -> Path:
-    """The folder with a version's files; one attempt to get them where they are not there yet.
+    """The folder with a version's files; makes one attempt to download them if they are missing.
 
     The zip is removed once unpacked: it would double the space, and the version's folder says enough.
-    It stays where only the room, or `max_bytes` for its files, was missing, and goes where it is broken.
+    It is kept if only disk space, or `max_bytes` for its files, was short, and removed if it is broken.
     Older versions are removed when the new one is whole. Raises TryAgain, Refused, ArchiveError, DiskError.
     """
     folder = store.root / handle.owner / handle.slug
@@ -144,7 +144,7 @@ def obtain(service: Service, handle: Handle, version: int, store: Store, progres
                 raise
         with writing_to(folder, 0):
             packed.unlink(missing_ok=True)
-            _forget_older(folder, version)
+            _remove_older(folder, version)
     return files
 
 
@@ -171,7 +171,7 @@ def alone(store: Store, handle: Handle) -> Iterator[None]:
         lock.release()
 
 
-def _forget_older(folder: Path, version: int) -> None:
+def _remove_older(folder: Path, version: int) -> None:
     for path in folder.iterdir():
         met = re.fullmatch(r"\.?(\d+)(\.zip.*|\.partial|\.old)?", path.name)
         if not met or int(met[1]) >= version:
@@ -183,7 +183,7 @@ def _forget_older(folder: Path, version: int) -> None:
         shutil.rmtree(path.rename(old) if path != old else old)
 
 
-def _ask(service: Service, handle: Handle, call: str, **more: Any) -> tuple[requests.Response, bytes]:
+def _call(service: Service, handle: Handle, call: str, **more: Any) -> tuple[requests.Response, bytes]:
     url = f"{service.base.rstrip('/')}/v1/datasets.DatasetApiService/{call}"
     body = {"ownerSlug": handle.owner, "datasetSlug": handle.slug, **more}
     with reaching(url, service.patience):
@@ -204,13 +204,13 @@ def _ask(service: Service, handle: Handle, call: str, **more: Any) -> tuple[requ
 
 def _json(service: Service, reply: requests.Response, body: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        what = "a web page" if is_page(reply) else "something that is no JSON"
+        content = None
+    if not isinstance(content, dict):
+        what = "a web page" if is_page(reply) else "something other than JSON"
         raise Refused(
             f"Kaggle answered with {what}; is a proxy in the way, or its address wrong? "
             f"It is {host_of(service.base)}"
         )
-    return said
+    return content

@@ -1,4 +1,4 @@
-"""Who asks Kaggle: the key from its usual places. No text made here ever holds the key."""
+"""Find the Kaggle key in its usual places. No text made here ever contains the key."""
 
 import base64
 import json
@@ -16,9 +16,9 @@ HOW = (
 
 
 class Key(requests.auth.AuthBase):
-    """What requests puts into a call's headers; its text says where the key was found, never the key.
+    """Adds the key to a request's headers; its text says where the key was found, never the key.
 
-    Without a header it is nobody's, and keeps requests from looking for a password in ~/.netrc.
+    Without a header it adds none, and keeps requests from reading ~/.netrc.
     """
 
     def __init__(self, origin: str, header: str = ""):
@@ -34,7 +34,7 @@ class Key(requests.auth.AuthBase):
         return f"Key({self.origin})"
 
     def __reduce__(self):
-        raise TypeError("a key is not to be stored; call authorization() where it is used")
+        raise TypeError("a key must not be stored; call authorization() where it is used")
 
 
 NOBODY = Key("no key")
@@ -91,7 +91,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or "it is not text"
         raise Refused(f"the key in {file} cannot be read: {why}") from None
 
 

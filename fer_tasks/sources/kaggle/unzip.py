@@ -1,4 +1,4 @@
-"""Unpack a zip that came from elsewhere: all of it, into one folder and nowhere else, or not at all."""
+"""Unpack an untrusted zip: all of it, into one folder and nowhere else, or nothing."""
 
 import re
 import shutil
@@ -27,18 +27,18 @@ class ArchiveError(UserError):
 
 
 class BrokenArchive(ArchiveError):
-    """The file is cut, damaged, or no zip at all: only getting it anew helps."""
+    """The file is truncated, damaged, or not a zip: it must be downloaded again."""
 
 
 def unpack(zip_path: Path, target: Path, max_bytes: int, max_members: int = MAX_MEMBERS) -> None:
     """Unpack `zip_path` into the new folder `target`, which is whole afterwards or does not exist.
 
-    Nothing is written unless all members' paths, kinds and declared sizes are in order, and no more is
-    written than was declared. One call at a time for a `target`. Raises ArchiveError, BrokenArchive and
+    Nothing is written unless all members' paths, kinds and declared sizes are valid, and no more is written
+    than declared. One call at a time for a `target`. Raises ArchiveError, BrokenArchive and
     DiskError, with nothing left behind; FileExistsError where `target` is there already.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is there already")
+        raise FileExistsError(f"{target} already exists")
     partial = target.with_name(f".{target.name}.partial")
     try:
         with zipfile.ZipFile(zip_path) as archive:
@@ -50,7 +50,7 @@ def unpack(zip_path: Path, target: Path, max_bytes: int, max_members: int = MAX_
                     _place(archive, member, partial)
                 partial.rename(target)
     except DAMAGE as error:
-        raise BrokenArchive(f"{zip_path} is damaged or no zip ({error}); get it anew") from None
+        raise BrokenArchive(f"{zip_path} is damaged or not a zip ({error}); download it again") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -84,7 +84,7 @@ def _fault(member: zipfile.ZipInfo) -> str:
         return "is a link or a special file"
     if member.flag_bits & 1:
         return "is encrypted"
-    return "" if member.compress_type in METHODS else "is packed by a method that is not known here"
+    return "" if member.compress_type in METHODS else "uses an unsupported compression method"
 
 
 def name_of(member: zipfile.ZipInfo) -> str:
