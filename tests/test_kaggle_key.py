@@ -80,7 +80,7 @@ def test_a_malformed_key_is_told_by_its_place_alone(tmp_path, name):
 def test_a_key_that_cannot_be_read(tmp_path):
     (tmp_path / ".kaggle").mkdir()
     (tmp_path / ".kaggle" / "access_token").write_bytes(b"\xff" + SECRET.encode())
-    with pytest.raises(Refused, match="access_token cannot be read: it is no text"):
+    with pytest.raises(Refused, match="access_token cannot be read: it is not text"):
         authorization({}, tmp_path)
 
 
@@ -111,7 +111,7 @@ def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog,
     assert SECRET not in text and kaggle.key.split()[1] not in text
     assert {"authorization" in seen.headers for seen in kaggle.seen if seen.call == "storage"} == {False}
     assert {seen.headers["authorization"] for seen in kaggle.seen if seen.call != "storage"} == {kaggle.key}
-    with pytest.raises(TypeError, match="not to be stored"):
+    with pytest.raises(TypeError, match="must not be stored"):
         pickle.dumps(asker)
 
 

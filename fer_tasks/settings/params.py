@@ -158,8 +158,8 @@ class Server(Section):
 
 
 class Settings(Section):
-    """params.yaml: one field a stage, named as its flow and its DVC stage; `ablation` is beside the line, and
-    `server` is of them all."""
+    """params.yaml: one field a stage, named as its flow and its DVC stage; `server` serves all stages, and
+    `ablation` is not a stage."""
 
     server: Server
     download: Download
