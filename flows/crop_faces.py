@@ -17,7 +17,7 @@ from fer_tasks.storage import images
 from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.stage import close, made_from, run_stage
-from flows.engine.worker_pool import in_process
+from flows.engine.worker_pool import call_in_worker
 
 INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 
@@ -25,7 +25,9 @@ INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"
 @shard_task
 def detect(shard: dict[str, tuple[str, int, int]], max_side: int, mode: Mode) -> dict[str, Faces]:
     sizes = {Path(path): (height, width) for path, height, width in shard.values()}
-    return dict(zip(shard, in_process(detect_files, images.read_image, sizes, max_side, mode), strict=True))
+    return dict(
+        zip(shard, call_in_worker(detect_files, images.read_image, sizes, max_side, mode), strict=True)
+    )
 
 
 @shard_task

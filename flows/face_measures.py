@@ -18,7 +18,7 @@ from fer_tasks.storage import images
 from fer_tasks.storage.dataset import Dataset
 from flows.engine.caching import same_inputs_and_code
 from flows.engine.memo_map import map_items, shard_task
-from flows.engine.worker_pool import in_process, in_processes
+from flows.engine.worker_pool import call_in_worker, map_in_workers
 
 # The faces' fingerprint says what the arrays hold.
 once = task(cache_policy=same_inputs_and_code(but=["faces", "described"]))
@@ -32,7 +32,7 @@ def describe(shard: dict[str, tuple[str, str, str, str]]) -> dict[str, Descripti
         CroppedFace(Path(path), _landmarks(landmarks, transform), int(i[:8], 16))
         for i, (_, path, landmarks, transform) in shard.items()
     ]
-    return dict(zip(shard, in_process(describe_files, images.read_image, faces), strict=True))
+    return dict(zip(shard, call_in_worker(describe_files, images.read_image, faces), strict=True))
 
 
 def _landmarks(landmarks: str, transform: str) -> np.ndarray | None:
@@ -105,7 +105,7 @@ def doubts_of_labels(
     fingerprint: str, groups: list[str], faces: pd.DataFrame, described: Description
 ) -> pd.DataFrame:
     labels = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    said = label_doubts.out_of_fold(described.hog, labels, np.array(groups), in_processes)
+    said = label_doubts.out_of_fold(described.hog, labels, np.array(groups), map_in_workers)
     known = np.isfinite(said).all(axis=1)
     suggested = [EXPRESSIONS[k] if sure else "" for k, sure in zip(said.argmax(axis=1), known, strict=True)]
     return pd.DataFrame(

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +13,7 @@ WARM_UP, RUNS = 5, 50
 
 
 def milliseconds(model: keras.Model) -> float:
-    """The median time that a compiled call takes for one picture, in ms, on as many threads as TensorFlow has
-    here.
+    """The median time of a compiled call on one picture, in ms, with as many threads as TensorFlow has here.
 
     `predict()`, made for many pictures, would add some 50 ms of its own.
     """
@@ -30,13 +28,10 @@ def milliseconds(model: keras.Model) -> float:
     return 1000 * median(spent[WARM_UP:])
 
 
-def measure_latencies(
-    files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[Any], None]
-) -> dict[str, float]:
-    """`milliseconds` of the models in files, by their names; `send` gets each name when it is measured."""
-    found = {}
+def measure_latencies(files: Mapping[str, Path], load: Callable[[Path], keras.Model]) -> dict[str, float]:
+    """`milliseconds` of the models in files, by their names; one is in memory at a time."""
+    latencies = {}
     for name, file in files.items():
-        found[name] = milliseconds(load(file))
+        latencies[name] = milliseconds(load(file))
         keras.utils.clear_session()
-        send(name)
-    return found
+    return latencies

@@ -10,18 +10,18 @@ WORKERS = cpu_count()  # the cores that this process may use: its affinity and i
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
 
 
-def in_process(function: Callable, *arguments: Any) -> Any:
+def call_in_worker(function: Callable, *arguments: Any) -> Any:
     """Call a function of fer_tasks in one of this machine's worker processes, as many as it has cores.
 
     Loky's start without the main module: a worker holds what the function needs, and no Prefect.
     """
-    return _processes().submit(function, *arguments).result()
+    return _pool().submit(function, *arguments).result()
 
 
-def in_processes(function: Callable, *arguments: Iterable) -> list[Any]:
+def map_in_workers(function: Callable, *arguments: Iterable) -> list[Any]:
     """`map` in this machine's worker processes."""
-    return list(_processes().map(function, *arguments))
+    return list(_pool().map(function, *arguments))
 
 
-def _processes() -> Executor:
+def _pool() -> Executor:
     return get_reusable_executor(max_workers=WORKERS, timeout=60, env=ONE_THREAD)
