@@ -1,6 +1,7 @@
 """The grid as a flow: what cannot be trained is refused, what fails is a row, what is killed resumes."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import yaml
 from prefect import Flow, flow
@@ -79,9 +79,8 @@ def kill_the_trainer_after(file: Path) -> threading.Thread:
         deadline = time.monotonic() + 300
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        for child in psutil.Process().children():
-            if "spawn_main" in " ".join(child.cmdline()):
-                os.kill(child.pid, signal.SIGKILL)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()

@@ -9,7 +9,8 @@ import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from fer_tasks.evaluation import ensemble, scores
+from fer_tasks.evaluation import ensemble
+from fer_tasks.evaluation.scores import scores
 from fer_tasks.settings import Ensemble
 from fer_tasks.storage import cells
 from flows.engine.code import code_digest
