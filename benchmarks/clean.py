@@ -57,46 +57,56 @@ def on_light(faces: list[CutFace], first: np.ndarray) -> list[Row]:
 
 
 def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
-    """Covered eyes and mouths, by a model taught on the first half with covers of other kinds: those that it
-    was taught with, and new ones. Landmarks are those of the open face."""
+    """Covered eyes and mouths, by a model trained on the first half of the faces: on the kinds of covers that
+    it was trained with, and on new ones. Landmarks are those of the open face."""
     aligned = [covers.align(face.image, face.landmarks) for face in faces]
+    seeds = [int(face.image_id[:8], 16) for face in faces]
     described = np.stack(
         [
-            covers.describe_with_covers(image, np.random.default_rng(int(face.image_id[:8], 16)))
-            for image, face in zip(aligned, faces, strict=True)
+            covers.describe_with_covers(image, np.random.default_rng(seed))
+            for image, seed in zip(aligned, seeds, strict=True)
         ]
     ).astype(np.float32)
-    taught = described[first]
-    models = [covers.fit_cover_model(taught[:, 0, k], taught[:, 1, k]) for k in range(len(covers.REGIONS))]
+    training = described[first]
+    models = [
+        covers.fit_cover_model(training[:, 0, k], training[:, 1, k]) for k in range(len(covers.REGIONS))
+    ]
 
-    def covered(of: np.ndarray) -> np.ndarray:
-        return np.max([model(of[:, k]) for k, model in enumerate(models)], axis=0)
+    def probability(regions: np.ndarray) -> np.ndarray:
+        return np.max([model(regions[:, k]) for k, model in enumerate(models)], axis=0)
 
     sound = np.empty(len(faces))
-    sound[first], sound[~first] = covers.cover_probability(taught), covered(described[~first, 0])
-    judge, _ = our("covered")
-    rng = np.random.default_rng(2021)
-    second = np.flatnonzero(~first)
-    kinds: dict[str, list[np.ndarray]] = {
+    sound[first], sound[~first] = covers.cover_probability(training), probability(described[~first, 0])
+    rng, second, judge = np.random.default_rng(2021), np.flatnonzero(~first), our("covered")[0]
+    covered = _covers_trained_with([aligned[k] for k in second], rng)
+    covered |= _new_covers([faces[k] for k in second], rng)
+    rows = []
+    for fault, images in covered.items():
+        regions = np.stack([covers.describe_regions(image) for image in images])
+        rows.append({"fault": fault, **score(judge, sound, first, probability(regions))})
+    return rows
+
+
+def _covers_trained_with(aligned: list[np.ndarray], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    return {
         f"taught: {cover.__name__} on {region}": [
-            covers.plant(aligned[k], region, cover, rng) for k in second
+            covers.plant(image, region, cover, rng) for image in aligned
         ]
         for region in covers.REGIONS
         for cover in covers.COVERS
     }
+
+
+def _new_covers(faces: list[CutFace], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    """Aligned faces with covers that are cut from other faces, by kind."""
+    covered = {}
     for name, plant in planted_faults.COVERS.items():
-        others = [faces[k].image for k in rng.permutation(second)]
-        kinds[f"new: {name}"] = [
-            covers.align(plant(faces[k].image, faces[k].landmarks, other, rng), faces[k].landmarks)
-            for k, other in zip(second, others, strict=True)
+        others = [faces[k].image for k in rng.permutation(len(faces))]
+        covered[f"new: {name}"] = [
+            covers.align(plant(face.image, face.landmarks, other, rng), face.landmarks)
+            for face, other in zip(faces, others, strict=True)
         ]
-    return [
-        {
-            "fault": name,
-            **score(judge, sound, first, covered(np.stack([covers.describe_regions(i) for i in images]))),
-        }
-        for name, images in kinds.items()
-    ]
+    return covered
 
 
 def turned(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -197,6 +197,60 @@ def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
     return groups.isin(groups[learnt]).to_numpy() & ~learnt
 
 
+class Data(NamedTuple):
+    """Pictures to learn from and to test on."""
+
+    x: jax.Array  # (n, 48, 48) uint8
+    y: jax.Array  # (n, 7), one-hot
+    x_test: jax.Array
+    y_test: np.ndarray  # (m,) int
+    new: np.ndarray  # (m,) bool: no picture to learn from is a copy of it
+
+
+def read_data(source: Path, final: bool) -> Data:
+    """Training and PublicTest; with `final`, both of them and PrivateTest."""
+    with tempfile.TemporaryDirectory() as cache:
+        images, labels, splits = pictures_of(source, Path(cache))
+    learnt = np.isin(splits, ["train", "val"] if final else ["train"])
+    tested = splits == ("test" if final else "val")
+    new = ~copied(images, learnt)[tested]
+    grey = jnp.asarray(images[..., 0])
+    return Data(grey[learnt], jnp.eye(CLASSES)[labels[learnt]], grey[tested], labels[tested], new)
+
+
+def accuracies(name: str, probabilities: np.ndarray, data: Data) -> dict[str, float]:
+    """Accuracy on all test pictures and on those without a copy; prints both with their intervals."""
+    correct = probabilities.argmax(1) == data.y_test
+    for which, some in (("all", correct), ("without a copy", correct[data.new])):
+        low, high = accuracy_interval(some)
+        print(f"{name}, {which}: {some.mean():.4f} (95 % interval {low:.4f} to {high:.4f})")
+    return {name: round(correct.mean(), 4), f"{name}_without_a_copy": round(correct[data.new].mean(), 4)}
+
+
+def bench(data: Data, out: Path) -> dict[str, float]:
+    """Train the teachers and the student, save the student; returns the accuracies."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    views = views_of("perturbations", SIDE)
+    batches = len(data.x) // BATCH
+    teacher = learner(TEACHER["filters"], batches * TEACHER["epochs"])
+    predict = predictor(teacher.model)
+    seeds = range(1, TEACHERS + 1)
+    teachers = [train(teacher, None, data.x, data.y, TEACHER["epochs"], seed) for seed in seeds]
+    predictions = [predict(weights, data.x_test, views) for weights in teachers]
+    each = [accuracies("teacher", probabilities, data) for probabilities in predictions]
+    mean = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
+    together = accuracies("teachers", np.mean(predictions, axis=0), data)
+    student = learner(STUDENT["filters"], batches * STUDENT["epochs"], teacher.model)
+    stacked = jax.tree.map(lambda *weights: jnp.stack(weights), *teachers)
+    weights = train(student, stacked, data.x, data.y, STUDENT["epochs"], seed=77)
+    predict = predictor(student.model)
+    plain = accuracies("student_plain", predict(weights, data.x_test, views[:1]), data)
+    with_views = accuracies("student", predict(weights, data.x_test, views), data)
+    save(student.model, weights, out)
+    ratio = round(with_views["student"] / mean["teacher"], 4)
+    return {**mean, **together, **plain, **with_views, "ratio": ratio}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fer2013_gpu",
@@ -204,47 +258,13 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="the folder with fer2013.csv, or with train/ and test/")
-    parser.add_argument(
-        "--final", action="store_true", help="learn from PublicTest, too, and tell PrivateTest"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("fer2013_gpu.keras"), help="where the student is kept"
-    )
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        images, labels, splits = pictures_of(chosen.source, Path(cache))
-    learnt = np.isin(splits, ["train", "val"] if chosen.final else ["train"])
-    asked = splits == ("test" if chosen.final else "val")
-    new = ~copied(images, learnt)[asked]
-    grey = jnp.asarray(images[..., 0])
-    x, y, x_asked = grey[learnt], jnp.eye(CLASSES)[labels[learnt]], grey[asked]
-    print(f"{len(x)} pictures to learn from, {len(x_asked)} asked about, {new.sum()} of them without a copy")
-
-    def tell(who: str, probabilities: np.ndarray) -> dict[str, float]:
-        right = probabilities.argmax(1) == labels[asked]
-        for which, some in (("all", right), ("without a copy", right[new])):
-            low, high = accuracy_interval(some)
-            print(f"{who}, {which}: {some.mean():.4f} (95 % interval {low:.4f} to {high:.4f})")
-        return {who: round(right.mean(), 4), f"{who}_without_a_copy": round(right[new].mean(), 4)}
-
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    views = views_of("perturbations", SIDE)
-    batches = len(x) // BATCH
-    teaches = learner(TEACHER["filters"], batches * TEACHER["epochs"])
-    predict = predictor(teaches.model)
-    taught = [train(teaches, None, x, y, TEACHER["epochs"], seed) for seed in range(1, TEACHERS + 1)]
-    answers = [predict(weights, x_asked, views) for weights in taught]
-    figures = [tell("teacher", answer) for answer in answers]
-    together = tell("teachers", np.mean(answers, axis=0))
-    learns = learner(STUDENT["filters"], batches * STUDENT["epochs"], teaches.model)
-    weights = train(learns, jax.tree.map(lambda *a: jnp.stack(a), *taught), x, y, STUDENT["epochs"], seed=77)
-    predict = predictor(learns.model)
-    alone = tell("student_plain", predict(weights, x_asked, views[:1]))
-    student = tell("student", predict(weights, x_asked, views))
-    save(learns.model, weights, chosen.out)
-    mean = {name: round(float(np.mean([one[name] for one in figures])), 4) for name in figures[0]}
-    ratio = round(student["student"] / mean["teacher"], 4)
-    print(json.dumps({"asked": len(x_asked), **mean, **together, **alone, **student, "ratio": ratio}))
+    parser.add_argument("--final", action="store_true", help="learn from PublicTest too, test on PrivateTest")
+    parser.add_argument("--out", type=Path, default=Path("fer2013_gpu.keras"), help="the student's file")
+    arguments = parser.parse_args()
+    data = read_data(arguments.source, arguments.final)
+    n, asked, new = len(data.x), len(data.x_test), data.new.sum()
+    print(f"{n} pictures to learn from, {asked} asked about, {new} of them without a copy")
+    print(json.dumps({"asked": asked, **bench(data, arguments.out)}))
 
 
 if __name__ == "__main__":

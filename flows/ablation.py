@@ -1,5 +1,5 @@
-"""What did each rule of cleaning earn? One small model is trained on the raw faces, then on what each rule
-leaves, and all are tested on the same faces: `make ablation`. Not a stage of the line."""
+"""The gain of each cleaning rule: one small model is trained on the raw faces, then on the faces that each
+rule leaves, and all are tested on the same faces. `make ablation`, not a stage of the line."""
 
 import base64
 import hashlib
@@ -33,18 +33,19 @@ from fer_tasks.storage.files import read_array, read_table, read_text, write_arr
 from fer_tasks.training import fit
 from fer_tasks.training.feeding import Rows
 from flows.engine import own_process
-from flows.engine.caching import same_inputs_and_code, weights_digest
+from flows.engine.caching import same_inputs_and_code
 from flows.engine.code import code_digest
 from flows.engine.progress import Progress
 from flows.engine.stage import run_stage
 from flows.grid.entries import entries
+from flows.grid.fingerprints import weights_digest
 from flows.recipe_arrays import transform, transform_files
 
-OF_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": (0.56, 0.57)}  # test accuracy
+ACCURACY_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": (0.56, 0.57)}  # on test
 
 
-class Parts(NamedTuple):
-    """Rows of the array of all faces, and the expressions of those that are learnt from."""
+class TrainingRows(NamedTuple):
+    """Rows of the array of all faces, and the expressions of those in train and val."""
 
     train: np.ndarray  # (n,) int
     val: np.ndarray
@@ -53,11 +54,9 @@ class Parts(NamedTuple):
     y_val: np.ndarray
 
 
-class Known(NamedTuple):
-    """What the stages and people know of the faces."""
-
+class _Inputs(NamedTuple):
     faces: pd.DataFrame  # image_id, pixels, file, label, split: all faces, whatever became of them
-    sets: dict[str, pd.DataFrame]  # `training_sets`
+    sets: dict[str, pd.DataFrame]  # `training_sets`, by step
     tested: pd.DataFrame  # `faces_to_test`
     rejecting: list[str]  # the rules that reject in clean
     fingerprints: dict[Path, str]  # of the datasets
@@ -66,24 +65,24 @@ class Known(NamedTuple):
 @task(
     task_run_name="{step}, seed {seed}",
     cache_policy=same_inputs_and_code(
-        but=["step", "parts", "array"], only=lambda inputs: entries(inputs["wanted"].model_dump())
+        but=["step", "rows", "array"], only=lambda inputs: entries(inputs["training"].model_dump())
     ),
 )
 def predict(
-    step: str, seed: int, content: str, wanted: Training, threads: int, parts: Parts, array: Path
+    step: str, seed: int, content: str, training: Training, threads: int, rows: TrainingRows, array: Path
 ) -> np.ndarray:
-    """What a model says of the test split: (n, 7). `content` says what `parts` of `array` hold."""
-    return own_process.call_in_own_process(fit_and_predict, wanted, seed, parts, array, threads=threads)
+    """Train a model and predict the test split: (n, 7). `content` identifies the `rows` of `array`."""
+    return own_process.call_in_own_process(fit_and_predict, training, seed, rows, array, threads=threads)
 
 
 def fit_and_predict(
-    wanted: Training, seed: int, parts: Parts, array: Path, send: Callable[[Any], None]
+    training: Training, seed: int, rows: TrainingRows, array: Path, send: Callable[[Any], None]
 ) -> np.ndarray:
-    """What the training process does."""
+    """Run in the training process."""
     x = read_array(array)
-    build = partial(build_model, wanted.model, x.shape[1:], len(EXPRESSIONS), **wanted.options)
-    arrays = fit.Arrays(Rows(x, parts.train), parts.y_train, Rows(x, parts.val), parts.y_val)
-    return fit.predict(fit.fit(build, arrays, wanted, seed, send).model, x[parts.test])
+    build = partial(build_model, training.model, x.shape[1:], len(EXPRESSIONS), **training.options)
+    arrays = fit.Arrays(Rows(x, rows.train), rows.y_train, Rows(x, rows.val), rows.y_val)
+    return fit.predict(fit.fit(build, arrays, training, seed, send).model, x[rows.test])
 
 
 @flow(name="ablation")
@@ -94,54 +93,54 @@ def ablation(
     target: Path = Path("reports"),
     cache: Path = Path(".cache/ablation"),
 ) -> None:
-    steps = _steps_of_recipe(settings)
-    known = _read(data, decisions, settings.ablation.min_judged)
+    recipe = _recipe(settings)
+    inputs = _read(data, decisions, settings.ablation.min_judged)
     array = cache / f"{settings.ablation.training.recipe}.npy"
-    files = image_files(known.faces, data / "faces")
-    write_array(array, len(files), transform_files(files, steps))
-    table = changes(known.sets)
-    learnable = table[table["reason"] == ""]["step"]
-    answers = _fan_out({step: known.sets[step] for step in learnable}, known, array, settings)
-    failed = {step: str(said) for step, said in answers.items() if isinstance(said, Exception)}
+    files = image_files(inputs.faces, data / "faces")
+    write_array(array, len(files), transform_files(files, recipe))
+    table = changes(inputs.sets)
+    trainable = table[table["reason"] == ""]["step"]
+    outcomes = _train_and_predict({step: inputs.sets[step] for step in trainable}, inputs, array, settings)
+    failed = {step: str(outcome) for step, outcome in outcomes.items() if isinstance(outcome, Exception)}
     table = table.assign(
         reason=[failed.get(row.step, row.reason) for row in table.itertuples()],
-        rejects=[_verdict(step, known.rejecting) for step in table["step"]],
+        rejects=[_role(step, inputs.rejecting) for step in table["step"]],
     )
-    answers = {step: said for step, said in answers.items() if step not in failed}
-    if not answers:
-        raise UserError(f"nothing could be trained; the first reason: {table['reason'].iloc[0]}")
-    compared = _compare(answers, known, settings)
-    _write(_page(table.merge(compared, on="step", how="left"), known, settings), target)
+    predictions = {step: outcome for step, outcome in outcomes.items() if step not in failed}
+    if not predictions:
+        raise UserError(f"no step could be trained; the first reason: {table['reason'].iloc[0]}")
+    compared = _compare(predictions, inputs, settings)
+    _write(_page(table.merge(compared, on="step", how="left"), inputs, settings), target)
 
 
-def _steps_of_recipe(settings: Settings) -> list[dict[str, Any]]:
-    wanted, recipes = settings.ablation.training, settings.make_features.recipes
-    check_model(wanted.model, wanted.options)
-    if wanted.recipe not in recipes:
-        where = f"params.yaml: ablation.training.recipe: no recipe {wanted.recipe!r}"
-        raise UserError(f"{where}; choose one of {sorted(recipes)}")
-    make_transform(recipes[wanted.recipe])
-    return recipes[wanted.recipe]
+def _recipe(settings: Settings) -> list[dict[str, Any]]:
+    """The recipe that the ablation names. Raises UserError if it or the model is not valid."""
+    training, recipes = settings.ablation.training, settings.make_features.recipes
+    check_model(training.model, training.options)
+    if training.recipe not in recipes:
+        problem = f"params.yaml: ablation.training.recipe: no recipe {training.recipe!r}"
+        raise UserError(f"{problem}; choose one of {sorted(recipes)}")
+    make_transform(recipes[training.recipe])
+    return recipes[training.recipe]
 
 
-def _read(data: Path, decisions: Path, enough: int) -> Known:
+def _read(data: Path, decisions: Path, min_judged: int) -> _Inputs:
     clean, textfree, faces = (read_dataset(data / name) for name in ("clean", "textfree", "faces"))
     for later, earlier in ((clean, textfree), (textfree, faces)):
         if not later.is_made_from(earlier):
             raise UserError(
-                f"{later.root} was made of another {earlier.root}; `dvc repro clean` makes it anew"
+                f"{later.root} was made from another {earlier.root}; `dvc repro clean` makes it anew"
             )
     table = _with_splits(faces, clean)
     doubted = read_table(clean.root / "doubts.csv")
-    decided = apply_decisions(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
+    applied = apply_decisions(textfree.manifest, parse_decisions(read_text(decisions), str(decisions)))
     rejecting = clean.info["settings"]["reject"]
-    sets = training_sets(table, textfree.rejected["image_id"].tolist(), doubted, decided, rejecting)
+    sets = training_sets(table, textfree.rejected["image_id"].tolist(), doubted, applied, rejecting)
     test_ids = table[table["split"] == "test"]["image_id"].tolist()
-    tested = faces_to_test(test_ids, doubted, decided, enough)
-    _tell_test(tested, enough)
-    return Known(
-        table, sets, tested, rejecting, {data.root: data.fingerprint for data in (faces, textfree, clean)}
-    )
+    tested = faces_to_test(test_ids, doubted, applied, min_judged)
+    _check_test_faces(tested, min_judged)
+    fingerprints = {dataset.root: dataset.fingerprint for dataset in (faces, textfree, clean)}
+    return _Inputs(table, sets, tested, rejecting, fingerprints)
 
 
 def _with_splits(faces: Dataset, clean: Dataset) -> pd.DataFrame:
@@ -152,7 +151,8 @@ def _with_splits(faces: Dataset, clean: Dataset) -> pd.DataFrame:
     return table.assign(split=assign_splits(grouped, shares["test_share"], shares["val_share"]))
 
 
-def _tell_test(tested: pd.DataFrame, enough: int) -> None:
+def _check_test_faces(tested: pd.DataFrame, min_judged: int) -> None:
+    """Log how many test faces people have judged; refuse to go without any test face."""
     judged = int(tested["judged"].sum())
     if tested.empty:
         raise UserError(
@@ -162,79 +162,82 @@ def _tell_test(tested: pd.DataFrame, enough: int) -> None:
     if judged < len(tested):
         get_run_logger().warning(
             f"NOT JUDGED BY PEOPLE: {len(tested) - judged} of {len(tested)} test faces. Fewer than "
-            f"ablation.min_judged, {enough}, were: those that no rule doubts are added; see `make review`"
+            f"ablation.min_judged ({min_judged}) are judged, so undoubted faces are added; see `make review`"
         )
 
 
-def _verdict(step: str, rejecting: list[str]) -> str:
-    """What a step does in the line: "rejects", "asks", or "" where it is no rule."""
+def _role(step: str, rejecting: list[str]) -> str:
+    """What a step does in clean: "rejects", "asks", or "" if it is not a rule."""
     if step in {WRITING, LEAK, *rejecting}:
         return "rejects"
     return "asks" if step in RULE_NAMES else ""
 
 
-def _fan_out(
-    sets: Mapping[str, pd.DataFrame], known: Known, array: Path, settings: Settings
+def _train_and_predict(
+    sets: Mapping[str, pd.DataFrame], inputs: _Inputs, array: Path, settings: Settings
 ) -> dict[str, np.ndarray | Exception]:
-    """What the models of each step say of the test split, (seeds, n, 7), or why one of them failed."""
-    wanted, futures = settings.ablation, {}
-    contents = {step: _content(learnt, known.faces, settings) for step, learnt in sets.items()}
+    """{step: what its models predict for the test split, (seeds, n, 7), or why one of them failed}.
+
+    Steps with the same training set share their models.
+    """
+    training, seeds, futures = settings.ablation.training, settings.ablation.seeds, {}
+    contents = {step: _content(faces, inputs.faces, settings) for step, faces in sets.items()}
     for step, content in contents.items():
-        parts = _parts(sets[step], known.faces)
-        for seed in wanted.seeds:
+        rows = _training_rows(sets[step], inputs.faces)
+        for seed in seeds:
             if (content, seed) not in futures:
-                same = (content, wanted.training, settings.train.threads, parts, array)
-                futures[content, seed] = predict.submit(step, seed, *same)
+                arguments = (content, training, settings.train.threads, rows, array)
+                futures[content, seed] = predict.submit(step, seed, *arguments)
     with Progress("ablation-trainings", len(futures)) as progress:
         for future in as_completed(list(futures.values())):
             future.wait()  # a future of as_completed may not know its final state yet
             progress.update(1)
-    known_before = sum(future.state.name == "Cached" for future in futures.values())
+    cached = sum(future.state.name == "Cached" for future in futures.values())
     get_run_logger().info(
-        f"{len(sets)} steps, {len(set(contents.values()))} different training sets, "
-        f"{len(wanted.seeds)} seeds: {len(futures) - known_before} trainings made, {known_before} reused"
+        f"{len(sets)} steps, {len(set(contents.values()))} different training sets, {len(seeds)} seeds: "
+        f"{len(futures) - cached} models trained, {cached} from the cache"
     )
-    return {
-        step: _stack([futures[content, seed] for seed in wanted.seeds]) for step, content in contents.items()
-    }
+    return {step: _stack([futures[content, seed] for seed in seeds]) for step, content in contents.items()}
 
 
 def _content(learnt: pd.DataFrame, faces: pd.DataFrame, settings: Settings) -> str:
-    """Changes with whatever the models of a step could see."""
-    wanted = settings.ablation.training
+    """A digest of all that can change what the models of a step predict, but seed and training settings."""
+    training = settings.ablation.training
     pixels = faces[["image_id", "pixels"]]
-    seen = [learnt.merge(pixels), pixels[faces["split"] == "test"]]
-    steps = settings.make_features.recipes[wanted.recipe]
+    tables = [learnt.merge(pixels), pixels[faces["split"] == "test"]]
+    steps = settings.make_features.recipes[training.recipe]
     code = code_digest(transform, only={"TRANSFORMS": {step["op"] for step in steps}})
-    recipe = [steps, code, weights_digest(wanted.options)]
-    parts = [*(table.to_csv(index=False) for table in seen), json.dumps(recipe, sort_keys=True)]
+    recipe = [steps, code, weights_digest(training.options)]
+    parts = [*(table.to_csv(index=False) for table in tables), json.dumps(recipe, sort_keys=True)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _parts(learnt: pd.DataFrame, faces: pd.DataFrame) -> Parts:
+def _training_rows(learnt: pd.DataFrame, faces: pd.DataFrame) -> TrainingRows:
     row = pd.Series(faces.index, index=faces["image_id"])
     train, val = (learnt[learnt["split"] == split] for split in ("train", "val"))
     rows = (row[part["image_id"]].to_numpy() for part in (train, val, faces[faces["split"] == "test"]))
-    return Parts(*rows, *(part["label"].map(EXPRESSIONS.index).to_numpy() for part in (train, val)))
+    return TrainingRows(*rows, *(part["label"].map(EXPRESSIONS.index).to_numpy() for part in (train, val)))
 
 
 def _stack(futures: list[PrefectFuture]) -> np.ndarray | Exception:
-    said = [future.result(raise_on_failure=False) for future in futures]
-    return next((one for one in said if isinstance(one, Exception)), None) or np.stack(said)
+    """The results, stacked, or the first error."""
+    outcomes = [future.result(raise_on_failure=False) for future in futures]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    return errors[0] if errors else np.stack(outcomes)
 
 
-def _compare(answers: Mapping[str, np.ndarray], known: Known, settings: Settings) -> pd.DataFrame:
-    asked = pd.Index(known.faces[known.faces["split"] == "test"]["image_id"])
-    rows = asked.get_indexer(known.tested["image_id"])
-    y_true = known.tested["label"].map(EXPRESSIONS.index).to_numpy()
-    guesses = {step: said[:, rows].argmax(axis=2) for step, said in answers.items()}
+def _compare(predictions: Mapping[str, np.ndarray], inputs: _Inputs, settings: Settings) -> pd.DataFrame:
+    test_ids = pd.Index(inputs.faces[inputs.faces["split"] == "test"]["image_id"])
+    rows = test_ids.get_indexer(inputs.tested["image_id"])
+    y_true = inputs.tested["label"].map(EXPRESSIONS.index).to_numpy()
+    guesses = {step: predicted[:, rows].argmax(axis=2) for step, predicted in predictions.items()}
     compared = compare(y_true, guesses, settings.report.bootstrap, settings.report.seed)
     totals = compared.columns[compared.columns.str.contains("_total")]
-    return compared if RAW in answers else compared.assign(**dict.fromkeys(totals, np.nan))
+    return compared if RAW in predictions else compared.assign(**dict.fromkeys(totals, np.nan))
 
 
-def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_page.AblationPage:
-    wanted, source = settings.ablation, settings.download.source
+def _page(table: pd.DataFrame, inputs: _Inputs, settings: Settings) -> ablation_page.AblationPage:
+    section, source = settings.ablation, settings.download.source
     names = [
         f"{'' if row.step in (RAW, CLEAN) else '+ '}{row.step}  {row.train:,}" for row in table.itertuples()
     ]
@@ -243,35 +246,35 @@ def _page(table: pd.DataFrame, known: Known, settings: Settings) -> ablation_pag
         source=source,
         generated=source.endswith("sample.yaml"),
         table=table,
-        figure=Picture(plots.ablation(table, names, OF_2021), "Scores of each step, as in the table"),
-        tested=len(known.tested),
-        judged=int(known.tested["judged"].sum()),
-        doubted=int(known.tested["doubted"].sum()),
-        min_judged=wanted.min_judged,
-        seeds=len(wanted.seeds),
+        figure=Picture(plots.ablation(table, names, ACCURACY_2021), "Scores of each step, as in the table"),
+        tested=len(inputs.tested),
+        judged=int(inputs.tested["judged"].sum()),
+        doubted=int(inputs.tested["doubted"].sum()),
+        min_judged=section.min_judged,
+        seeds=len(section.seeds),
         made={
             "again": "make ablation",
-            "settings": json.dumps(wanted.model_dump()),
-            "recipe": json.dumps(settings.make_features.recipes[wanted.training.recipe]),
+            "settings": json.dumps(section.model_dump()),
+            "recipe": json.dumps(settings.make_features.recipes[section.training.recipe]),
             "intervals": f"{settings.report.bootstrap:,} draws of pictures and seeds, with replacement "
             "(the pigeonhole bootstrap, Owen 2007); differences on the same draws; percentiles 2.5 and 97.5",
-            **{f"fingerprint of {root}": fingerprint for root, fingerprint in known.fingerprints.items()},
+            **{f"fingerprint of {root}": fingerprint for root, fingerprint in inputs.fingerprints.items()},
             "packages": packages,
         },
     )
 
 
-def _write(made: ablation_page.AblationPage, target: Path) -> None:
-    write_table(target / "ablation.csv", made.table.round(4))
-    write_bytes(target / "ablation.html", ablation_page.render_ablation(made).encode())
-    told = made.table.round(4).astype(object)
-    create_table_artifact(told.where(told.notna(), "").to_dict("records"), key="ablation")
-    url = f"data:image/png;base64,{base64.b64encode(made.figure.data).decode()}"
-    create_image_artifact(url, key="ablation-steps", description="what each rule of cleaning earned")
-    total, low, high = (100 * made.earned[f"accuracy_total{end}"] for end in ("", "_low", "_high"))
+def _write(page: ablation_page.AblationPage, target: Path) -> None:
+    write_table(target / "ablation.csv", page.table.round(4))
+    write_bytes(target / "ablation.html", ablation_page.render_ablation(page).encode())
+    table = page.table.round(4).astype(object)
+    create_table_artifact(table.where(table.notna(), "").to_dict("records"), key="ablation")
+    url = f"data:image/png;base64,{base64.b64encode(page.figure.data).decode()}"
+    create_image_artifact(url, key="ablation-steps", description="the gain of each cleaning rule")
+    total, low, high = (100 * page.earned[f"accuracy_total{end}"] for end in ("", "_low", "_high"))
     interval = f"95 % interval {low:+.1f} to {high:+.1f}" if low < high else "no interval"
     get_run_logger().info(
-        f"cleaning earned {total:+.1f} points of accuracy ({interval}, {made.tested} test faces); "
+        f"cleaning gained {total:+.1f} points of accuracy ({interval}, {page.tested} test faces); "
         f"see {target}/ablation.html"
     )
 

@@ -1,4 +1,4 @@
-"""data/raw -> data/faces: MTCNN, one aligned face crop a picture, and what was measured of it."""
+"""data/raw -> data/faces: MTCNN, one aligned face crop a picture, and measures of the face."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from fer_tasks.storage import images
 from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.stage import close, made_from, run_stage
-from flows.engine.worker_pool import in_process
+from flows.engine.worker_pool import call_in_worker
 
 INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"]
 
@@ -25,7 +25,9 @@ INHERITED = ["label", "source", "source_split", "width", "height", "photo_phash"
 @shard_task
 def detect(shard: dict[str, tuple[str, int, int]], max_side: int, mode: Mode) -> dict[str, Faces]:
     sizes = {Path(path): (height, width) for path, height, width in shard.values()}
-    return dict(zip(shard, in_process(detect_files, images.read_image, sizes, max_side, mode), strict=True))
+    return dict(
+        zip(shard, call_in_worker(detect_files, images.read_image, sizes, max_side, mode), strict=True)
+    )
 
 
 @shard_task
@@ -36,34 +38,34 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
     shape = (face["height"], face["width"])
     transforms = {side: transform_of(face, margin, side) for side in (size, SIDE)}
-    # A smaller crop is cut from the photo that is measured. A larger one is not: of a JPEG at a larger scale
-    # the sharpness is up to 30 % higher.
+    # A smaller crop is cut from the photo at the scale that is measured. A larger one is cut from a larger
+    # scale, at which a JPEG's sharpness is up to 30 % higher, so it is not measured.
     needs = {side: enough_for(transforms[max(side, SIDE)], *shape) for side in transforms}
     photos = images.read_image_for(Path(face["path"]), needs.values())
     crops = {side: cut_face(photos[needs[side]], transforms[side], shape, side) for side in transforms}
-    known = {
+    measured = {
         "transform": json.dumps(transforms[size].round(4).tolist()),
         "pixels": images.pixel_hash(crops[size]),
     }
-    return images.encode_png(crops[size]), {**known, **light_signals(crops[SIDE])}
+    return images.encode_png(crops[size]), {**measured, **light_signals(crops[SIDE])}
 
 
 @flow(name="crop_faces")
 def crop_faces(
     settings: Settings, source: Path = Path("data/raw"), target: Path = Path("data/faces")
 ) -> None:
-    raw, wanted = read_dataset(source), settings.crop_faces
+    raw, section = read_dataset(source), settings.crop_faces
     photos = raw.manifest.set_index("image_id").assign(path=lambda row: f"{source}/" + row["file"])
-    chosen, rejected = _choose(photos, wanted)
-    manifest = _cut_and_write(photos, chosen, wanted, target)
-    info = write_dataset(target, manifest, rejected, made_from(raw), wanted.model_dump())
+    chosen, rejected = _choose(photos, section)
+    manifest = _cut_and_write(photos, chosen, section, target)
+    info = write_dataset(target, manifest, rejected, made_from(raw), section.model_dump())
     close(target, len(photos), info)
 
 
-def _choose(photos: pd.DataFrame, wanted: CropFaces) -> tuple[dict[str, dict], pd.DataFrame]:
+def _choose(photos: pd.DataFrame, section: CropFaces) -> tuple[dict[str, dict], pd.DataFrame]:
     files = {row.Index: (row.path, row.height, row.width) for row in photos.itertuples()}
     chosen, rejected = {}, []
-    for i, face in _main_faces(files, wanted):
+    for i, face in _main_faces(files, section):
         if "reason" in face:
             rejected.append({"image_id": i, **face})
         else:
@@ -72,32 +74,34 @@ def _choose(photos: pd.DataFrame, wanted: CropFaces) -> tuple[dict[str, dict], p
     return chosen, pd.DataFrame(rejected, columns=REJECTED_COLUMNS)
 
 
-def _main_faces(files: dict[str, tuple[str, int, int]], wanted: CropFaces) -> Iterator[tuple[str, dict]]:
-    if wanted.mode == "whole":
+def _main_faces(files: dict[str, tuple[str, int, int]], section: CropFaces) -> Iterator[tuple[str, dict]]:
+    if section.mode == "whole":
         yield from ((i, whole_picture(shape)) for i, (_, *shape) in files.items())
         return
-    for i, found in map_items(detect, files, max_side=wanted.max_side, mode=wanted.mode):
-        yield i, main_face(found, files[i][1:], wanted.min_score, wanted.min_face)
+    for i, faces in map_items(detect, files, max_side=section.max_side, mode=section.mode):
+        yield i, main_face(faces, files[i][1:], section.min_score, section.min_face)
 
 
 def _cut_and_write(
-    photos: pd.DataFrame, chosen: dict[str, dict], wanted: CropFaces, target: Path
+    photos: pd.DataFrame, chosen: dict[str, dict], section: CropFaces, target: Path
 ) -> pd.DataFrame:
     rows = []
-    margin = 0.0 if wanted.mode == "whole" else wanted.margin
+    margin = 0.0 if section.mode == "whole" else section.margin
     empty_folder(target)
-    for i, (png, measured) in map_items(cut, chosen, margin=margin, size=wanted.size):
+    for i, (png, measured) in map_items(cut, chosen, margin=margin, size=section.size):
         face_id = f"{i}-{chosen[i]['rank']}"
         rows.append(
             {"image_id": face_id, "file": write_image(target, face_id, png), "parent_id": i, **measured}
         )
     if not rows:
         return pd.DataFrame(columns=["image_id", "file"])
-    found = pd.DataFrame.from_dict(chosen, orient="index").drop(columns=["path", "rank", "height", "width"])
+    main_faces = pd.DataFrame.from_dict(chosen, orient="index").drop(
+        columns=["path", "rank", "height", "width"]
+    )
     return (
         pd.DataFrame(rows)
         .join(photos[INHERITED + [name for name in photos if name.startswith("votes_")]], on="parent_id")
-        .join(found, on="parent_id")
+        .join(main_faces, on="parent_id")
     )
 
 

@@ -48,7 +48,7 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
 @flow(name="download")
 def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     source = Path(settings.download.source)
-    stood_for = begin_reading(source)
+    fingerprints = begin_reading(source)
     files, about = as_folder(source)
     listing = _list_pictures(files)
     for warning in listing.warnings:
@@ -57,9 +57,14 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     readable = pictures[pictures["reason"] == ""].drop(columns=["reason", "detail"])
     measured = readable.merge(_inspect_all(readable, settings.download), on="image_id")
     good = measured["reason"] == ""
-    kept, twice = exact_duplicates.split_exact_duplicates(measured[good])
+    kept, duplicates = exact_duplicates.split_exact_duplicates(measured[good])
     kept = kept.astype({"width": int, "height": int})
-    bad = [listing.rejected.assign(image_id=""), pictures[pictures["reason"] != ""], twice, measured[~good]]
+    bad = [
+        listing.rejected.assign(image_id=""),
+        pictures[pictures["reason"] != ""],
+        duplicates,
+        measured[~good],
+    ]
     rejected = pd.concat(bad)[[*REJECTED_COLUMNS, "source"]]
     contents = "".join(sorted(pictures["source"] + pictures["image_id"] + pictures["label"]))
     made_from = {settings.download.source: image_id(contents.encode())}
@@ -69,26 +74,26 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
         kept = kept.assign(file=files_of)[[*COLUMNS, *kept.columns.intersection(fer2013.VOTES)]]
         info = write_dataset(target, kept, rejected, made_from, {**settings.download.model_dump(), **about})
     close(target, len(listing.pictures) + len(listing.rejected), info)
-    note_read(stood_for)
+    note_read(fingerprints)
 
 
 def _list_pictures(files: Path) -> Listing:
-    """All that the source holds: where that is a table of FER2013 in a folder, what lies beside it, too."""
+    """All pictures of the source: of a FER2013 table in a folder also those beside the table."""
     folder.check(files)
     pixels = fer2013.pixel_table(files)
     near = sorted(pixels.parent.glob("*.[ct]sv")) if pixels else fer2013.tables(files)
-    read = [path for path in (pixels, fer2013.votes_table(near)) if path]
-    found = [fer2013.list_pictures(pixels, CACHE / "fer2013", _save)] if pixels else []
+    tables = [path for path in (pixels, fer2013.votes_table(near)) if path]
+    listings = [fer2013.list_pictures(pixels, CACHE / "fer2013", _save)] if pixels else []
     if files.is_dir():
-        found.append(folder.list_folder(files, but=read))
-    listing = reduce(together, found or [folder.list_table(files)])
+        listings.append(folder.list_folder(files, but=tables))
+    listing = reduce(together, listings or [folder.list_table(files)])
     notes = fer2013.notes_on_votes(listing.pictures, near)
     pictures = fer2013.add_votes(listing.pictures, near)
     return folder.require_pictures(files, Listing(pictures, listing.rejected, (*listing.notes, *notes)))
 
 
 def _with_ids(pictures: pd.DataFrame) -> pd.DataFrame:
-    """The pictures with image_id, and reason and detail where a file cannot be read after all."""
+    """The pictures with image_id; reason and detail are set if a file cannot be read."""
     read = pd.DataFrame(
         map(_id_or_fault, pictures["path"]), columns=["image_id", "reason", "detail"], dtype=str
     )
@@ -108,14 +113,14 @@ def _save(path: Path, pixels: np.ndarray) -> None:
 
 def _inspect_all(pictures: pd.DataFrame, settings: Download) -> pd.DataFrame:
     paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
-    found = map_items(inspect, paths, max_pixels=settings.max_pixels, min_side=settings.min_side)
-    rows = [{"image_id": i, **row} for i, row in found]
+    inspected = map_items(inspect, paths, max_pixels=settings.max_pixels, min_side=settings.min_side)
+    rows = [{"image_id": i, **row} for i, row in inspected]
     return pd.DataFrame(rows, columns=["image_id", "reason", "detail", *MEASURED])
 
 
 @contextmanager
 def _whole_or_absent(target: Path) -> Iterator[None]:
-    """Nothing half-written stays where writing fails."""
+    """Remove a half-written target if writing fails."""
     try:
         yield
     except BaseException:
@@ -123,14 +128,14 @@ def _whole_or_absent(target: Path) -> Iterator[None]:
         raise
 
 
-def _copy(known_id: str, path: Path, target: Path) -> str:
+def _copy(expected_id: str, path: Path, target: Path) -> str:
     try:
         data = path.read_bytes()
-    except OSError:  # or it would look like a fault of the disk that is written to
+    except OSError:  # else it would look like a failure of the disk that is written to
         data = b""
-    if image_id(data) != known_id:
-        raise UserError(f"{path} changed while it was read; run again when nothing writes to the source")
-    return write_image(target, known_id, data, suffix_of(path.name))
+    if image_id(data) != expected_id:
+        raise UserError(f"{path} changed while it was read; run again when nothing changes the source")
+    return write_image(target, expected_id, data, suffix_of(path.name))
 
 
 if __name__ == "__main__":

@@ -32,37 +32,37 @@ def read(shard: Files, side: int, min_confidence: float) -> dict[str, list[Line]
 def drop_text(
     settings: Settings, source: Path = Path("data/faces"), target: Path = Path("data/textfree")
 ) -> State | None:
-    faces, wanted = read_dataset(source), settings.drop_text
+    faces, section = read_dataset(source), settings.drop_text
     files = image_files(faces.manifest, source)
     try:
-        lines, unread = _find_lines(files, wanted)
+        lines, unread = _find_lines(files, section)
     except QuotaSpent as spent:
         return paused(str(spent))
-    judged = [{"image_id": i, **_judge(i, files, lines, unread, wanted.rule)} for i in files]
-    looked_at = faces.manifest.merge(pd.DataFrame(judged, columns=FOUND).assign(engine=wanted.engine))
-    kept = looked_at[looked_at["reason"] == ""].drop(columns=["reason", "detail"])
-    rejected = looked_at[looked_at["reason"] != ""][["image_id", "reason", "detail"]]
+    judged = [{"image_id": i, **_judge(i, files, lines, unread, section.rule)} for i in files]
+    checked = faces.manifest.merge(pd.DataFrame(judged, columns=FOUND).assign(engine=section.engine))
+    kept = checked[checked["reason"] == ""].drop(columns=["reason", "detail"])
+    rejected = checked[checked["reason"] != ""][["image_id", "reason", "detail"]]
     empty_folder(target)
     copy_images(source, target, kept["file"])
-    info = write_dataset(target, kept, rejected, made_from(faces), _what_decided(wanted))
-    close(target, len(looked_at), info)
+    info = write_dataset(target, kept, rejected, made_from(faces), _deciding_settings(section))
+    close(target, len(checked), info)
     return None
 
 
-def _what_decided(wanted: DropText) -> dict[str, Any]:
-    """The settings that the result depends on: how fast one asks is none of them."""
-    asked = wanted.ocr_space.model_dump(include={"ocr_engine", "language", "sheet"})
-    engines = {"local": wanted.local.model_dump(), "ocr_space": asked, "none": {}}
-    return {"engine": wanted.engine, **wanted.rule.model_dump(), **engines[wanted.engine]}
+def _deciding_settings(section: DropText) -> dict[str, Any]:
+    """The settings that the result depends on; the rate of calls is not among them."""
+    ocr_space = section.ocr_space.model_dump(include={"ocr_engine", "language", "sheet"})
+    engines = {"local": section.local.model_dump(), "ocr_space": ocr_space, "none": {}}
+    return {"engine": section.engine, **section.rule.model_dump(), **engines[section.engine]}
 
 
-def _find_lines(files: Files, wanted: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:
-    """The lines on each face that an engine read, and why it did not read the others."""
-    if wanted.engine == "none":
+def _find_lines(files: Files, section: DropText) -> tuple[dict[str, list[Line]], dict[str, str]]:
+    """The lines on each face that the engine read, and why it could not read the others."""
+    if section.engine == "none":
         return {face: [] for face in files}, {}
-    if wanted.engine == "local":
-        return dict(map_items(read, files, **wanted.local.model_dump())), {}
-    return lines_by_ocr_space(files, wanted.ocr_space)
+    if section.engine == "local":
+        return dict(map_items(read, files, **section.local.model_dump())), {}
+    return lines_by_ocr_space(files, section.ocr_space)
 
 
 def _judge(

@@ -1,4 +1,4 @@
-"""`make fer2013 SOURCE=…`: the line on FER2013, its settings written to params.yaml by `dvc exp run -S`."""
+"""`make fer2013 SOURCE=…`: the pipeline on FER2013; `dvc exp run -S` writes its settings to params.yaml."""
 
 import os
 import subprocess
@@ -26,13 +26,14 @@ SETTINGS = (
 
 
 def run(source: str) -> int:
-    """Run the whole line on a folder or table, named in any characters; returns the exit status of DVC.
+    """Run all stages on a folder or table, whose name may hold any characters; returns DVC's exit status.
 
-    Raises UserError where nothing is named, or what is named is not there.
+    Raises:
+        UserError: no source is named, or it does not exist.
     """
     if not source:
-        wanted = "make fer2013 SOURCE=folder, one with Kaggle's fer2013.csv or with its train/ and test/"
-        raise UserError(f"no source is named: {wanted}")
+        usage = "make fer2013 SOURCE=folder, one with Kaggle's fer2013.csv or with its train/ and test/"
+        raise UserError(f"no source is named: {usage}")
     source = os.path.expanduser(source)
     fingerprint(Path(source))
     overrides = [f"download.source={_quoted(source)}", *SETTINGS]
@@ -41,7 +42,7 @@ def run(source: str) -> int:
 
 
 def _quoted(text: str) -> str:
-    """A string as Hydra wants it, which reads what `-S` is given; OmegaConf would fill in `${…}`."""
+    """Quote a string for Hydra, which parses `-S`; OmegaConf would replace `${…}`."""
     return QuotedString(text.replace("${", r"\${"), Quote.single).with_quotes()
 
 

@@ -1,4 +1,4 @@
-"""A home folder that cannot be written, as a service's user or a container may have, does not stop a run."""
+"""Runs without a writable home folder, as in containers and for users of services."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ OWN = Path(".cache/home")
 
 
 def use_project_if_home_is_read_only() -> None:
-    """Let Prefect, Keras, Matplotlib and caches of downloads keep their files in the project if they cannot
-    in the home folder: for this process and those that it starts, unless their variables are set already.
+    """If the home folder is not writable, let Prefect, Keras, Matplotlib and download caches keep their files
+    in the project: for this process and those that it starts, unless their variables are set already.
 
-    DVC fails where it may not look for settings of all projects, git's among them: it is told to look there.
+    DVC fails if it cannot read the global settings of DVC and git, so these are looked for there, too.
     """
     home = os.path.expanduser("~")
     if not os.access(home, os.W_OK | os.X_OK):

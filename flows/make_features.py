@@ -30,7 +30,7 @@ def make_features(
     settings: Settings, source: Path = Path("data/clean"), target: Path = Path("data/features")
 ) -> None:
     for steps in settings.make_features.recipes.values():
-        make_transform(steps)  # a mistyped step stops the run before any picture is read
+        make_transform(steps)  # a mistyped step must stop the run before any picture is read
     clean = read_dataset(source)
     recipes = recipes_of(load_grid(settings.train.grid).cells, settings)
     empty_folder(target)
@@ -39,15 +39,15 @@ def make_features(
 
 
 def recipes_of(cells: Iterable[Cell], settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """The recipes that cells name, by params.yaml. Raises UserError for one that is not there."""
-    known, wanted = settings.make_features.recipes, {}
+    """The recipes of params.yaml that cells name. Raises UserError for an unknown one."""
+    recipes, used = settings.make_features.recipes, {}
     for cell in cells:
-        if cell.recipe not in known:
+        if cell.recipe not in recipes:
             raise UserError(
-                f"cell {cell.id}: no recipe {cell.recipe!r} in params.yaml; choose one of {sorted(known)}"
+                f"cell {cell.id}: no recipe {cell.recipe!r} in params.yaml; choose one of {sorted(recipes)}"
             )
-        wanted[cell.recipe] = known[cell.recipe]
-    return wanted
+        used[cell.recipe] = recipes[cell.recipe]
+    return used
 
 
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:

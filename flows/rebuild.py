@@ -1,4 +1,4 @@
-"""Has the source changed? Then `dvc repro`, `dvc push` and a commit: what `make schedule` schedules."""
+"""Rebuild if the source has changed: `dvc repro`, `dvc push`, a commit. `make schedule` schedules this."""
 
 import json
 import os
@@ -18,16 +18,16 @@ from flows.engine.stage import IS_PAUSED, paused
 from flows.source_files import check_source, fingerprint
 from flows.versions import check_can_commit, commit_build
 
-BUILT = Path(".cache/rebuild.json")  # {source: the fingerprint it had when the last rebuild ended well}
+BUILT = Path(".cache/rebuild.json")  # {source: its fingerprint at the last successful rebuild}
 
 
 class StagePaused(UserError):
-    """A stage cannot go on now, but will on a later run."""
+    """A stage cannot continue now, but can on a later run."""
 
 
 @task
 def dvc(*command: str) -> None:
-    """Run a DVC command, its output on this run's log. Raises StagePaused, UserError with its last lines."""
+    """Run a DVC command and log its output. Raises StagePaused, or UserError with the last lines."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # stages say `python`: this one
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *command],
@@ -43,37 +43,40 @@ def dvc(*command: str) -> None:
             lines.append(line.rstrip())
             get_run_logger().info(line.rstrip())
     except (KeyboardInterrupt, TerminationSignal):
-        os.killpg(process.pid, signal.SIGTERM)  # the stage that DVC has started, too
+        os.killpg(process.pid, signal.SIGTERM)  # also the stage that DVC has started
         raise
     if process.wait():
-        if told := [line for line in lines if IS_PAUSED in line]:
-            raise StagePaused(told[0])
+        if pauses := [line for line in lines if IS_PAUSED in line]:
+            raise StagePaused(pauses[0])
         raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(lines[-3:]))
 
 
 def _up_to_date() -> bool:
-    """Is there nothing for `dvc repro` to do, such as a stage that was paused?"""
+    """Whether `dvc repro` has nothing to do, such as a stage that was paused."""
     return subprocess.run([sys.executable, "-m", "dvc", "status", "--quiet"]).returncode == 0
 
 
 @flow(name="rebuild")
 def rebuild(force: bool = False) -> bool | State:
-    """Rebuild if the source's fingerprint is new, something is not up to date, or if told to.
+    """Rebuild if the source's fingerprint is new, a stage is not up to date, or `force` is set.
 
-    Pushes the data and commits what names it. Returns whether it did; where a stage was paused it ends paused
-    too, and the next run continues. Raises UserError before anything is built if no commit is possible.
+    Pushes the data and commits dvc.lock and the metrics. Returns whether it rebuilt; if a stage was paused
+    this run ends paused too, and the next one continues.
+
+    Raises:
+        UserError: no commit is possible (raised before anything is built), or a DVC command failed.
     """
     source = load_settings().download.source
     check_source(Path(source))
-    # Before anything reads the source: what changes from here on is the next run's.
+    # Before anything reads the source: later changes belong to the next run.
     now = fingerprint(Path(source))
     changed = force or read_json(BUILT) != {source: now}
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
     check_can_commit()
-    # DVC looks into a folder, but not behind a file: a table names pictures, a description what is elsewhere.
-    # Neither what it thinks is unchanged nor what it remembers of earlier runs can be relied on there.
+    # DVC watches the files of a folder, but not the pictures that a table names or what a description points
+    # to, so neither its "unchanged" nor its run cache can be relied on there.
     if not Path(source).is_dir():
         dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
     try:

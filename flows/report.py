@@ -25,25 +25,26 @@ from fer_tasks.storage.dataset import STAGES, Dataset, read_dataset
 from fer_tasks.storage.files import write_bytes, write_table, write_text
 from flows.engine.stage import run_stage
 from flows.grid import report_faces
-from flows.grid.distillation_gain import lessons
+from flows.grid.distillation_gain import distillation_gain
 from flows.grid.leaderboard import leaderboard, read_published, recalls
-from flows.grid.model_probes import Look, looking
-from flows.grid.predictions import Answers, Split, answers
+from flows.grid.model_probes import GradCam, grad_cam_for
+from flows.grid.predictions import PredictedSplit, Predictions, predictions_of
 from flows.server.which_server import report_url
 
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
 
 
-class _Found(NamedTuple):
+class _Results(NamedTuple):
     board: pd.DataFrame
-    answers: dict[str, Answers]  # of the trained cells, the best first
-    histories: dict[str, pd.DataFrame]  # of those that have a model of their own: an ensemble has none
+    predictions: dict[str, Predictions]  # of the trained cells on the test split, the best cell first
+    histories: dict[str, pd.DataFrame]  # of the trained networks; an ensemble has none
     published: Published | None
-    lessons: pd.DataFrame
+    distillation_gain: pd.DataFrame
     stages: dict[str, Dataset]
 
     @property
     def best(self) -> str:
+        """The best network."""
         return next(iter(self.histories))
 
 
@@ -55,136 +56,141 @@ def report(
     target: Path = Path("reports"),
 ) -> None:
     grid = load_grid(settings.train.grid)
-    found = _find(grid, settings, data, models)
-    best = _best(found)
+    results = _evaluate(grid, settings, data, models)
+    best = _best(results)
     reduced = _reduced(grid, settings.train.size)
-    whole = _page(found, best, settings, reduced, looking(best.cell, models, data / "features"))
-    write_bytes(target / "index.html", report_page.render_report(whole).encode())
-    of_class = recalls(found.answers).set_index("cell").add_prefix("recall_")
-    write_table(target / "leaderboard.csv", found.board.join(of_class, on="cell"))
-    write_table(target / "distillation_gain.csv", found.lessons)
-    _write_plots(target / "plots", found)
-    write_text(target / "metrics.json", json.dumps(_metrics(best, found.board), indent=2) + "\n")
-    _tell(best, found.board, target)
+    grad_cam = grad_cam_for(best.cell, models, data / "features")
+    page = _page(results, best, settings, reduced, grad_cam)
+    write_bytes(target / "index.html", report_page.render_report(page).encode())
+    by_class = recalls(results.predictions).set_index("cell").add_prefix("recall_")
+    write_table(target / "leaderboard.csv", results.board.join(by_class, on="cell"))
+    write_table(target / "distillation_gain.csv", results.distillation_gain)
+    _write_plots(target / "plots", results)
+    write_text(target / "metrics.json", json.dumps(_metrics(best, results.board), indent=2) + "\n")
+    _log_summary(best, results.board, target)
 
 
-def _find(grid: Grid, settings: Settings, data: Path, models: Path) -> _Found:
+def _evaluate(grid: Grid, settings: Settings, data: Path, models: Path) -> _Results:
     published = read_published(settings.train.grid, grid.ids)
     board = cells.leaderboard(models, grid.ids)
     trained = board[board["status"] == "trained"]
-    if cells.networks(trained).empty:
+    networks = cells.networks(trained)["cell"]
+    if networks.empty:
         raise UserError(_why_no_cell(settings.train.grid, grid, board))
-    tested = answers(trained["cell"], Split("test", models, data / "features", settings.train.threads))
-    board = leaderboard(board, tested, published, models)
-    own = cells.networks(trained)["cell"]
-    histories = {cell: cells.read_history(models / cell) for cell in own}
-    taught = lessons(board, tested, models)
-    stages = {name: read_dataset(data / name) for name in STAGES}
-    return _Found(board, tested, histories, published, taught, stages)
+    split = PredictedSplit("test", models, data / "features", settings.train.threads)
+    predictions = predictions_of(trained["cell"], split)
+    board = leaderboard(board, predictions, published, models)
+    return _Results(
+        board=board,
+        predictions=predictions,
+        histories={cell: cells.read_history(models / cell) for cell in networks},
+        published=published,
+        distillation_gain=distillation_gain(board, predictions, models),
+        stages={name: read_dataset(data / name) for name in STAGES},
+    )
 
 
 def _why_no_cell(name: str, grid: Grid, board: pd.DataFrame) -> str:
-    begin = f"no cell of grids/{name}.yaml is trained"
+    problem = f"no cell of grids/{name}.yaml is trained"
     if board.empty:
-        return f"{begin}, of {len(grid.cells)}; `dvc repro train` trains them"
+        return f"{problem}, of {len(grid.cells)}; `dvc repro train` trains them"
     first = board.iloc[0]
-    return f"{begin}; {first['cell']} failed: {first['reason']}"
+    return f"{problem}; {first['cell']} failed: {first['reason']}"
 
 
 def _page(
-    found: _Found, best: report_page.BestCell, settings: Settings, reduced: str, look: Look
+    results: _Results, best: report_page.BestCell, settings: Settings, reduced: str, grad_cam: GradCam
 ) -> report_page.ReportPage:
-    wanted, clean = settings.report, found.stages["clean"]
-    of_best = found.answers[best.cell]
-    drawn = dict(list(found.histories.items())[: wanted.curves])
+    limits, clean = settings.report, results.stages["clean"]
+    predictions = results.predictions[best.cell]
+    histories = dict(list(results.histories.items())[: limits.curves])
     return report_page.ReportPage(
         source=settings.download.source,
         generated=settings.download.source.endswith("sample.yaml"),
         reduced=reduced,
         best=best,
-        candidates=len(found.histories),
-        leaderboard=found.board,
-        published=found.published.about if found.published else "",
-        distillation_gain=found.lessons,
-        per_class=scores.per_class(of_best.y_true, of_best.probabilities),
-        recalls=recalls(found.answers),
-        figures=_figures(of_best, found.board, drawn),
-        curves=len(drawn),
-        wrong=int((~of_best.right).sum()),
-        mistakes=report_faces.mistakes(of_best, clean, wanted.mistakes),
-        at_random=report_faces.at_random(of_best, clean, wanted.contact_sheet, wanted.seed),
-        grad_cam_faces=report_faces.looks(of_best, look, clean, wanted.grad_cam),
-        stages=stage_counts(stage.info for stage in found.stages.values()),
-        made=_made(settings, found.stages),
+        candidates=len(results.histories),
+        leaderboard=results.board,
+        published=results.published.about if results.published else "",
+        distillation_gain=results.distillation_gain,
+        per_class=scores.per_class(predictions.y_true, predictions.probabilities),
+        recalls=recalls(results.predictions),
+        figures=_figures(predictions, results.board, histories),
+        curves=len(histories),
+        wrong=int((~predictions.correct).sum()),
+        mistakes=report_faces.mistakes(predictions, clean, limits.mistakes),
+        at_random=report_faces.at_random(predictions, clean, limits.contact_sheet, limits.seed),
+        grad_cam_faces=report_faces.grad_cam_faces(predictions, grad_cam, clean, limits.grad_cam),
+        stages=stage_counts(stage.info for stage in results.stages.values()),
+        made=_made(settings, results.stages),
     )
 
 
 def _reduced(grid: Grid, size: str) -> str:
-    less = grid.reduced if size == "reduced" else None
-    return f"at most {less.pictures:,} train pictures and {less.epochs} epochs a phase" if less else ""
+    limits = grid.reduced if size == "reduced" else None
+    return f"at most {limits.pictures:,} train pictures and {limits.epochs} epochs a phase" if limits else ""
 
 
-def _best(found: _Found) -> report_page.BestCell:
-    row, clean = found.board.set_index("cell").loc[found.best], found.stages["clean"].manifest
-    y_true = found.answers[found.best].y_true
-    usual = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
+def _best(results: _Results) -> report_page.BestCell:
+    row, clean = results.board.set_index("cell").loc[results.best], results.stages["clean"].manifest
+    y_true = results.predictions[results.best].y_true
+    most_frequent = EXPRESSIONS.index(clean[clean["split"] == "train"]["label"].mode()[0])
     return report_page.BestCell(
-        cell=found.best,
+        cell=results.best,
         accuracy=row["test_accuracy"],
         low=row["test_low"],
         high=row["test_high"],
         macro_f1=row["test_macro_f1"],
         ece=row["test_ece"],
         n=len(y_true),
-        majority=float((y_true == usual).mean()),
+        majority=float((y_true == most_frequent).mean()),
     )
 
 
 def _figures(
-    answers: Answers, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
+    predictions: Predictions, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
 ) -> dict[str, Picture]:
-    counts = scores.confusion(answers.y_true, answers.probabilities)
-    bins = scores.reliability(answers.y_true, answers.probabilities)
-    drawn = {
+    counts = scores.confusion(predictions.y_true, predictions.probabilities)
+    bins = scores.reliability(predictions.y_true, predictions.probabilities)
+    figures = {
         "accuracies": (plots.accuracies(board), "Test accuracy of each cell with its 95 % interval"),
         "confusion": (plots.confusion_matrix(counts, EXPRESSIONS), "Confusion: true by named expression"),
         "reliability": (plots.reliability(bins), "Accuracy by confidence, and how many pictures have each"),
         "curves": (plots.learning_curves(histories), "Accuracy and loss by epoch of each cell"),
     }
-    return {name: Picture(png, alt) for name, (png, alt) in drawn.items()}
+    return {name: Picture(png, alt) for name, (png, alt) in figures.items()}
 
 
 def _made(settings: Settings, stages: Mapping[str, Dataset]) -> dict[str, str]:
-    prints = {f"fingerprint of {data.root}": data.fingerprint for data in stages.values()}
+    fingerprints = {f"fingerprint of {data.root}": data.fingerprint for data in stages.values()}
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return {
         "again": "dvc repro",
         "grid": f"grids/{settings.train.grid}.yaml",
         **{f"settings of {name}": json.dumps(values) for name, values in settings.model_dump().items()},
-        **prints,
+        **fingerprints,
         "packages": f"Python {platform.python_version()}, {packages}",
     }
 
 
-def _write_plots(folder: Path, found: _Found) -> None:
-    curves = pd.concat([history.assign(cell=cell) for cell, history in found.histories.items()])
+def _write_plots(folder: Path, results: _Results) -> None:
+    curves = pd.concat([history.assign(cell=cell) for cell, history in results.histories.items()])
     write_table(folder / "learning_curves.csv", curves)
-    answers = found.answers[found.best]
-    names = np.array(EXPRESSIONS)
-    predicted = names[answers.probabilities.argmax(axis=1)]
-    actual = names[answers.y_true]
+    predictions, names = results.predictions[results.best], np.array(EXPRESSIONS)
+    predicted = names[predictions.probabilities.argmax(axis=1)]
+    actual = names[predictions.y_true]
     write_table(folder / "confusion.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
 
 
 def _metrics(best: report_page.BestCell, board: pd.DataFrame) -> dict[str, Any]:
-    """A function of models and data: what a stopwatch says is not among them."""
+    """The scores for metrics.json. They depend on models and data only: no time is among them."""
     figures = ["val_accuracy", "val_loss", *(name for name in board.columns if name.startswith("test_"))]
     trained = board[board["status"] == "trained"].set_index("cell")[figures].round(4)
     rows = {cell: row.dropna().to_dict() for cell, row in trained.iterrows()}
     return {"best": {"cell": best.cell, **rows[best.cell]}, "cells": rows}
 
 
-def _tell(best: report_page.BestCell, board: pd.DataFrame, target: Path) -> None:
+def _log_summary(best: report_page.BestCell, board: pd.DataFrame, target: Path) -> None:
     table = board.astype(object).where(board.notna(), "").to_dict("records")
     create_table_artifact(table, key="leaderboard", description=f"best on validation: {best.cell}")
     create_link_artifact(

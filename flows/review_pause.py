@@ -1,4 +1,4 @@
-"""A run that waits for people: paused in Prefect until somebody says that it may go on."""
+"""Pause a run in Prefect for people to review, until somebody resumes it."""
 
 from prefect import get_run_logger
 from prefect.flow_runs import pause_flow_run
@@ -10,28 +10,29 @@ from fer_tasks.errors import UserError
 
 
 class NoServer(UserError):
-    """Nobody could say that a run may go on."""
+    """There is no server in which somebody could resume the run."""
 
 
-class GoOn(RunInput):
+class ResumeForm(RunInput):
     """The form behind Prefect's Resume button."""
 
-    reviewer: str = Field("", title="Who says that the run may go on")
+    reviewer: str = Field("", title="Who resumes the run")
 
 
-def wait_for_people(undecided: int, seconds: int) -> None:
-    """Pause this run for people to judge `undecided` faces, until somebody resumes it.
+def pause_for_review(undecided: int, seconds: int) -> None:
+    """Pause this run until somebody has reviewed `undecided` faces and resumes it.
 
-    Raises NoServer where the run has a temporary server, in which nobody can press Resume, and Prefect's
-    FlowPauseTimeout after `seconds`.
+    Raises:
+        NoServer: the run has a temporary server, which has no Resume button.
+        FlowPauseTimeout: nobody resumed it within `seconds`.
     """
     url = get_current_settings().api.url
     if not url:
         raise NoServer(
-            "params.yaml: clean.wait_for_review wants a Prefect server to resume the run in: `make server`"
+            "params.yaml: clean.wait_for_review needs a Prefect server to resume the run in: `make server`"
         )
-    said = get_run_logger()
-    where = f"judge them with `make review`, then press Resume in {url.removesuffix('/api')}"
-    said.warning(f"{undecided} doubted faces are undecided: {where}; waiting {seconds:,} s at most")
-    answer = pause_flow_run(GoOn, timeout=seconds, poll_interval=min(5, seconds))
-    said.info(f"goes on, as {answer.reviewer or 'somebody'} said")
+    logger = get_run_logger()
+    steps = f"decide on them with `make review`, then press Resume in {url.removesuffix('/api')}"
+    logger.warning(f"{undecided} doubted faces are undecided: {steps}; waiting at most {seconds:,} s")
+    form = pause_flow_run(ResumeForm, timeout=seconds, poll_interval=min(5, seconds))
+    logger.info(f"resumed by {form.reviewer or 'somebody'}")

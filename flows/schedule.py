@@ -1,4 +1,4 @@
-"""`make schedule`: deploy prefect.yaml on this project's server, see that it schedules, start a worker."""
+"""`make schedule`: deploy prefect.yaml on this project's server, check that it schedules, start a worker."""
 
 import os
 import shlex
@@ -31,10 +31,11 @@ WORKS_IN = "prefect.deployments.steps.set_working_directory"
 
 
 def schedule() -> None:
-    """Deploy, check, say what there is, and become the worker.
+    """Deploy, check, print a summary, and become the worker.
 
-    Raises UserError where the server cannot be used, has another project's deployment of the same name, or
-    schedules nothing.
+    Raises:
+        UserError: the server cannot be used, has another project's deployment of the same name, or schedules
+            nothing.
     """
     url = start_in_background(load_settings().server.idle_minutes)
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
@@ -46,17 +47,17 @@ def schedule() -> None:
         _prefect(url, "deploy", "--all")
         for deployment in before:
             if deployment.paused:
-                client.pause_deployment(deployment.id)  # a deployment resumes what people have paused
+                client.pause_deployment(deployment.id)  # deploying resumes what people have paused
         now = deployed(client)
         runs = wait_until_scheduled(client, now, began)
-        sys.stdout.write(_told(client, now, runs, url))
+        sys.stdout.write(_summary(client, now, runs, url))
         sys.stdout.flush()
     worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
     os.execve(sys.executable, worker, {**os.environ, "PREFECT_API_URL": url})
 
 
 def deployed(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    """What the server has of the deployments in prefect.yaml, this project's or another's."""
+    """The server's deployments of the names in prefect.yaml, this project's or another's."""
     wanted = {
         d["name"]: d["entrypoint"] for d in yaml.safe_load(Path("prefect.yaml").read_text())["deployments"]
     }
@@ -65,9 +66,9 @@ def deployed(client: SyncPrefectClient) -> list[DeploymentResponse]:
 
 
 def refuse_others(deployments: list[DeploymentResponse], url: str) -> None:
-    """Raises UserError where one is of another folder: deploying would take it away from there.
+    """Raise UserError if a deployment belongs to another folder: deploying would take it over.
 
-    On this project's own server a folder that is no longer there has been moved here.
+    On this project's own server, a folder that no longer exists was moved here.
     """
     for deployment in deployments:
         folders = [step[WORKS_IN]["directory"] for step in deployment.pull_steps or [] if WORKS_IN in step]
@@ -82,7 +83,7 @@ def refuse_others(deployments: list[DeploymentResponse], url: str) -> None:
 
 
 def crash_dead_runs(client: SyncPrefectClient, deployments: list[DeploymentResponse]) -> None:
-    """End runs that still say Running though their process is gone, such as after a reboot.
+    """Mark runs as crashed that are still Running though their process is gone, such as after a reboot.
 
     Only on this project's own server, whose runs are processes of this machine.
     """
@@ -93,13 +94,13 @@ def crash_dead_runs(client: SyncPrefectClient, deployments: list[DeploymentRespo
         state={"type": {"any_": ["RUNNING", "CANCELLING"]}},
     )
     for run in client.read_flow_runs(flow_run_filter=unfinished):
-        if not _lives(run):
-            why = Crashed(message="its process has ended without a word, as in a reboot")
+        if not _is_alive(run):
+            why = Crashed(message="its process has ended without reporting a state, as after a reboot")
             client.set_flow_run_state(run.id, why, force=True)
 
 
-def _lives(run: FlowRun) -> bool:
-    """Is its process there? One that began after the run did has only got the same number."""
+def _is_alive(run: FlowRun) -> bool:
+    """Whether its process exists. One that started after the run only reuses the process id."""
     try:
         began = psutil.Process(int(run.infrastructure_pid or 0)).create_time()
     except (psutil.NoSuchProcess, ValueError):
@@ -112,7 +113,7 @@ def wait_until_scheduled(
 ) -> dict[str, FlowRun]:
     """The next run of each deployment that is not paused and has a schedule, by name.
 
-    Raises UserError where none is scheduled within SCHEDULED_WITHIN: the server's scheduler does not work.
+    Raises UserError if a deployment gets no run within SCHEDULED_WITHIN: the scheduler does not work.
     """
     waiting = [d for d in deployments if not d.paused and any(s.active for s in d.schedules)]
     found: dict[str, FlowRun] = {}
@@ -134,7 +135,7 @@ def wait_until_scheduled(
             where = str(LOG) if own_server() else "its log"
             raise UserError(
                 f"the Prefect server at {client.api_url} has scheduled no run of {names} within "
-                f"{SCHEDULED_WITHIN} s: its scheduler does not work, {where} says why"
+                f"{SCHEDULED_WITHIN} s: its scheduler does not work; see {where}"
             )
         time.sleep(0.5)
     return found
@@ -152,7 +153,7 @@ def _prefect(url: str, *command: str) -> None:
         raise UserError(f"`prefect {' '.join(command)}` failed: {' '.join(done.stdout.split())[-1000:]}")
 
 
-def _told(
+def _summary(
     client: SyncPrefectClient, deployments: list[DeploymentResponse], runs: dict[str, FlowRun], url: str
 ) -> str:
     ui = url.removesuffix("/api")

@@ -1,4 +1,4 @@
-"""What params.yaml names as the source: its pictures as a folder here, and whether it has changed."""
+"""The source that params.yaml names: its pictures as a local folder, and whether it has changed."""
 
 import json
 import os
@@ -26,7 +26,7 @@ READ = CACHE / "source.json"  # {source: the fingerprint that it had when `downl
 
 
 def check_source(source: Path) -> None:
-    """Raise UserError where the source is not there, is of an unknown kind, or lies in what is made here."""
+    """Raise UserError if the source is missing, of an unknown kind, or in a folder that a stage writes."""
     refuse_what_is_made_here(source)
     if _is_description(source):
         load_source(source)
@@ -35,36 +35,36 @@ def check_source(source: Path) -> None:
 
 
 def as_folder(source: Path) -> tuple[Path, dict[str, Any]]:
-    """Where the source's files are, and what its owner says of them, for `dataset.json`."""
+    """The folder of the source's files, and what is known about them, for `dataset.json`."""
     if not _is_description(source):
         return source, {}
-    wanted = load_source(source)
-    return _draw_sample(wanted) if isinstance(wanted, Sample) else _get_from_kaggle(wanted)
+    description = load_source(source)
+    return _draw_sample(description) if isinstance(description, Sample) else _get_from_kaggle(description)
 
 
 def fingerprint(source: Path) -> str:
-    """Has it changed? One cheap call: Kaggle is asked for its version, files for names, sizes and times."""
-    if _is_description(source) and isinstance(wanted := load_source(source), Kaggle):
-        return f"{wanted.dataset} {_version(wanted)[0]}"
+    """Changes with the source, and is cheap: Kaggle's version, or names, sizes and times of files."""
+    if _is_description(source) and isinstance(description := load_source(source), Kaggle):
+        return f"{description.dataset} {_version(description)[0]}"
     return folder.fingerprint(source)
 
 
 def begin_reading(source: Path) -> dict[str, str]:
-    """What a table stands for now, for `note_read`; nothing for other sources. What was read is forgotten."""
+    """{source: fingerprint} of a table, for `note_read`; empty for other sources. Clears the last note."""
     READ.unlink(missing_ok=True)
     return {str(source): fingerprint(source)} if is_table(source) else {}
 
 
-def note_read(stood_for: dict[str, str]) -> None:
-    """Write down, when all is read, what the source stood for when that began."""
-    if stood_for:
-        write_text(READ, json.dumps(stood_for))
+def note_read(fingerprints: dict[str, str]) -> None:
+    """Note, once all is read, the fingerprint that the source had before."""
+    if fingerprints:
+        write_text(READ, json.dumps(fingerprints))
 
 
 def has_unread_change(source: Path) -> bool:
-    """Has a table changed, or a picture that it names, since `download` read it?
+    """Whether a table, or a picture that it names, has changed since `download` read it.
 
-    DVC watches a folder's files, but of a table the table alone.
+    DVC watches all files of a folder, but of a table only the table itself.
     """
     return is_table(source) and read_json(READ) != {str(source): fingerprint(source)}
 
@@ -78,9 +78,12 @@ def draw(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
     return draw_class(expression, train, test, seed)
 
 
-def _draw_sample(wanted: Sample) -> tuple[Path, dict[str, Any]]:
+def _draw_sample(description: Sample) -> tuple[Path, dict[str, Any]]:
     target = CACHE / "sample"
-    photos = [draw.submit(e, wanted.train_per_class, wanted.test_per_class, wanted.seed) for e in EXPRESSIONS]
+    photos = [
+        draw.submit(e, description.train_per_class, description.test_per_class, description.seed)
+        for e in EXPRESSIONS
+    ]
     shutil.rmtree(target, ignore_errors=True)
     for path, data in (item for future in photos for item in future.result().items()):
         write_bytes(target / path, data)
@@ -94,7 +97,7 @@ def look_up(dataset: str, url: str) -> datasets.About:
 
 @network_task(task_run_name="get {dataset} version {version}")
 def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
-    """The folder with the files, once whole; an attempt goes on where the one before was cut."""
+    """The folder with the files, once complete; each attempt resumes where the last one was cut."""
     store = datasets.Store(CACHE / "kaggle", max_bytes)
     with Progress("download-kaggle", unit="B") as progress:
         return str(
@@ -103,19 +106,19 @@ def obtain(dataset: str, version: int, url: str, max_bytes: int) -> str:
 
 
 def _service(url: str) -> datasets.Service:
-    # The key is read here and never a task's argument: those are recorded.
+    # The key is read here, never passed as a task's argument: Prefect records those.
     return datasets.Service(url, authorization(os.environ, Path.home()))
 
 
-def _version(wanted: Kaggle) -> tuple[int, dict[str, Any]]:
-    if wanted.version != "newest":
-        return wanted.version, {}
-    about = look_up(wanted.dataset, wanted.url)
+def _version(description: Kaggle) -> tuple[int, dict[str, Any]]:
+    if description.version != "newest":
+        return description.version, {}
+    about = look_up(description.dataset, description.url)
     return about.version, {"size": about.size, "licence": about.licence, "title": about.title}
 
 
-def _get_from_kaggle(wanted: Kaggle) -> tuple[Path, dict[str, Any]]:
-    version, about = _version(wanted)
-    get_run_logger().info(f"Kaggle's {wanted.dataset}, version {version}")
-    files = Path(obtain(wanted.dataset, version, wanted.url, wanted.max_bytes))
-    return files, {"kaggle": wanted.dataset, "version": version, **about}
+def _get_from_kaggle(description: Kaggle) -> tuple[Path, dict[str, Any]]:
+    version, about = _version(description)
+    get_run_logger().info(f"Kaggle's {description.dataset}, version {version}")
+    files = Path(obtain(description.dataset, version, description.url, description.max_bytes))
+    return files, {"kaggle": description.dataset, "version": version, **about}

@@ -1,4 +1,4 @@
-"""What git keeps of a build is committed after it, and nothing else that lies about."""
+"""Commit the files of a build that git keeps, and nothing else."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ IN_PROGRESS = {
 
 
 def check_can_commit() -> None:
-    """Raise UserError with what to do where a commit of this project would fail or belong to no branch."""
+    """Raise UserError, with what to do, if a commit would fail or belong to no branch."""
     git_folder = Path(_git("rev-parse", "--absolute-git-dir"))
     if begun := next((name for file, name in IN_PROGRESS.items() if (git_folder / file).exists()), ""):
         raise UserError(
@@ -33,8 +33,8 @@ def check_can_commit() -> None:
 def commit_build(message: str) -> str | None:
     """Commit the files of OF_GIT. Every other change stays as it is, staged or not; the message names them.
 
-    Returns the commit's short hash, None where git has these files already. Raises UserError with git's own
-    message where it refuses.
+    Returns the commit's short hash, or None if git has these files already. Raises UserError with git's own
+    message if it refuses.
     """
     files = [file for file in OF_GIT if Path(file).exists()]
     _git("add", "--", *files)
@@ -49,8 +49,8 @@ def commit_build(message: str) -> str | None:
 def _git(*arguments: str) -> str:
     done = _run(*arguments)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise UserError(f"a build cannot be committed, `git {' '.join(arguments)}` says: {said}")
+        message = (done.stderr or done.stdout).strip()
+        raise UserError(f"a build cannot be committed, `git {' '.join(arguments)}` says: {message}")
     return done.stdout.strip()
 
 

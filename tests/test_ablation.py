@@ -201,10 +201,10 @@ def test_a_second_run_trains_nothing_and_one_seed_more_trains_that_seed(ablated,
     before = (project / "reports" / "ablation.csv").read_text()
     said = again(project, server)
     sets = int((project / "log.txt").read_text().split(" different training sets")[0].split()[-1])
-    assert f"0 trainings made, {3 * sets} reused" in said
+    assert f"0 models trained, {3 * sets} from the cache" in said
     assert (project / "reports" / "ablation.csv").read_text() == before
     change_params(project, ablation={"seeds": [0, 1, 2, 3]})
-    assert f"{sets} trainings made, {3 * sets} reused" in again(project, server)
+    assert f"{sets} models trained, {3 * sets} from the cache" in again(project, server)
 
 
 @pytest.mark.slow
@@ -222,7 +222,7 @@ def test_what_people_say_changes_the_test_set_and_the_last_steps_alone(ablated, 
     after = read_table(project / "reports" / "ablation.csv").set_index("step")
     assert before.loc[:"label_doubt", "train"].equals(after.loc[:"label_doubt", "train"])
     assert after.loc[CLEAN, "train"] == before.loc[CLEAN, "train"] - 2
-    assert re.search(r" [36] trainings made", said), "of the last two steps, or of one where they agree"
+    assert re.search(r" [36] models trained", said), "of the last two steps, or of one where they agree"
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_a_full_disk_under_the_cache_costs_a_warning_and_not_the_results(here, s
 
 
 def test_another_process_computes(tmp_path):
-    assert worker_pool.in_process(os.getpid) != os.getpid()
+    assert worker_pool.call_in_worker(os.getpid) != os.getpid()
 
 
 def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(here):

@@ -81,7 +81,7 @@ def paused_run(api: str) -> str:
     return found[0]["id"] if found else ""
 
 
-def test_a_run_waits_for_people_and_goes_on_with_what_they_said(project, server):
+def test_a_run_pauses_for_review_and_resumes_with_the_decisions(project, server):
     change_params(project, clean={"wait_for_review": 300})
     api = server["PREFECT_API_URL"]
     log = (project / "log.txt").open("w")
@@ -97,8 +97,9 @@ def test_a_run_waits_for_people_and_goes_on_with_what_they_said(project, server)
     resumed = asked(api, f"/flow_runs/{paused_run(api)}/resume", form)
     assert resumed.json()["status"] == "ACCEPT", resumed.text
     assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()
-    said = (project / "log.txt").read_text()
-    assert "doubted faces are undecided: judge them with `make review`" in said and "as kim said" in said
+    log_text = (project / "log.txt").read_text()
+    assert "doubted faces are undecided: decide on them with `make review`" in log_text
+    assert "resumed by kim" in log_text
     after = read_dataset(project / "data" / "clean")
     rejected = after.rejected.set_index("image_id")["reason"]
     assert rejected[provisional["image_id"].iloc[0]] == "rejected_by_person"
@@ -113,10 +114,10 @@ def test_a_run_that_nobody_resumes_ends_paused(project, server):
     assert "clean is paused: nobody has resumed it in time. `dvc repro` goes on." in done.stderr
 
 
-def test_waiting_without_a_server_is_refused_with_the_mend(project):
+def test_waiting_without_a_server_is_refused_with_the_fix(project):
     change_params(project, clean={"wait_for_review": 60})
     done = run(project, "flows.clean")
     assert (
-        done.returncode == 1 and "wants a Prefect server to resume the run in: `make server`" in done.stderr
+        done.returncode == 1 and "needs a Prefect server to resume the run in: `make server`" in done.stderr
     )
     assert json.loads((project / "data" / "clean" / "dataset.json").read_text())["kept"]

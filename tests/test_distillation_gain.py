@@ -1,4 +1,4 @@
-"""Whether a teacher helped is said of a student and the same cell without a teacher, and of no others."""
+"""The gain of distillation compares a student with the same cell without a teacher, and no others."""
 
 from pathlib import Path
 
@@ -7,24 +7,24 @@ import pandas as pd
 import pytest
 
 from fer_tasks.storage import cells
-from flows.grid.distillation_gain import COLUMNS, SCORES, lessons
-from flows.grid.predictions import Answers
+from flows.grid.distillation_gain import COLUMNS, SCORES, distillation_gain
+from flows.grid.predictions import Predictions
 
 SAME = {"model": "resnet", "epochs": 3, "seed": 1, "memory": 2, "distil": None}
 TAUGHT = {"teacher": "three", "temperature": 3, "soft": 0.9, "hard": 0.1}
 N = 400
 
 
-def answers(right: np.ndarray) -> Answers:
-    """Named right where `right` says so, else the next expression."""
+def predictions(correct: np.ndarray) -> Predictions:
+    """The true expression where `correct`, else the next one."""
     y_true = np.arange(N) % 7
-    named = np.where(right, y_true, (y_true + 1) % 7)
-    return Answers(pd.DataFrame(), y_true, np.eye(7, dtype=np.float32)[named])
+    named = np.where(correct, y_true, (y_true + 1) % 7)
+    return Predictions(pd.DataFrame(), y_true, np.eye(7, dtype=np.float32)[named])
 
 
-def board(said: dict[str, Answers]) -> pd.DataFrame:
+def board(predicted: dict[str, Predictions]) -> pd.DataFrame:
     """A leaderboard whose losses and calibration errors are multiples of the accuracies."""
-    accuracies = {cell: found.right.mean() for cell, found in said.items()}
+    accuracies = {cell: one.correct.mean() for cell, one in predicted.items()}
     rows = [(cell, share, 2 * share, 0.08 * share) for cell, share in accuracies.items()]
     return pd.DataFrame(rows, columns=["cell", *SCORES])
 
@@ -44,12 +44,12 @@ def test_a_student_stands_beside_its_baseline(tmp_path, write):
     write("alone")
     write("other-seed", seed=2)
     write("half-batch", batch_size=4)
-    write("without-twin", distil=TAUGHT, epochs=4)
+    write("without-baseline", distil=TAUGHT, epochs=4)
     cells.write_cell(tmp_path / "three", {"settings": {"members": ["alone"]}}, None)
     alone = np.arange(N) < 200
-    said = dict.fromkeys(("other-seed", "half-batch", "without-twin", "three"), answers(alone))
-    said |= {"student": answers(np.arange(N) < 240), "alone": answers(alone)}
-    table = lessons(board(said), said, tmp_path)
+    predicted = dict.fromkeys(("other-seed", "half-batch", "without-baseline", "three"), predictions(alone))
+    predicted |= {"student": predictions(np.arange(N) < 240), "alone": predictions(alone)}
+    table = distillation_gain(board(predicted), predicted, tmp_path)
     assert list(table.columns) == COLUMNS
     (row,) = table.to_dict("records")
     assert (row["cell"], row["baseline"], row["teacher"]) == ("student", "alone", "three")
@@ -62,7 +62,7 @@ def test_a_student_stands_beside_its_baseline(tmp_path, write):
     assert (row["test_loss"], row["baseline_test_ece"]) == (1.2, 0.04)
 
 
-def test_a_grid_without_students_has_no_lessons(tmp_path, write):
+def test_a_grid_without_students_has_no_gains(tmp_path, write):
     write("alone")
-    said = {"alone": answers(np.arange(N) < 9)}
-    assert lessons(board(said), said, tmp_path).empty
+    predicted = {"alone": predictions(np.arange(N) < 9)}
+    assert distillation_gain(board(predicted), predicted, tmp_path).empty

@@ -1,5 +1,7 @@
 """Near-copies share a group, mirrored and cropped ones too; others do not."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 from skimage import data
 
 from fer_tasks.cleaning import duplicates
+from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.cleaning.duplicates import (
     Pairs,
     conflicting_labels,
     correlation,
+    find_copies,
     look_alikes,
     near_copies,
     near_hashes,
@@ -76,6 +80,22 @@ def test_of_few_faces_half_of_them_copies_each_copy_is_found(n):
     hogs = np.stack([hog_of(face) for face in faces])
     found = look_alikes(hogs, np.stack([hog_of(mirror(face)) for face in faces]), 0.6)
     assert {(k, n + k) for k in range(n)} <= set(zip(found.one.tolist(), found.two.tolist(), strict=True))
+
+
+def test_copies_are_found_by_the_photo_s_hash_and_mirrored_crops_by_laying_them_on():
+    images = {"a": FACE, "b": mirror(FACE[6:-6, 6:-6]), "c": OTHER, "d": mirror(OTHER), "e": FACE[::-1]}
+    hashes = hexadecimal(0, 2**200 - 1, 2**60 - 1, 2**60 - 2, 2**256 - 2**200)
+    faces = pd.DataFrame({"image_id": list(images), "photo_phash": hashes, "path": list(images)})
+
+    def read(path: Path) -> np.ndarray:
+        return np.ascontiguousarray(images[path.name])
+
+    described = describe_files(read, [CroppedFace(Path(name), None, 0) for name in images])
+    stacked = Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
+    table = find_copies(read, faces, stacked, max_bits=4, min_correlation=0.9)
+    assert table["group_id"].tolist() == ["a", "a", "c", "c", "e"]
+    assert table["copy_of"].tolist()[:2] == ["b", "a"] and table["copy_bits"][2] == 1
+    assert table["copy_correlation"][0] > 0.9 and np.isnan(table["copy_bits"][0])
 
 
 def groups_of(ids: list[str], hashes: list[str], limit: int) -> list[str]:

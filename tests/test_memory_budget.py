@@ -31,7 +31,7 @@ with reserve(12, 12, print):
 def own_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other test's cells count; nobody waits for longer than has to be."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(memory_budget, "ASKS_EVERY", 0.001)
+    monkeypatch.setattr(memory_budget, "POLL_INTERVAL", 0.001)
 
 
 def test_this_machine_has_memory_and_a_container_what_it_is_given(tmp_path):
@@ -144,7 +144,7 @@ def test_a_folder_of_claims_that_others_could_change_is_refused(tmp_path, change
     with reserve(12, 12, pytest.fail):
         (folder,) = {claim.parent for claim in tmp_path.rglob("claim-*")}
     changed(folder)
-    with pytest.raises(UserError, match="can be changed by others, or is a link: remove it; or set XDG_RUN"):
+    with pytest.raises(UserError, match="can be changed by others, or is a link: remove it, or set XDG_RUN"):
         reserve(12, 12, pytest.fail).__enter__()
 
 

@@ -147,7 +147,7 @@ def test_whether_a_teacher_helped_is_told_where_there_is_one():
     lesson |= {"baseline_test_accuracy": 0.593, "baseline_test_loss": 1.0469, "baseline_test_ece": 0.05}
     lesson |= {"gain": 0.013, "gain_low": 0.001, "gain_high": 0.025, "differs": True}
     text = told(render_report(report(distillation_gain=pd.DataFrame([lesson]))))
-    assert "alone: cell-1 all &lt;three&gt; 59.3 → 60.6 differs +1.3 +0.1 to +2.5" in text
+    assert "baseline: cell-1 all &lt;three&gt; 59.3 → 60.6 differs +1.3 +0.1 to +2.5" in text
     assert "1.047 → 1.048 5.0 → 2.1" in text
 
 

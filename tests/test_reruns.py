@@ -51,7 +51,7 @@ def test_a_report_made_again_measures_no_model_again_and_changes_no_metric(built
     subprocess.run(["cp", "-r", str(built), str(project)], check=True)
     board = (project / "reports" / "leaderboard.csv").read_text()
     output = succeeds(project, "dvc", "repro", "--force", "--single-item", "report", **server)
-    assert "measure: 0 of 2 computed, 2 reused" in output
+    assert "measure_latency: 0 of 2 computed, 2 reused" in output
     assert succeeds(project, "dvc", "metrics", "diff") == ""
     assert (project / "reports" / "leaderboard.csv").read_text() == board
 

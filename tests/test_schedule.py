@@ -186,4 +186,4 @@ def test_a_server_that_schedules_nothing_does_not_pass_for_healthy(tmp_path):
     done = run(project, "hurried", PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="false")
     succeeds(project, "flows.server.own_server")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert f"its scheduler does not work, {LOG} says why" in done.stderr
+    assert f"its scheduler does not work; see {LOG}" in done.stderr

@@ -1,6 +1,7 @@
-"""The grid as a flow: what cannot be trained is refused, what fails is a row, what is killed goes on."""
+"""The grid as a flow: what cannot be trained is refused, what fails is a row, what is killed resumes."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import yaml
 from prefect import Flow, flow
@@ -26,8 +26,8 @@ from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, write_dataset
 from fer_tasks.storage.files import read_array, write_array, write_text
 from flows.grid.leaderboard import read_published
-from flows.grid.model_probes import looking
-from flows.grid.predictions import Asked, Split, answers, ask
+from flows.grid.model_probes import grad_cam_for
+from flows.grid.predictions import CellQuery, PredictedSplit, predict_cells, predictions_of
 from flows.train import train
 
 pytestmark = pytest.mark.slow
@@ -79,9 +79,8 @@ def kill_the_trainer_after(file: Path) -> threading.Thread:
         deadline = time.monotonic() + 300
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        for child in psutil.Process().children():
-            if "spawn_main" in " ".join(child.cmdline()):
-                os.kill(child.pid, signal.SIGKILL)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -103,7 +102,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(prefect, project):
     assert not (project / "models").exists()
 
 
-def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(prefect, project):
+def test_a_cell_whose_process_is_killed_resumes_and_the_others_are_not_harmed(prefect, project):
     run(project, {"id": "cut", **RICH, "epochs": 5})
     whole = weights(project, "cut")
     (project / "models" / "cut" / "cell.json").unlink()
@@ -119,7 +118,7 @@ def test_a_cell_whose_process_is_killed_goes_on_and_the_others_are_not_harmed(pr
     assert board["status"].tolist() == ["trained", "failed"]
     assert "became NaN" in board["reason"][1]
     log = (project / "models" / "cut" / "train.log").read_text()
-    assert log.count("fingerprint") == 1 and "goes on after epoch" in log
+    assert log.count("fingerprint") == 1 and "resumes after epoch" in log
     epochs = [int(n) for n in re.findall(r"epoch (\d) of 5: ", log)]
     assert epochs[:5] == [1, 2, 3, 4, 5] and epochs[-1] == 5, "of the whole run, then of the one that was cut"
     live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
@@ -160,7 +159,7 @@ def about(project: Path, name: str) -> dict:
     return json.loads((project / "models" / name / "cell.json").read_text())
 
 
-def said(project: Path, cell: str, split: slice) -> np.ndarray:
+def predicted(project: Path, cell: str, split: slice) -> np.ndarray:
     model = keras.saving.load_model(project / "models" / cell / "model.keras")
     return model.predict(np.array(read_array(project / "data/features/gray16/X.npy")[split]), verbose=0)
 
@@ -170,7 +169,7 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
     names = ["student", "a", "b", "pair", "pair.log_likelihood", "pair.hinge"]
     board = cells.leaderboard(project / "models", names).set_index("cell")
     assert len(board) == 6 and (board["status"] == "trained").all()
-    mean = (said(project, "a", slice(42, 56)) + said(project, "b", slice(42, 56))) / 2
+    mean = (predicted(project, "a", slice(42, 56)) + predicted(project, "b", slice(42, 56))) / 2
     scored = scores(np.arange(42, 56) % 7, mean)
     assert board.loc["pair", "val_accuracy"] == pytest.approx(scored["accuracy"], abs=1e-4)
     assert board.loc["pair", "val_loss"] == pytest.approx(scored["loss"], abs=1e-3)
@@ -183,21 +182,21 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
     assert board.loc["student", "note"] == "taught by pair"
     assert about(project, "best")["cell"] in ("student", "a", "b"), "a single network"
 
-    split = Split("train", project / "models", project / "data/features", 1)
-    taught = in_a_flow(answers, ["pair", "a"], split)
-    expected = (said(project, "a", slice(42)) + said(project, "b", slice(42))) / 2
+    split = PredictedSplit("train", project / "models", project / "data/features", 1)
+    taught = in_a_flow(predictions_of, ["pair", "a"], split)
+    expected = (predicted(project, "a", slice(42)) + predicted(project, "b", slice(42))) / 2
     assert taught["pair"].probabilities == pytest.approx(expected, abs=1e-5)
     assert taught["a"].y_true.tolist() == [i % 7 for i in range(42)]
-    flipped = [Asked("a", "flip"), Asked("b", "flip")]
+    flipped = [CellQuery("a", "flip"), CellQuery("b", "flip")]
     (project / "models" / "b" / "model.keras").write_bytes(b"half of a model")
     with pytest.raises(UserError, match="b/model.keras cannot be read .*; remove .*models/b, and"):
-        in_a_flow(ask, flipped, split)
+        in_a_flow(predict_cells, flipped, split)
     (project / "models" / "a" / "model.keras").unlink()
-    in_a_flow(ask, flipped[:1], split)  # was said before the damaged one was met, and is kept
-    known = in_a_flow(answers, ["pair"], split)["pair"].probabilities
-    assert np.array_equal(known, taught["pair"].probabilities), "remembered: no model is asked again"
+    in_a_flow(predict_cells, flipped[:1], split)  # predicted before the damaged one was met, and cached
+    cached = in_a_flow(predictions_of, ["pair"], split)["pair"].probabilities
+    assert np.array_equal(cached, taught["pair"].probabilities), "cached: no model predicts again"
     with pytest.raises(UserError, match="no picture in the test split"):
-        in_a_flow(answers, ["pair"], split._replace(name="test"))
+        in_a_flow(predictions_of, ["pair"], split._replace(name="test"))
 
 
 def write_features(root: Path, x: np.ndarray) -> None:
@@ -211,39 +210,39 @@ def write_features(root: Path, x: np.ndarray) -> None:
     write_dataset(root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, about)
 
 
-def test_what_a_cell_says_is_of_the_features_that_there_are(prefect, project, caplog):
+def test_a_cell_predicts_the_current_features(prefect, project, caplog):
     root = project / "data/features/gray16"
     trained_on, others = np.random.default_rng(1).random((2, 56, 16, 16, 1), np.float32)
     write_features(root, trained_on)
     run(project, {"id": "a", "epochs": 1})
-    split = Split("test", project / "models", project / "data/features", 1)
+    split = PredictedSplit("test", project / "models", project / "data/features", 1)
 
     def probabilities_and_maps() -> list[np.ndarray]:
-        look = looking("a", split.models, split.features)
-        return [answers(["a"], split)["a"].probabilities, look([0, 1], [3, 4])]
+        grad_cam = grad_cam_for("a", split.models, split.features)
+        return [predictions_of(["a"], split)["a"].probabilities, grad_cam([0, 1], [3, 4])]
 
-    def ask_all() -> list[np.ndarray]:
+    def predict_all() -> list[np.ndarray]:
         return in_a_flow(probabilities_and_maps)
 
-    before = ask_all()
-    assert before[0] == pytest.approx(said(project, "a", slice(49, 56)), abs=1e-5)
+    before = predict_all()
+    assert before[0] == pytest.approx(predicted(project, "a", slice(49, 56)), abs=1e-5)
     assert "other features" not in caplog.text
 
     write_features(root, others)
-    after = ask_all()
-    assert after[0] == pytest.approx(said(project, "a", slice(49, 56)), abs=1e-5)
+    after = predict_all()
+    assert after[0] == pytest.approx(predicted(project, "a", slice(49, 56)), abs=1e-5)
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
     assert f"a was trained on other features than {root} has now; `dvc repro train` trains" in caplog.text
 
     write_features(root, trained_on)
     (project / "models/a/model.keras").unlink()
-    assert all(np.array_equal(one, other) for one, other in zip(before, ask_all(), strict=True)), "remembered"
+    assert all(np.array_equal(one, other) for one, other in zip(before, predict_all(), strict=True)), "cached"
 
     write_features(root, np.zeros((56, 8, 8, 1), np.float32))
     with pytest.raises(
         UserError, match=r"a was trained on inputs of shape \[16, 16, 1\], .*gray16 has \[8, 8"
     ):
-        in_a_flow(answers, ["a"], split)
+        in_a_flow(predictions_of, ["a"], split)
 
 
 def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(prefect, project):
@@ -276,12 +275,12 @@ def test_recipes_of_other_pictures_are_refused(prefect, project):
     root = project / "data" / "features" / "vector"
     manifest = read_dataset(root).manifest.assign(label="happy")
     write_dataset(root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, {"steps": []})
-    with pytest.raises(UserError, match="gray16 and .*vector hold other pictures; `dvc repro"):
+    with pytest.raises(UserError, match="gray16 and .*vector hold different pictures; `dvc repro"):
         run(project, {"id": "a"}, {"id": "b", "recipe": "vector"})
 
 
 def in_a_flow(function, *arguments):
-    return flow(function, name="asking", validate_parameters=False)(*arguments)
+    return flow(function, name="predicting", validate_parameters=False)(*arguments)
 
 
 def test_cells_are_trained_where_the_task_runner_says(prefect, project):
@@ -297,5 +296,5 @@ def test_published_figures_of_cells_that_the_grid_has_not_are_left_out(prefect, 
     write_text(tmp_path / "x.csv", "cell,test_accuracy,test_loss\na,0.5,\ngone,0.6,\n")
     found = in_a_flow(read_published, "x", ["a", "b"], tmp_path)
     assert found.figures["cell"].tolist() == ["a", "gone"]  # the leaderboard has a row a cell of the grid
-    assert any("x.csv: left out, since the grid has no such cell: gone" in line for line in caplog.messages)
+    assert any("x.csv: ignored, the grid has no such cell: gone" in line for line in caplog.messages)
     assert in_a_flow(read_published, "y", ["a"], tmp_path) is None

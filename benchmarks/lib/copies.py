@@ -14,8 +14,8 @@ from benchmarks.lib import cleanvision_reference
 from benchmarks.lib.faces import CutFace, anew
 from benchmarks.lib.rule_scores import our, score
 from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
+from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.storage.images import encode_png, read_image
-from flows.face_measures import copies_of
 
 ANY_BITS, ANY_CORRELATION = 128, -1.0  # limits so wide that the numbers themselves come back
 MEASURES = ("copy_bits", "copy_correlation")
@@ -112,18 +112,16 @@ def nearest(
     """copy_bits and copy_correlation of each face to the nearest of the others within these limits, and
     group_id."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
         table = pd.DataFrame(
             {
                 "image_id": [f"{k:06}" for k in range(len(faces))],
-                "file": [f"{k:06}.png" for k in range(len(faces))],
+                "path": [Path(folder, f"{k:06}.png") for k in range(len(faces))],
                 "photo_phash": [face.photo_phash for face in faces],
             }
         )
-        for file, face in zip(table["file"], faces, strict=True):
-            (root / file).write_bytes(encode_png(face.image))
-        described = describe([root / file for file in table["file"]])
-        return copies_of.fn("", root, bits, correlation, table, described)
+        for path, face in zip(table["path"], faces, strict=True):
+            path.write_bytes(encode_png(face.image))
+        return find_copies(read_image, table, describe(table["path"]), bits, correlation)
 
 
 def describe(paths: Sequence[Path]) -> Description:

@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.lib import cleanvision_reference
 from benchmarks.lib.copies import cropped, describe, mirrored, nearest, recompressed, resized
 from benchmarks.lib.faces import CutFace, listed
+from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import load_settings
 from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.images import perceptual_hash, read_image
-from flows.face_measures import copies_of
 
 MANY = 30_000  # blends, where there are no faces of one's own
 PLANTED = 300
@@ -86,7 +86,7 @@ def _blends(faces: Sequence[CutFace], root: Path) -> pd.DataFrame:
 
 def _table(paths: Sequence[str | Path], splits: Sequence[str]) -> pd.DataFrame:
     ids = [f"{k:06}" for k in range(len(paths))]
-    return pd.DataFrame({"image_id": ids, "file": [str(path) for path in paths], "split": splits})
+    return pd.DataFrame({"image_id": ids, "path": [str(path) for path in paths], "split": splits})
 
 
 def _plant(table: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -96,16 +96,16 @@ def _plant(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     for k, original in enumerate(rng.permutation(len(table))[:PLANTED]):
         kind = list(KINDS)[k % len(KINDS)]
         path = root / "planted" / f"{k:06}.jpg"
-        copy = KINDS[kind](read_image(Path(table["file"][original])), rng)
+        copy = KINDS[kind](read_image(Path(table["path"][original])), rng)
         Image.fromarray(copy).save(path, quality=90)
-        rows.append({"file": str(path), "split": "", "kind": kind, "original": original})
+        rows.append({"path": str(path), "split": "", "kind": kind, "original": original})
     return pd.DataFrame(rows, index=range(len(table), len(table) + PLANTED))
 
 
 def _search(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
     """Seconds of each step and the peak MB of this process, and each face's group: the stage's own code, but
     in one process."""
-    rules, paths = load_settings().clean.rules, list(map(Path, table["file"]))
+    rules, paths = load_settings().clean.rules, list(map(Path, table["path"]))
     cv2.setNumThreads(1)
     threadpool_limits(1)
     start = time.perf_counter()
@@ -114,7 +114,7 @@ def _search(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
     described = describe(paths)
     ready = time.perf_counter()
     limits = rules.min_copy_bits - 1, rules.max_copy_correlation
-    groups = copies_of.fn("", Path(), *limits, table, described)["group_id"]
+    groups = find_copies(read_image, table, described, *limits)["group_id"]
     return {
         "hash_s": hashed - start,
         "describe_s": ready - hashed,
@@ -127,7 +127,7 @@ def _search(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
 def _references(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
     """cleanvision on all faces; imagehash's distance of every pair of PART of them, and for all so many times
     longer as there are more pairs."""
-    paths = list(map(Path, table["file"]))
+    paths = list(map(Path, table["path"]))
     start = time.perf_counter()
     sets = np.array(cleanvision_reference.near_duplicates(paths))
     cleanvision = time.perf_counter() - start

@@ -1,7 +1,8 @@
 """Find copies of a face: photos with near perceptual hashes, faces that match after alignment; mirrored ones
 too."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -11,11 +12,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 
+from fer_tasks.cleaning.description import Description
 from fer_tasks.cleaning.rules import COLUMNS
 
 BLOCK = 1024  # rows of a distance matrix at a time: 1024 x 30,000 distances of 4 bytes are 120 MB
 SIDE = 64  # px, to which faces are shrunk before they are aligned
 AXES = 128  # principal components to compare faces by
+CANDIDATES = 0.6  # cosine of two faces' components; of 28,000 faces one in ten has another so near
 TEACHERS = 4000  # faces to fit the axes of `look_alikes` on
 # The columns of a 16 x 16 DCT that change sign when the picture is mirrored: their bits of the hash flip.
 MIRROR = np.frombuffer(bytes.fromhex("5555" * 16), np.uint64)
@@ -31,6 +34,31 @@ class Pairs(NamedTuple):
 
     def where(self, chosen: np.ndarray) -> "Pairs":
         return Pairs(*(column[chosen] for column in self))
+
+
+def find_copies(
+    read: Callable[[Path], np.ndarray],
+    faces: pd.DataFrame,
+    described: Description,
+    max_bits: int,
+    min_correlation: float,
+) -> pd.DataFrame:
+    """Find near-copies by the photos' hashes and by laying faces onto each other; returns `near_copies`.
+
+    `read`: path -> (M, M, 3) uint8. `faces`: image_id, photo_phash, path. `described`: the arrays of all
+    faces. Copies differ in at most `max_bits` of 256 bits, or correlate by more than `min_correlation`.
+    """
+    by_hash = near_hashes(faces["photo_phash"].tolist(), max_bits)
+    likely = look_alikes(described.hog, described.mirrored_hog, CANDIDATES)
+    paths = [Path(path) for path in faces["path"]]
+    correlations = []
+    for one, two, mirrored, _ in zip(*likely, strict=True):
+        other = read(paths[two])
+        other = np.ascontiguousarray(other[:, ::-1]) if mirrored else other
+        correlations.append(correlation(read(paths[one]), other))
+    by_look = likely._replace(value=np.array(correlations))
+    by_look = by_look.where(by_look.value > min_correlation)
+    return near_copies(faces["image_id"].tolist(), by_hash, by_look)
 
 
 def near_hashes(hashes: Sequence[str], max_bits: int) -> Pairs:

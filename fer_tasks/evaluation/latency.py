@@ -28,13 +28,10 @@ def milliseconds(model: keras.Model) -> float:
     return 1000 * median(spent[WARM_UP:])
 
 
-def measure_latencies(
-    files: Mapping[str, Path], load: Callable[[Path], keras.Model], send: Callable[[str], None]
-) -> dict[str, float]:
-    """The `milliseconds` of each model by name; `send` gets each name when it is measured."""
-    measured = {}
+def measure_latencies(files: Mapping[str, Path], load: Callable[[Path], keras.Model]) -> dict[str, float]:
+    """`milliseconds` of the models in files, by their names; one is in memory at a time."""
+    latencies = {}
     for name, file in files.items():
-        measured[name] = milliseconds(load(file))
+        latencies[name] = milliseconds(load(file))
         keras.utils.clear_session()
-        send(name)
-    return measured
+    return latencies

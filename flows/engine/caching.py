@@ -1,9 +1,7 @@
 """When a cached task result may be reused."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 from prefect.cache_policies import INPUTS, CachePolicy
@@ -17,19 +15,12 @@ def same_inputs_and_code(
 ) -> CachePolicy:
     """Reuse a result only for equal arguments and the same code, as far as the task reaches it.
 
-    Arguments named in `but` do not count: others say their content, and they would take long to hash. `only`:
-    of the arguments, as `code_digest` takes it. Arguments must say the content (ids, pixel hashes), not only
-    paths.
+    Arguments must identify the content (ids, pixel hashes), not only its path. Arguments named in `but` do
+    not count: others identify their content, and they would take long to hash. `only`: arguments -> the
+    registry entries that count, as for `code_digest`.
     """
 
     def code(context: TaskRunContext, inputs: dict[str, Any]) -> str:
         return code_digest(context.task, only=only(inputs))
 
     return reduce(lambda policy, name: policy - name, but, INPUTS) + CachePolicy.from_cache_key_fn(code)
-
-
-def weights_digest(options: Mapping[str, Any]) -> str:
-    """The SHA-256 of the file that a model's option `weights` names, in hexadecimal; "" where it names
-    none."""
-    weights = Path(str(options.get("weights", "")))
-    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""

@@ -1,4 +1,4 @@
-"""Run tasks as soon as those that they need have ended."""
+"""Run a graph of tasks, each as soon as the tasks that it needs have ended."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from graphlib import TopologicalSorter
@@ -10,23 +10,23 @@ from prefect.futures import PrefectFuture
 def in_order(
     needs: Mapping[str, Collection[str]], begin: Callable[[str], PrefectFuture | None]
 ) -> Iterator[tuple[str, PrefectFuture]]:
-    """Begin every task as soon as those that it needs have ended; yields each name with its ended future.
+    """Begin every task as soon as the tasks that it needs have ended; yield each name with its ended future.
 
-    `needs`: names by name, without a cycle. What `begin` gives None for has ended already.
+    `needs`: {name: names that it needs}, without a cycle. `begin` returns None for a name that needs no work.
     """
-    order, running, ended = TopologicalSorter(needs), {}, SimpleQueue()
-    order.prepare()
-    while order.is_active():
-        while ready := order.get_ready():
+    graph, running, ended = TopologicalSorter(needs), {}, SimpleQueue()
+    graph.prepare()
+    while graph.is_active():
+        while ready := graph.get_ready():
             for name in ready:
                 if future := begin(name):
                     running[future] = name
                     future.add_done_callback(ended.put)
                 else:
-                    order.done(name)
+                    graph.done(name)
         if running:
             future = ended.get()
-            future.wait()  # it may not know its final state yet
+            future.wait()  # its final state may not be known yet
             name = running.pop(future)
             yield name, future
-            order.done(name)
+            graph.done(name)

@@ -1,5 +1,4 @@
-"""Map a task over items, a shard at a time: what is known is not computed again, and all is shown on the
-way."""
+"""Map a task over items in shards, with cached results and a progress bar."""
 
 import hashlib
 from collections import deque
@@ -19,62 +18,65 @@ from flows.engine.progress import Progress
 from flows.engine.result_cache import MISSING, ResultCache
 from flows.engine.worker_pool import WORKERS
 
-AHEAD = 4 * WORKERS  # shards in flight: their results are the memory a stage needs, however many there are
-SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats what was in flight
+AHEAD = 4 * WORKERS  # shards in flight: the results of these, not of all items, must fit into memory
+SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats the shards in flight
 RESULTS = Path(".cache/results")
-# For `map_items`, which remembers what was computed itself.
+# The task of a `map_items`, which caches its results itself.
 shard_task = partial(task, cache_policy=NO_CACHE, persist_result=False, retries=2)
 
 
 def map_items(
-    task: Task, items: Mapping[str, Any], remember: bool = True, **same: Any
+    mapped: Task, items: Mapping[str, Any], remember: bool = True, **arguments: Any
 ) -> Iterator[tuple[str, Any]]:
-    """Run `task(shard, **same) -> {item: result}` on shards of `items`; yields (item, result) in their order.
+    """Run `mapped(shard, **arguments) -> {item: result}` on shards of `items`; yield (item, result) in order.
 
-    A result is remembered on disk and reused for an equal item and value, equal other arguments, and the same
-    code, as far as the task reaches it. So a value must say the content (an id, a hash), not only where it
-    lies. Without `remember` all is computed each time: for what is quicker made than kept. Shows the
-    progress, and logs how many were computed anew and how many reused.
+    A result is cached on disk and reused for an equal item and value, equal arguments and the same code, as
+    far as the task reaches it. So a value must identify the content (an id, a hash), not only its path.
+    `remember=False` caches nothing: for results that are faster to compute than to store. Shows the progress,
+    and logs how many results were computed and how many reused. Nothing runs before the first item is asked
+    for.
     """
     stage = FlowRunContext.get().flow.name
-    alike = repr(sorted(same.items()))
-    keys = {i: hashlib.sha256(f"{alike} {i} {value!r}".encode()).digest() for i, value in items.items()}
+    same = repr(sorted(arguments.items()))
+    keys = {i: hashlib.sha256(f"{same} {i} {value!r}".encode()).digest() for i, value in items.items()}
     log = get_run_logger()
-    with ResultCache(RESULTS / stage / task.name, code_digest(task), log.warning) as known:
-        missing = {i: value for i, value in items.items() if not (remember and keys[i] in known)}
-        with Progress(f"{stage}-{task.name}".replace("_", "-"), len(items)) as progress:
+    with ResultCache(RESULTS / stage / mapped.name, code_digest(mapped), log.warning) as cache:
+        missing = {i: value for i, value in items.items() if not (remember and keys[i] in cache)}
+        with Progress(f"{stage}-{mapped.name}".replace("_", "-"), len(items)) as progress:
             progress.update(len(items) - len(missing))
 
-            def computed() -> Iterator[Any]:
-                for found in _results(task, missing, same):
+            def compute() -> Iterator[Any]:
+                for results in _shard_results(mapped, missing, arguments):
                     if remember:
-                        known.add({keys[i]: result for i, result in found.items()})
-                    progress.update(len(found))
-                    yield from found.values()
+                        cache.add({keys[i]: result for i, result in results.items()})
+                    progress.update(len(results))
+                    yield from results.values()
 
-            fresh = computed()
+            computed = compute()
             for n, i in enumerate(items):
-                result = next(fresh) if i in missing else known.get(keys[i])
+                result = next(computed) if i in missing else cache.get(keys[i])
                 if result is MISSING:  # the cache has turned out to be damaged
                     rest = dict(islice(items.items(), n, None))
-                    yield from map_items(task, rest, remember=known.is_usable, **same)
+                    yield from map_items(mapped, rest, remember=cache.is_usable, **arguments)
                     return
                 yield i, result
-        known.tidy(keys.values() if remember else ())
+        cache.tidy(keys.values() if remember else ())
     reused = len(items) - len(missing)
-    log.info(f"{task.name}: {len(missing)} of {len(items)} computed, {reused} reused")
+    log.info(f"{mapped.name}: {len(missing)} of {len(items)} computed, {reused} reused")
 
 
-def _results(task: Task, items: Mapping[str, Any], same: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _shard_results(
+    mapped: Task, items: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """The results of each shard, in the order of `items`."""
     names = list(items)
     shards = ({i: items[i] for i in names[at : at + SHARD]} for at in range(0, len(names), SHARD))
-    flying: deque[tuple[dict[str, Any], PrefectFuture]] = deque()
+    in_flight: deque[tuple[dict[str, Any], PrefectFuture]] = deque()
     while True:
-        while len(flying) < AHEAD and (shard := next(shards, None)):
-            flying.append((shard, task.submit(shard, **same)))
-        if not flying:
+        while len(in_flight) < AHEAD and (shard := next(shards, None)):
+            in_flight.append((shard, mapped.submit(shard, **arguments)))
+        if not in_flight:
             return
-        shard, future = flying.popleft()
-        found = future.result()
-        yield {i: found[i] for i in shard}
+        shard, future = in_flight.popleft()
+        results = future.result()
+        yield {i: results[i] for i in shard}

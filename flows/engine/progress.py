@@ -13,13 +13,13 @@ class Progress(tqdm):
     """A tqdm bar that the Prefect UI shows too, as progress artifact `key` (lower case, digits, dashes)."""
 
     def __init__(self, key: str, total: int | None = None, unit: str = "it"):
-        shown = None if sys.stderr.isatty() else io.StringIO()  # a bar that moves is litter in a log file
+        shown = None if sys.stderr.isatty() else io.StringIO()  # no moving bar in a log file
         scaled = {"unit": unit, "unit_scale": unit == "B", "unit_divisor": 1024}
         super().__init__(total=total, desc=key, leave=False, mininterval=0.5, file=shown, **scaled)
-        self._artifact: UUID = create_progress_artifact(0.0, key=key, description="begins")
+        self._artifact: UUID = create_progress_artifact(0.0, key=key, description="starting")
 
     def __exit__(self, *raised: Any) -> None:
-        if self.total is None and raised[0] is None:  # all there was
+        if self.total is None and raised[0] is None:  # the total was not known before
             self.reach(self.n, self.n)
         super().__exit__(*raised)
 
@@ -34,6 +34,6 @@ class Progress(tqdm):
         return shown
 
     def reach(self, n: int, total: int) -> None:
-        """Be at `n` of `total`, 0 where nobody knows."""
+        """Move to `n` of `total`; 0 if the total is unknown."""
         self.total = total or None
         self.update(n - self.n)

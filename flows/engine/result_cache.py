@@ -1,6 +1,6 @@
 """Results on disk, by key: `.cache/results/<stage>/<task>/<digest of the code>`.
 
-It only saves time: a cache that is damaged is made anew, and one that cannot be written is done without.
+It only saves time: a damaged cache is rebuilt, and a run goes without one that cannot be written.
 """
 
 import errno
@@ -18,11 +18,11 @@ from diskcache import Cache, Timeout
 from fer_tasks.errors import free_bytes
 
 Result = TypeVar("Result")
-LIMIT = 8 * 2**30  # bytes of a task; what the last run has used stays, however much that is
+LIMIT = 8 * 2**30  # bytes of a task; results that the last run used always stay
 MISSING = object()
 BATCH = 100
 SUM = 4  # bytes of a checksum
-# https://sqlite.org/rescode.html: it is the disk or another process that stands in the way.
+# https://sqlite.org/rescode.html: the disk or another process is the cause, not damage.
 UNDAMAGED = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -33,15 +33,15 @@ UNDAMAGED = {
     sqlite3.SQLITE_READONLY,
 }
 CANNOT_WRITE = (sqlite3.Error, Timeout, OSError)
-CANNOT_READ = (*CANNOT_WRITE, ValueError, TypeError)  # what diskcache makes of damaged settings of its own
+CANNOT_READ = (*CANNOT_WRITE, ValueError, TypeError)  # diskcache raises these for damaged settings of its own
 
 
 class ResultCache:
-    """What a task has computed, in a folder of its own for each digest of its code."""
+    """The results of a task, in one folder for each digest of its code."""
 
     def __init__(self, folder: Path, code: str, warn: Callable[[str], None], journal: str = "wal"):
-        """`journal`: SQLite's, `delete` where processes of several machines share the cache. `warn` gets a
-        line where the cache is damaged or cannot be written; nothing is raised for it."""
+        """`journal`: SQLite's journal mode, `delete` if processes of several machines share the cache. `warn`
+        gets a line if the cache is damaged or cannot be written; nothing is raised for it."""
         self.folder, self._warn = folder / code[:16], warn
         self._settings = {"disk_min_file_size": 2**20, "sqlite_journal_mode": journal}
         self._cache: Cache | None = None
@@ -58,7 +58,7 @@ class ResultCache:
 
     @property
     def is_usable(self) -> bool:
-        """Can results be kept?"""
+        """Whether results can be stored."""
         return self._cache is not None
 
     def get(self, key: bytes) -> Any:
@@ -66,7 +66,7 @@ class ResultCache:
         return self._use(lambda cache: _unpacked(cache.get(key)), MISSING, CANNOT_READ)
 
     def add(self, results: Mapping[bytes, Any]) -> None:
-        """Keep results, all or none."""
+        """Store results, all or none."""
 
         def write(cache: Cache) -> None:
             with cache.transact():
@@ -76,7 +76,7 @@ class ResultCache:
         self._use(write, None, CANNOT_WRITE)
 
     def tidy(self, used: Collection[bytes]) -> None:
-        """Drop what other code has computed, and above LIMIT what is not `used`, the oldest first."""
+        """Drop results of other code and, above LIMIT, those that are not `used`, the oldest first."""
         for other in self.folder.parent.glob("*"):
             if other != self.folder:
                 _remove(other)
@@ -99,16 +99,16 @@ class ResultCache:
             self._open_after(fault)
 
     def _open_after(self, fault: BaseException) -> None:
-        """Begin anew where the cache is damaged, else do without."""
+        """Rebuild the cache if it is damaged, else go without one."""
         if why := _what_hinders(fault, self.folder):
-            self._warn(f"{why}; what is computed from here on is not kept for the next run")
+            self._warn(f"{why}; results from here on are not kept for the next run")
             return
-        self._warn(f"{self.folder} is damaged ({fault}): it is removed, and what it held is computed again")
+        self._warn(f"{self.folder} is damaged ({fault}): it is removed, and its results are computed again")
         try:
             shutil.rmtree(self.folder)
             self._cache = Cache(str(self.folder), eviction_policy="none", **self._settings)
         except CANNOT_READ as fault:
-            self._warn(f"{self.folder} cannot be made anew ({fault}): what is computed now is not kept")
+            self._warn(f"{self.folder} cannot be rebuilt ({fault}): results are not kept")
 
     def _close(self) -> None:
         if self._cache is not None:
@@ -117,29 +117,29 @@ class ResultCache:
 
 
 def _packed(result: Any) -> bytes:
-    """A result with a checksum before it: SQLite has none of the pages that it reads."""
+    """A result with a checksum before it: SQLite has no checksums of its own."""
     data = pickle.dumps(result)
     return zlib.crc32(data).to_bytes(SUM) + data
 
 
 def _unpacked(packed: bytes | None) -> Any:
-    """The result, or MISSING. Raises sqlite3.DatabaseError where it is not what was kept."""
+    """The result, or MISSING. Raises sqlite3.DatabaseError if it is not what was stored."""
     if packed is None:
         return MISSING
     if not isinstance(packed, bytes) or zlib.crc32(packed[SUM:]) != int.from_bytes(packed[:SUM]):
-        raise sqlite3.DatabaseError("a result is not what was kept")
+        raise sqlite3.DatabaseError("a result is not what was stored")
     return pickle.loads(packed[SUM:])
 
 
 def _what_hinders(fault: BaseException | None, folder: Path) -> str:
-    """Why a cache that is not damaged cannot be used; "" for one that is."""
+    """Why a cache cannot be used although it is not damaged; "" if it is damaged."""
     while fault:
         code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return f"no room in {folder}: {free_bytes(folder):,} bytes are free"
         if isinstance(fault, Timeout) or code in UNDAMAGED or isinstance(fault, OSError):
             return f"{folder} cannot be used ({fault or 'another process holds it'})"
-        fault = fault.__context__  # of a statement that failed for want of room its rollback fails
+        fault = fault.__context__  # a full disk also makes the rollback of a statement fail
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Tasks that ask a server: what passes is tried again, later and later."""
+"""Tasks that call a server: temporary failures are tried again, with growing delays."""
 
 import time
 from functools import partial
@@ -11,13 +11,13 @@ from prefect.tasks import Task, exponential_backoff
 from fer_tasks.network import TryAgain
 
 
-def _passes(task: Task, run: TaskRun, state: State) -> bool:
-    """Only a fault that passes is worth another attempt; where the server said how long, after that long."""
-    fault = state.result(raise_on_failure=False)
-    if not isinstance(fault, TryAgain):
+def _is_temporary(task: Task, run: TaskRun, state: State) -> bool:
+    """Retry only temporary failures; if the server said how long to wait, wait that long."""
+    failure = state.result(raise_on_failure=False)
+    if not isinstance(failure, TryAgain):
         return False
-    get_run_logger().warning(f"{fault}; trying again")
-    time.sleep(fault.after_s or 0)
+    get_run_logger().warning(f"{failure}; trying again")
+    time.sleep(failure.after_s or 0)
     return True
 
 
@@ -28,5 +28,5 @@ network_task = partial(
     retries=6,
     retry_delay_seconds=exponential_backoff(backoff_factor=2),
     retry_jitter_factor=0.5,
-    retry_condition_fn=_passes,
+    retry_condition_fn=_is_temporary,
 )

@@ -1,4 +1,4 @@
-"""This machine's worker processes: how many, and functions called in them."""
+"""A pool of worker processes on this machine."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -6,22 +6,22 @@ from typing import Any
 
 from loky import cpu_count, get_reusable_executor
 
-WORKERS = cpu_count()  # the cores that this process may use: its affinity and its container's quota count
+WORKERS = cpu_count()  # cores that this process may use, by its affinity and its container's quota
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
 
 
-def in_process(function: Callable, *arguments: Any) -> Any:
-    """Call a function of fer_tasks in one of this machine's worker processes, as many as it has cores.
+def call_in_worker(function: Callable, *arguments: Any) -> Any:
+    """Call a function of fer_tasks in a worker process; there are as many as cores.
 
-    Loky's start without the main module: a worker holds what the function needs, and no Prefect.
+    Loky starts workers without the main module: they import what the function needs, and no Prefect.
     """
-    return _processes().submit(function, *arguments).result()
+    return _pool().submit(function, *arguments).result()
 
 
-def in_processes(function: Callable, *arguments: Iterable) -> list[Any]:
-    """`map` in this machine's worker processes."""
-    return list(_processes().map(function, *arguments))
+def map_in_workers(function: Callable, *arguments: Iterable) -> list[Any]:
+    """Like `map`, in the worker processes."""
+    return list(_pool().map(function, *arguments))
 
 
-def _processes() -> Executor:
+def _pool() -> Executor:
     return get_reusable_executor(max_workers=WORKERS, timeout=60, env=ONE_THREAD)

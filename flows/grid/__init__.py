@@ -1,1 +1,1 @@
-"""What `train` and `report` do with the cells of a grid: fit, ask, weigh, look into, list."""
+"""What `train` and `report` do with the cells of a grid: fit, predict, combine, explain, list."""

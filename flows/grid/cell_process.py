@@ -1,4 +1,4 @@
-"""What the process of a cell does: from the features on disk to the bytes of a model."""
+"""What runs in a cell's own process: from the features on disk to the bytes of a model."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,49 +25,50 @@ Outcome = tuple[cells.Trained | None, dict[str, Any]]
 
 
 class Job(NamedTuple):
-    """A cell, and where its files are."""
+    """A cell to train, and the paths of its files."""
 
     cell: Cell
     fingerprint: str
-    features: Path
+    features: Path  # the folder of all recipes
     checkpoint: Path
-    shared: Path  # the folder of what its frozen backbone makes of pictures, if it has one
-    teacher: np.ndarray | None = None  # (n, 7): what its teacher says of the train split
+    backbone_features: Path  # the folder that cells with the same frozen backbone share
+    teacher: np.ndarray | None = None  # (n, 7): its teacher's probabilities for the train split
 
 
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
-    """Train a cell, from its checkpoint if there is one. If the loss becomes NaN or infinite, return the last
-    good epoch.
+    """Train a cell, from its checkpoint if there is one; returns the model and the content of cell.json.
 
-    Sends {"rows": its epochs so far} when it begins, {"features": pictures, "of": pictures} while a frozen
-    backbone's features are computed, then each row of the history.
+    If the loss becomes NaN or infinite, the model is that of the last good epoch and the status is `failed`.
+    Sends {"rows": history so far} at the start, {"features": pictures done, "of": all pictures} while a
+    frozen backbone's features are computed, then each row of the history.
     """
     cell = job.cell
     data = read_dataset(job.features / cell.recipe)
     x = read_array(data.root / "X.npy")
     build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
-    plan = cell.model_copy(
-        update={"batch_size": batch_size}
-    )  # less than the cell asks for, if memory is short
-    about = {
+    plan = cell.model_copy(update={"batch_size": batch_size})  # smaller than the cell's if memory is short
+    info = {
         "features": data.fingerprint,
         "recipe": data.info["settings"]["steps"],
         "input_shape": list(x.shape[1:]),
         "labels": list(EXPRESSIONS),
         "batch_size": batch_size,
     }
-    start = _read(job, batch_size)
+    start = _read_checkpoint(job, batch_size)
     send({"rows": start.rows if start else []})
-    save = partial(_write, job, batch_size)
+    save = partial(_write_checkpoint, job, batch_size)
     store = partial(
-        backbone_features.ensure_parts, job.shared, lambda ready, rows: send({"features": ready, "of": rows})
+        backbone_features.ensure_parts,
+        job.backbone_features,
+        lambda done, rows: send({"features": done, "of": rows}),
     )
     try:
         fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, store)
     except TrainingFailed as error:
-        return _left_over(_read(job, batch_size), build, plan, {**about, "status": "failed"}, str(error))
+        last = _read_checkpoint(job, batch_size)
+        return _last_good_epoch(last, build, plan, {**info, "status": "failed"}, str(error))
     best = fitted.history.set_index("epoch").loc[fitted.best_epoch]
-    about |= {
+    info |= {
         "status": "trained",
         "reason": "",
         "parameters": fitted.model.count_params(),
@@ -76,7 +77,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "val_accuracy": round(float(best["val_accuracy"]), 4),
         "val_loss": round(float(best["val_loss"]), 4),
     }
-    return cells.Trained(fit.model_bytes(fitted.model), fitted.history), about
+    return cells.Trained(fit.model_bytes(fitted.model), fitted.history), info
 
 
 def _arrays(manifest: Any, x: np.ndarray, job: Job) -> fit.Arrays:
@@ -89,26 +90,29 @@ def _arrays(manifest: Any, x: np.ndarray, job: Job) -> fit.Arrays:
     return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val], teacher)
 
 
-def _read(job: Job, batch_size: int) -> Checkpoint | None:
-    found = read_checkpoint(job.checkpoint, f"{job.fingerprint} {batch_size}")
-    return Checkpoint(found[0]["rows"], found[0]["seconds"], found[1]) if found else None
+def _read_checkpoint(job: Job, batch_size: int) -> Checkpoint | None:
+    stored = read_checkpoint(job.checkpoint, f"{job.fingerprint} {batch_size}")
+    if not stored:
+        return None
+    info, arrays = stored
+    return Checkpoint(info["rows"], info["seconds"], arrays)
 
 
-def _write(job: Job, batch_size: int, checkpoint: Checkpoint) -> None:
-    about = {"fingerprint": f"{job.fingerprint} {batch_size}", "rows": checkpoint.rows}
-    write_checkpoint(job.checkpoint, {**about, "seconds": checkpoint.seconds}, checkpoint.arrays)
+def _write_checkpoint(job: Job, batch_size: int, checkpoint: Checkpoint) -> None:
+    info = {"fingerprint": f"{job.fingerprint} {batch_size}", "rows": checkpoint.rows}
+    write_checkpoint(job.checkpoint, {**info, "seconds": checkpoint.seconds}, checkpoint.arrays)
 
 
-def _left_over(
+def _last_good_epoch(
     last: Checkpoint | None,
     build: Callable[[], keras.Model],
     plan: Plan,
-    about: dict[str, Any],
+    info: dict[str, Any],
     reason: str,
 ) -> Outcome:
-    """The last good epoch of a cell that failed."""
+    """The outcome of a cell that failed after the epoch of its last checkpoint, if it has one."""
     if not last:
-        return None, {**about, "reason": reason}
+        return None, {**info, "reason": reason}
     model = fit.last_epoch(build, plan, last, shared=True)
     trained = cells.Trained(fit.model_bytes(model), fit.history(last.rows))
-    return trained, {**about, "reason": f"{reason}; model.keras is that of epoch {last.epoch}"}
+    return trained, {**info, "reason": f"{reason}; model.keras is that of epoch {last.epoch}"}

@@ -1,7 +1,8 @@
-"""A cell as a task: trained in a process of its own within the memory there is, watched, and logged."""
+"""A cell as a Prefect task: trained in its own process within the memory budget, with progress and a log."""
 
 import time
 from collections.abc import Callable, Iterator
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +16,36 @@ from flows.engine.own_process import call_in_own_process, sparing_memory
 from flows.engine.progress import Progress
 from flows.grid.cell_process import Job, Outcome, fit_cell
 from flows.grid.memory_budget import machine_memory, reserve
-from flows.grid.predictions import Split, answers
+from flows.grid.predictions import PredictedSplit, predictions_of
 
-SAYS_EVERY = 30  # s, of the features that are computed
+LOG_EVERY = 30  # s, while a frozen backbone's features are computed
 
 
 @task(task_run_name="{job.cell.id}", cache_policy=NO_CACHE, persist_result=False)
-def train_cell(job: Job, target: Path, wanted: Train, show_grid: Callable[[], None]) -> Outcome:
-    """`show_grid` is called when the cell has begun and after each epoch, its history being written."""
-    cell, folder, log = job.cell, target / job.cell.id, get_run_logger().getChild("cells")
-    log.setLevel("INFO")  # a line an epoch is wanted here
-    cells.begin_log(folder, job.fingerprint)
-
-    def say(text: str) -> None:
-        log.info(f"{cell.id}: {text}")
-        cells.log(folder, text)
-
-    def write_epochs(rows: list[dict[str, float]]) -> None:
-        cells.write_history(folder, fit.history(rows))
-        show_grid()
-
+def train_cell(job: Job, models: Path, settings: Train, show_grid: Callable[[], None]) -> Outcome:
+    """Train a cell. `show_grid` is called when training starts and after each epoch, once the cell's history
+    is written."""
+    cell = job.cell
+    cells.begin_log(models / cell.id, job.fingerprint)
     with Progress(artifact_key(f"train-{cell.id}"), cell.all_epochs) as progress:
-        show = _watch(cell, progress, say, write_epochs)
+        monitor = CellMonitor(cell, models / cell.id, progress, get_run_logger(), show_grid)
 
         def train(batch_size: int) -> Outcome:
-            return call_in_own_process(fit_cell, job, batch_size, threads=wanted.threads, on_message=show)
+            return call_in_own_process(
+                fit_cell, job, batch_size, threads=settings.threads, on_message=monitor.on_message
+            )
 
-        with reserve(cell.memory, wanted.memory * machine_memory(), say):
+        with reserve(cell.memory, settings.memory * machine_memory(), monitor.log):
             if cell.distil:
-                split = Split("train", target, job.features, wanted.threads)
-                taught = answers([cell.distil.teacher], split)[cell.distil.teacher]
-                job = job._replace(teacher=taught.probabilities)
-            (trained, about), batch_size = sparing_memory(train, cell.batch_size, say)
-    return trained, {**about, "note": "; ".join(_notes(cell, batch_size))}
+                split = PredictedSplit("train", models, job.features, settings.threads)
+                teacher = predictions_of([cell.distil.teacher], split)[cell.distil.teacher]
+                job = job._replace(teacher=teacher.probabilities)
+            (trained, info), batch_size = sparing_memory(train, cell.batch_size, monitor.log)
+    return trained, {**info, "note": "; ".join(_notes(cell, batch_size))}
 
 
 def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
-    """What one must know of a cell to compare it."""
+    """What a reader must know about a cell to compare it."""
     if cell.distil:
         yield f"taught by {cell.distil.teacher}"
     if batch_size != cell.batch_size:
@@ -60,49 +54,68 @@ def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
         yield f"{cell.views} views of the augmented pictures for {cell.epochs} epochs"
 
 
-def _watch(
-    cell: Cell,
-    progress: Progress,
-    say: Callable[[str], None],
-    write_epochs: Callable[[list[dict[str, float]]], None],
-) -> Callable[[dict[str, Any]], None]:
-    """Shows and says what `fit_cell` sends."""
-    epochs, backbone = cell.all_epochs, cell.options.get("backbone", cell.model)
-    rows: list[dict[str, float]] = []
-    after, began, said = 0, time.monotonic(), 0.0
+class CellMonitor:
+    """Shows and logs what `fit_cell` sends, and writes the cell's history."""
 
-    def show_features(ready: int, of: int) -> None:
-        nonlocal began, said
-        began = time.monotonic()
-        text = f"features of {backbone}: {ready:,} of {of:,}"
-        if ready == of or began - said > SAYS_EVERY:
-            said = began
-            say(text)
-        progress.set_postfix_str(text)
-        progress.reach(after, epochs)
+    def __init__(
+        self, cell: Cell, folder: Path, progress: Progress, logger: Logger, show_grid: Callable[[], None]
+    ):
+        self.cell, self.folder, self.progress, self.show_grid = cell, folder, progress, show_grid
+        self._logger = logger.getChild("cells")
+        self._logger.setLevel("INFO")  # one line an epoch
+        self._rows: list[dict[str, float]] = []
+        self._resumed_after = 0  # epochs
+        self._began = time.monotonic()
+        self._features_logged = 0.0
 
-    def show(message: dict[str, Any]) -> None:
-        nonlocal after, began
-        if "features" in message:
-            return show_features(message["features"], message["of"])
+    def log(self, text: str) -> None:
+        """Log a line, to Prefect and to the cell's train.log."""
+        self._logger.info(f"{self.cell.id}: {text}")
+        cells.log(self.folder, text)
+
+    def on_message(self, message: dict[str, Any]) -> None:
         if "rows" in message:
-            rows[:] = message["rows"]
-            after, began = len(rows), time.monotonic()
-            write_epochs(rows)
-            say(f"goes on after epoch {after}" if after else "begins")
-            return progress.reach(after, epochs)
-        rows.append(message)
-        write_epochs(rows)
-        epoch = message["epoch"]
-        left = (time.monotonic() - began) / (epoch - after) * (epochs - epoch)
-        text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**message)
-        say(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
-        progress.set_postfix_str(f"{text}, {left:.0f} s left", refresh=False)
-        progress.reach(int(epoch), epochs)
+            self.on_start(message["rows"])
+        elif "features" in message:
+            self.on_features(message["features"], message["of"])
+        else:
+            self.on_epoch(message)
 
-    return show
+    def on_start(self, rows: list[dict[str, float]]) -> None:
+        """Training starts, or resumes after the epochs of `rows`."""
+        self._rows, self._resumed_after, self._began = [*rows], len(rows), time.monotonic()
+        self._write_history()
+        self.log(f"resumes after epoch {len(rows)}" if rows else "training starts")
+        self.progress.reach(len(rows), self.cell.all_epochs)
+
+    def on_features(self, done: int, total: int) -> None:
+        """A frozen backbone's features are computed for `done` of `total` pictures."""
+        self._began = time.monotonic()  # the time left is that of the epochs
+        backbone = self.cell.options.get("backbone", self.cell.model)
+        text = f"features of {backbone}: {done:,} of {total:,}"
+        if done == total or self._began - self._features_logged > LOG_EVERY:
+            self._features_logged = self._began
+            self.log(text)
+        self.progress.set_postfix_str(text)
+        self.progress.reach(self._resumed_after, self.cell.all_epochs)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """An epoch has ended; `row` is its row of the history."""
+        self._rows.append(row)
+        self._write_history()
+        epoch, epochs = row["epoch"], self.cell.all_epochs
+        seconds_an_epoch = (time.monotonic() - self._began) / (epoch - self._resumed_after)
+        left = seconds_an_epoch * (epochs - epoch)
+        text = "loss {loss:.3f}, accuracy {accuracy:.3f}, validation {val_accuracy:.3f}".format(**row)
+        self.log(f"epoch {epoch} of {epochs}: {text}, {left:.0f} s left")
+        self.progress.set_postfix_str(f"{text}, {left:.0f} s left", refresh=False)
+        self.progress.reach(int(epoch), epochs)
+
+    def _write_history(self) -> None:
+        cells.write_history(self.folder, fit.history(self._rows))
+        self.show_grid()
 
 
 def artifact_key(name: str) -> str:
-    """Prefect's keys hold lower-case letters, digits and dashes."""
+    """A key as Prefect allows: lower-case letters, digits and dashes."""
     return "".join(c if c.isalnum() else "-" for c in name.lower())

@@ -1,4 +1,4 @@
-"""Can every cell be built? Told before the first one is trained."""
+"""Check that every cell can be built before the first one is trained."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -16,24 +16,27 @@ from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit, frozen_backbone
 
 
-def check_cells(chosen: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
-    """What keeps cells from being trained, a line each. Every different model is built once, without weights:
-    where those are is the cell's own trouble."""
-    known: dict[str, str] = {}
+def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
+    """Return one line for each cell that cannot be trained.
+
+    Each different model is built once, without weights: missing weights fail only the cells that use them.
+    """
+    faults: dict[str, str] = {}
     lines = []
-    for cell in chosen:
+    for cell in cells:
         shape = read_array(features / cell.recipe / "X.npy").shape[1:]
         takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
         key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
-        if key not in known:
-            known[key] = _trouble(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
-        if known[key]:
-            lines.append(f"cell {cell.id}: {known[key]}")
+        if key not in faults:
+            faults[key] = _fault(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
+        if faults[key]:
+            lines.append(f"cell {cell.id}: {faults[key]}")
     return lines
 
 
-def _trouble(build: Callable[[], keras.Model], cell: Cell) -> str:
+def _fault(build: Callable[[], keras.Model], cell: Cell) -> str:
+    """Why the cell cannot be trained, or ""."""
     try:
         model = build()
         if cell.views and not frozen_backbone.split_backbone(model):

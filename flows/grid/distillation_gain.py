@@ -1,4 +1,4 @@
-"""Did its teacher help a student? Each beside its baseline: the same cell, trained without one."""
+"""What a teacher adds: each student beside its baseline, the same cell trained without a teacher."""
 
 import json
 from collections.abc import Mapping
@@ -9,40 +9,39 @@ import pandas as pd
 
 from fer_tasks.evaluation import significance
 from fer_tasks.storage import cells
-from flows.grid.predictions import Answers
+from flows.grid.predictions import Predictions
 
 SCORES = ["test_accuracy", "test_loss", "test_ece"]
 COLUMNS = ["cell", "baseline", "teacher", *SCORES, *(f"baseline_{name}" for name in SCORES)]
 COLUMNS += ["gain", "gain_low", "gain_high", "p", "differs"]
 
 
-def lessons(board: pd.DataFrame, answers: Mapping[str, Answers], models: Path) -> pd.DataFrame:
-    """A row a student whose baseline was trained, too: COLUMNS, the SCORES of `board`, and what
-    `significance.against` says of the student against its baseline, p by `holm` for as many as there are."""
-    abouts = {cell: cells.read_cell(models / cell) for cell in answers}
-    networks = {cell: about for cell, about in abouts.items() if not cells.is_ensemble(about)}
-    baselines = {_rest(about): cell for cell, about in networks.items() if not about["settings"]["distil"]}
+def distillation_gain(
+    board: pd.DataFrame, predictions: Mapping[str, Predictions], models: Path
+) -> pd.DataFrame:
+    """Compare each student with its baseline, if that is trained: a row a student, with COLUMNS.
+
+    SCORES are those of `board`; the gain is that of `significance.against`, its p adjusted by
+    `significance.holm` for the number of rows.
+    """
+    infos = {cell: cells.read_cell(models / cell) for cell in predictions}
+    networks = {cell: info for cell, info in infos.items() if not cells.is_ensemble(info)}
+    baselines = {_shared(info): cell for cell, info in networks.items() if not info["settings"]["distil"]}
     scores, rows = board.set_index("cell")[SCORES], []
-    for cell, about in networks.items():
-        if (taught := about["settings"]["distil"]) and (baseline := baselines.get(_rest(about))):
-            right = {name: answers[name].right for name in (cell, baseline)}
-            gain = significance.against(right, baseline).iloc[0]
+    for cell, info in networks.items():
+        distilled, baseline = info["settings"]["distil"], baselines.get(_shared(info))
+        if distilled and baseline:
+            correct = {name: predictions[name].correct for name in (cell, baseline)}
+            gain = significance.against(correct, baseline).iloc[0]
             of_baseline = scores.loc[baseline].add_prefix("baseline_")
-            rows.append(
-                {
-                    **gain,
-                    **scores.loc[cell],
-                    **of_baseline,
-                    "baseline": baseline,
-                    "teacher": taught["teacher"],
-                }
-            )
+            names = {"baseline": baseline, "teacher": distilled["teacher"]}
+            rows.append({**gain, **scores.loc[cell], **of_baseline, **names})
     table = pd.DataFrame(rows, columns=COLUMNS)
     p = significance.holm(table["p"].to_numpy(float))
     return table.assign(p=p, differs=p < significance.LEVEL)
 
 
-def _rest(about: Mapping[str, Any]) -> str:
-    """What a student and its baseline have in common."""
-    settings = {k: v for k, v in about["settings"].items() if k not in ("id", "distil", "memory")}
-    return json.dumps([settings, about["batch_size"]], sort_keys=True)
+def _shared(info: Mapping[str, Any]) -> str:
+    """The settings that a student and its baseline have in common."""
+    settings = {k: v for k, v in info["settings"].items() if k not in ("id", "distil", "memory")}
+    return json.dumps([settings, info["batch_size"]], sort_keys=True)

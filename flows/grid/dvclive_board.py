@@ -1,4 +1,4 @@
-"""The grid as DVC shows it while it is trained: `dvc exp show`, `dvc metrics show`, `dvc plots show`."""
+"""The grid in `dvc exp show`, `dvc metrics show` and `dvc plots show` while it is trained."""
 
 import shutil
 import warnings
@@ -15,10 +15,10 @@ CURVES = "learning_curves"  # plots/custom/learning_curves.json: a row an epoch 
 
 
 def show_grid(folder: Path, lock: Path, models: Path, names: Sequence[str]) -> None:
-    """DVCLive's metrics.json, each cell's last epoch, and the learning curves of these cells of `models`.
+    """Write DVCLive's metrics.json (each cell's last epoch) and the learning curves of the cells `names`.
 
-    A step is an epoch of any cell. All is written anew from the cells' histories, by whichever process has
-    added an epoch to one; `lock` is the file by which they take turns.
+    A step is an epoch of any cell. The files are rewritten from the cells' histories by whichever process has
+    just added an epoch; the processes take turns by the file `lock`.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
@@ -39,9 +39,9 @@ def show_grid(folder: Path, lock: Path, models: Path, names: Sequence[str]) -> N
 
 @cache
 def _live(folder: Path) -> Any:
-    """This process's DVCLive: each keeps a thread and open files. DVC knows its files by the project's own
-    dvc.yaml, and what is run by `dvc exp run`."""
+    """One DVCLive a process: each keeps a thread and open files. It writes no dvc.yaml and saves no
+    experiment: the project's own dvc.yaml names its files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # pynvml's: it should have been nvidia-ml-py
-        from dvclive import Live  # here: the processes of cells import flows.train, but need none
+        from dvclive import Live  # here: the processes of cells import flows.train, but do not need it
     return Live(str(folder), report=None, save_dvc_exp=False, dvcyaml=None)

@@ -1,11 +1,11 @@
-"""Which entries of the code's dictionaries a cell uses: a new model or optimizer changes no other cell."""
+"""The registry entries (BUILDERS, OPTIMIZERS …) that a cell uses: a new entry changes no other cell."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from flows.engine.code import Only
 
-# The dictionary, and the setting that names its entry.
+# Registry: the setting that names its entry.
 NAMED_BY = {
     "BUILDERS": "model",
     "LOSSES": "loss",
@@ -16,9 +16,9 @@ NAMED_BY = {
 
 
 def entries(settings: Mapping[str, Any]) -> Only:
-    """By the settings of a cell, as its cell.json has them."""
-    used = {dictionary: [settings[key]] for dictionary, key in NAMED_BY.items()}
-    used["SETS"].append("none")  # of features, which are augmented already
+    """The entries that a cell with these settings (as in its cell.json) uses, by registry."""
+    used = {registry: [settings[key]] for registry, key in NAMED_BY.items()}
+    used["SETS"].append("none")  # features are augmented already
     if backbone := settings["options"].get("backbone"):
         used["BACKBONES"] = [backbone]
     return used

@@ -1,45 +1,54 @@
-"""What a cell, an ensemble and shared features depend on: equal prints, equal weights."""
+"""Fingerprints of cells, ensembles and shared features: equal fingerprints, equal weights."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.storage.dataset import Dataset
 from fer_tasks.training import frozen_backbone
-from flows.engine.caching import weights_digest
 from flows.engine.code import code_digest
-from flows.grid import ensembles
 from flows.grid.cell_process import fit_cell
+from flows.grid.ensembles import ensemble_fingerprint
 from flows.grid.entries import entries
-from flows.grid.predictions import empty_split, mean_answer, members_of, predict_split
+from flows.grid.predictions import empty_split_error, mean_predictions, members_of, predict_split
 
 
-def fingerprints(
-    grid: Grid, chosen: Mapping[str, Cell], features: Mapping[str, Dataset], threads: int
+def grid_fingerprints(
+    grid: Grid, cells: Mapping[str, Cell], features: Mapping[str, Dataset], threads: int
 ) -> dict[str, str]:
-    """Of each cell and ensemble; that of what it is made of is part of it. `features`: by recipe.
+    """{id: fingerprint} of each cell and ensemble; it includes those of its teacher or members.
 
-    Raises UserError for a model that there is not, and for splits without pictures.
+    `cells`: by id. `features`: by recipe.
+
+    Raises:
+        UserError: there is no such model, or the train or val split is empty.
     """
-    weighed, prints = {ensemble.id: ensemble for ensemble in grid.ensembles}, {}
+    ensembles, fingerprints = {ensemble.id: ensemble for ensemble in grid.ensembles}, {}
     for name in TopologicalSorter(grid.needs).static_order():
-        needed = [prints[i] for i in sorted(grid.needs[name])]
-        if name in weighed:
-            prints[name] = ensembles.fingerprint(weighed[name], needed)
+        needed = [fingerprints[i] for i in sorted(grid.needs[name])]
+        if name in ensembles:
+            fingerprints[name] = ensemble_fingerprint(ensembles[name], needed)
         else:
-            prints[name] = _of_cell(chosen[name], features[chosen[name].recipe], threads, needed)
-    return prints
+            fingerprints[name] = _of_cell(cells[name], features[cells[name].recipe], threads, needed)
+    return fingerprints
 
 
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
-    """The folder of the features that a cell shares with others: kept as long as one of them waits."""
+    """The folder of backbone features that a cell shares with others; kept while one of them waits."""
     code = code_digest(frozen_backbone.batches, build_model, only=entries(cell.model_dump()))
     digest = _digest([data.fingerprint, threads, code])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
+
+
+def weights_digest(options: Mapping[str, Any]) -> str:
+    """The SHA-256, in hexadecimal, of the file that a model's option `weights` names; "" if it names none."""
+    weights = Path(str(options.get("weights", "")))
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
 def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str:
@@ -47,10 +56,10 @@ def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str
     check_model(cell.model, cell.options)
     for split in ("train", "val"):
         if split not in set(data.manifest["split"]):
-            raise empty_split(split)
+            raise empty_split_error(split)
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    taught_by = [predict_split, members_of, mean_answer] if cell.distil else []
-    code = code_digest(fit_cell, *taught_by, only=entries(settings))
+    teaching = [predict_split, members_of, mean_predictions] if cell.distil else []
+    code = code_digest(fit_cell, *teaching, only=entries(settings))
     return _digest([settings, data.fingerprint, threads, weights, code, teacher])
 
 

@@ -1,8 +1,9 @@
-"""What is found out of models beside their answers: where they look, and how long they take."""
+"""Grad-CAM maps and inference latency of trained cells."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prefect import task
@@ -17,23 +18,24 @@ from flows.engine.memo_map import map_items, shard_task
 from flows.engine.own_process import call_in_own_process
 from flows.grid.predictions import network_id
 
-Look = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
+# (rows of the test pictures, a class for each) -> (n, M, N) float32 in 0..1, or None
+GradCam = Callable[[Sequence[int], Sequence[int]], np.ndarray | None]
 
 
-def looking(cell: str, models: Path, features: Path) -> Look:
-    """Grad-CAM of a cell: a function of rows of the test pictures and a class for each."""
-    about = cells.read_cell(models / cell)
-    data = read_dataset(features / about["settings"]["recipe"])
-    content = f"{network_id(about)} {data.fingerprint}"
+def grad_cam_for(cell: str, models: Path, features: Path) -> GradCam:
+    """Return the Grad-CAM function of a trained cell."""
+    info = cells.read_cell(models / cell)
+    data = read_dataset(features / info["settings"]["recipe"])
+    content = f"{network_id(info)} {data.fingerprint}"
     return partial(heat_maps, cell, content, models, data.root)
 
 
-@task(task_run_name="where {cell} looks", cache_policy=same_inputs_and_code())
+@task(task_run_name="Grad-CAM of {cell}", cache_policy=same_inputs_and_code())
 def heat_maps(
     cell: str, content: str, models: Path, features: Path, rows: Sequence[int], classes: Sequence[int]
 ) -> np.ndarray | None:
-    """(n, m, n') float32 in 0..1, or None where the model has nowhere to look. `content` says what the model
-    and the features hold."""
+    """(n, M, N) float32 in 0..1, or None if the model has no feature maps. `content` identifies the model
+    and the features."""
     try:
         test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
         x = read_array(features / "X.npy")[test[list(rows)]].astype(np.float32)
@@ -43,13 +45,17 @@ def heat_maps(
 
 
 def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float]:
-    """How long each cell that has a model takes for one face on one thread; measured once for each model."""
+    """The latency of each cell that has a model, for one face on one thread; measured once a model."""
     files = {cell: file for cell in trained if (file := cells.model_file(folder / cell))}
-    timed = {i: (network_id(cells.read_cell(folder / i)), str(file)) for i, file in files.items()}
-    return dict(map_items(measure, timed))
+    identified = {i: (network_id(cells.read_cell(folder / i)), str(file)) for i, file in files.items()}
+    return dict(map_items(measure_latency, identified))
 
 
 @shard_task
-def measure(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+def measure_latency(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
     files = {cell: Path(file) for cell, (_, file) in shard.items()}
-    return call_in_own_process(latency.measure_latencies, files, load_model, threads=1)
+    return call_in_own_process(_measure, files, threads=1)
+
+
+def _measure(files: Mapping[str, Path], send: Callable[[Any], None]) -> dict[str, float]:
+    return latency.measure_latencies(files, load_model)
