@@ -78,8 +78,8 @@ def test_one_picture_more_is_one_detection_more(built, server, tmp_path):
 def copy_built(built: Path, target: Path, *names: str) -> Path:
     """A small project with some folders of the one that is built, and what DVC knows of all its stages."""
     project = shrink(copy_project(target), BROKEN)
-    for name in (*names, "dvc.lock"):
-        (project / name).parent.mkdir(exist_ok=True)
+    for name in (*names, "dvc.lock", ".dvc/cache/files"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", str(built / name), str(project / name)], check=True)
     return project
 
