@@ -15,10 +15,10 @@ run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` wi
 	python -m flows.run
 
 test: $(VENV)/ready    ## set up, then all tests, the slow ones too
-	python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
 
 check: $(VENV)/ready   ## the fast tests and the linter
-	ruff check . && ruff format --check . && python -m pytest $(ARGS)
+	ruff check . && ruff format --check . && python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 ablation: $(VENV)/ready  ## what did each rule of cleaning earn? trains one small model a step and seed; it takes a while
 	python -m flows.ablation

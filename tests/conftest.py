@@ -1,15 +1,19 @@
 """What tests share: a Prefect of their own, and a small project to run in."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
+from filelock import FileLock
 from starlette.testclient import TestClient
 
 from fer_tasks.network import keep_loopback_direct
@@ -19,7 +23,9 @@ from testing.ocr_server import OcrSpace, ocr_server
 from testing.project_copy import copy_project, environment
 from testing.review_project import DECISIONS, make_project, write_faces
 from testing.reviewing import page
-from tests.project import BROKEN, PORT, commit, ended, shrink, succeeds
+from tests.project import BROKEN, commit, ended, free_port, shrink, succeeds
+
+SERVER = "server.json"  # the address and process of the server that the cores share
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 keep_loopback_direct(os.environ)
@@ -37,53 +43,91 @@ os.environ |= {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What wants `built` goes to one core, which builds it for both; else a file's tests stay together.
+    """A file's slow tests stay together, since they share fixtures; so do its fast ones.
 
-    The longest first: the fast ones fill what one core is done earlier with than the other.
+    Slow ones first: the fast ones fill what one core is done earlier with than the other.
     """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("built" if _wants_built(item) else item.path.stem))
-    items.sort(key=lambda item: (not _wants_built(item), item.get_closest_marker("slow") is None))
+        kind = "slow" if item.get_closest_marker("slow") else "fast"
+        item.add_marker(pytest.mark.xdist_group(f"{kind} {item.path.stem}"))
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _builds(item)))
 
 
-def _wants_built(item: pytest.Item) -> bool:
-    return "built" in getattr(item, "fixturenames", ())
+def _builds(item: pytest.Item) -> bool:
+    return item.path.stem == "test_pipeline"  # one core builds, the other does what needs no build meanwhile
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the server that the cores share, when none of them needs it any more."""
+    if hasattr(session.config, "workerinput"):
+        return
+    record = session.config._tmp_path_factory.getbasetemp() / SERVER
+    if record.exists():
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(json.loads(record.read_text())["pid"])
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
-    """A temporary Prefect database and server: 10 to 20 seconds to enter, so once a session."""
-    from prefect.testing.utilities import prefect_test_harness
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder of this session, the same for each of xdist's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
-    with prefect_test_harness(server_startup_timeout=120):
+
+@pytest.fixture(scope="session")
+def server(shared: Path) -> dict[str, str]:
+    """A Prefect server as `make server` starts it, one for all; returns the environment that points there."""
+    record = shared / SERVER
+    with FileLock(f"{record}.lock"):
+        if not record.exists():
+            record.write_text(json.dumps(_start_server(shared / "server")))
+    return {"PREFECT_API_URL": json.loads(record.read_text())["url"]}
+
+
+@pytest.fixture(scope="session")
+def prefect(server: dict[str, str]) -> Iterator[None]:
+    """The flows that a test calls in its own process run against that server."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
         yield
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A Prefect server as `make server` starts it; yields the environment that points there."""
+def _start_server(folder: Path) -> dict[str, str | int]:
     from flows.server.which_server import is_answering  # here, where Prefect is the tests' own
 
-    home = copy_project(tmp_path_factory.mktemp("server"))
-    here = {"PREFECT_SERVER_API_PORT": PORT}
+    home, port = copy_project(folder), free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.server"], cwd=home, env=environment(home, **here)
+        [sys.executable, "-m", "flows.server"],
+        cwd=home,
+        env=environment(home, PREFECT_SERVER_API_PORT=port),
+        stdout=(folder.parent / "server.log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # it outlives the process that was first to need it
     )
-    url = f"http://127.0.0.1:{PORT}/api"
+    url = f"http://127.0.0.1:{port}/api"
     deadline = time.monotonic() + 300  # a busy machine takes ten times the usual
     while not is_answering(url):
         assert not ended(process) and time.monotonic() < deadline, "the server did not start"
-    yield {"PREFECT_API_URL": url}
-    process.terminate()
-    process.wait()
+    return {"pid": process.pid, "url": url}
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Path:
-    """A project after its first `dvc repro`, with a server and a cell that fails, all committed."""
-    project = shrink(copy_project(tmp_path_factory.mktemp("built")), BROKEN)
-    succeeds(project, "dvc", "repro", **server)
-    commit(project)
+def built(shared: Path, server: dict[str, str]) -> Path:
+    """A project after its first `dvc repro`, with a server and a cell that fails, all committed.
+
+    One for all: a test that changes something takes a copy.
+    """
+    project, ready = shared / "built", shared / "built.ready"
+    with FileLock(shared / "built.lock"):
+        if not ready.exists():
+            shrink(copy_project(project), BROKEN)
+            succeeds(project, "dvc", "repro", **server)
+            commit(project)
+            ready.touch()
     return project
 
 

@@ -24,9 +24,6 @@ def free_port() -> str:
         return str(one.getsockname()[1])
 
 
-PORT = free_port()  # of this process's own Prefect server
-
-
 def shrink(project: Path, *cells: dict) -> Path:
     """Make the work small: few photos, small features, quick cells."""
     sample = {"kind": "sample", "train_per_class": 8, "test_per_class": 5, "seed": 3}

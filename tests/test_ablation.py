@@ -23,11 +23,14 @@ from fer_tasks.cleaning.ablation import (
 from fer_tasks.cleaning.decisions import COLUMNS, Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.rules import LEAK, RULE_NAMES
 from fer_tasks.cleaning.selection import select_faces
+from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
+from flows.ablation import ablation
 from testing.project_copy import change_params, copy_project
-from tests.project import run, shrink, succeeds
+from tests.project import shrink, succeeds
 
 N = 60
 SPLITS = ("train", "train", "val", "test")
@@ -241,7 +244,7 @@ def test_the_line_does_not_run_it_and_leaves_its_pages_alone(built, ablated, ser
         ({"training": {"recipe": "gray99"}}, "", "no recipe 'gray99'; choose one of ['rgb32']"),
     ],
 )
-def test_a_mistake_is_one_line(ablated, server, tmp_path, change, lost, said):
+def test_a_mistake_is_one_line(prefect, ablated, tmp_path, monkeypatch, change, lost, said):
     project = copied(ablated, tmp_path / "wrong")
     params = {**change}
     if "training" in change:
@@ -249,5 +252,7 @@ def test_a_mistake_is_one_line(ablated, server, tmp_path, change, lost, said):
     change_params(project, ablation=params)
     if lost:
         (project / lost).unlink()
-    done = run(project, "flows.ablation", **server)
-    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stdout + done.stderr
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError) as told:
+        ablation(load_settings())
+    assert said in str(told.value) and "\n" not in str(told.value)

@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fer_tasks.errors import UserError
+from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
+from flows.clean import clean
 from testing.project_copy import change_params, copy_project, environment
-from tests.project import asked, ended, run, shrink, succeeds
+from tests.project import asked, ended, run, shrink
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +39,14 @@ def decide(project: Path, face: pd.Series, verdict: str, reviewer: str = "kim") 
         file.write(",".join(row) + "\n")
 
 
-def test_people_s_word_goes_before_the_rules_and_what_is_not_applied_is_told(project, built, server):
+@pytest.fixture
+def cleaned(prefect, project, monkeypatch) -> Callable[[], None]:
+    """A function that cleans the project in this process."""
+    monkeypatch.chdir(project)
+    return lambda: clean(load_settings())
+
+
+def test_people_s_word_goes_before_the_rules_and_what_is_not_applied_is_told(project, built, cleaned, caplog):
     before = read_dataset(built / "data" / "clean")
     textfree = read_dataset(project / "data" / "textfree").manifest.set_index("image_id", drop=False)
     dropped = before.rejected[before.rejected["reason"] != "leak"]["image_id"].iloc[0]
@@ -44,11 +55,11 @@ def test_people_s_word_goes_before_the_rules_and_what_is_not_applied_is_told(pro
     decide(project, textfree.loc[kept], "reject")
     decide(project, textfree.loc[kept], "reject", "lee")
     decide(project, textfree.iloc[5].replace(textfree["pixels"].iloc[5], "0" * 16), "reject")
-    said = succeeds(project, "flows.clean", **server)
+    cleaned()
     after = read_dataset(project / "data" / "clean")
     assert dropped in set(after.manifest["image_id"])
     assert after.rejected.set_index("image_id").loc[kept, "reason"] == "rejected_by_person"
-    assert "1 decisions not applied, their faces' pixels have changed since: lines 5" in said
+    assert "1 decisions not applied, their faces' pixels have changed since: lines 5" in caplog.text
     assert len(after.manifest) + len(after.rejected) == len(textfree)
 
 
@@ -65,12 +76,12 @@ def test_every_face_is_measured_and_every_doubt_names_its_rule(built):
     assert set(by_rule[["image_id", "reason"]].itertuples(index=False, name=None)) <= pairs
 
 
-def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_applied(project, server):
+def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_applied(project, cleaned):
     with (project / "review" / "decisions.csv").open("a") as file:
         file.write("0123456789abcdef-0,1,kee")
-    done = run(project, "flows.clean", **server)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "clean: review/decisions.csv: line 2: 3 fields, not 7; fix or delete the line" in done.stderr
+    with pytest.raises(UserError) as told:
+        cleaned()
+    assert str(told.value) == "review/decisions.csv: line 2: 3 fields, not 7; fix or delete the line"
     assert not (project / "data" / "clean").exists()
 
 

@@ -40,14 +40,20 @@ SLOW = {
     ),
     "teacher": ("teacher", NONE, (80, 80, 3)),
 }
-every_model = pytest.mark.parametrize(
-    "which", [*MODELS, *(pytest.param(which, marks=pytest.mark.slow) for which in SLOW)]
-)
 
 
 def build(which: str, size: int = 0) -> keras.Model:
     name, options, *shapes = {**MODELS, **SLOW}[which]
     return build_model(name, shapes[size], 7, **options)
+
+
+@pytest.fixture(
+    scope="module", params=[*MODELS, *(pytest.param(which, marks=pytest.mark.slow) for which in SLOW)]
+)
+def model(request) -> keras.Model:
+    """Each model, built once for all that is asked of it: what trains it comes last."""
+    keras.utils.set_random_seed(1)
+    return build(request.param)
 
 
 def pictures(model: keras.Model) -> np.ndarray:
@@ -68,25 +74,7 @@ def test_every_model_gives_probabilities(which, size):
     assert np.allclose(out.sum(axis=1), 1, atol=1e-5)
 
 
-@every_model
-def test_a_step_of_training_changes_what_is_trained(which):
-    keras.utils.set_random_seed(1)
-    model = build(which)
-    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)  # no graph for a single step
-    before = model.get_weights()
-    loss = model.train_on_batch(pictures(model), np.arange(4))
-    trained = {id(weight) for weight in model.trainable_weights}
-    changed = [not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)]
-    assert np.isfinite(loss)
-    assert any(changed[i] for i, weight in enumerate(model.weights) if id(weight) in trained)
-    if "backbone" in (layer.name for layer in model.layers) and not model.get_layer("backbone").trainable:
-        inside = {id(weight) for weight in model.get_layer("backbone").weights}
-        assert not any(changed[i] for i, weight in enumerate(model.weights) if id(weight) in inside)
-
-
-@every_model
-def test_a_model_comes_back_from_its_file(which, tmp_path):
-    model = build(which)
+def test_a_model_comes_back_from_its_file(model, tmp_path):
     for weight in model.weights:  # none is what a new model has
         if weight.name not in (
             "mean",
@@ -98,6 +86,20 @@ def test_a_model_comes_back_from_its_file(which, tmp_path):
     x = pictures(model)
     out, again = (m.predict_on_batch(x) for m in (model, load_model(tmp_path / "model.keras")))
     assert np.isfinite(out).all() and np.array_equal(out, again)
+
+
+def test_a_step_of_training_changes_what_is_trained(model):
+    keras.utils.set_random_seed(1)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)  # no graph for a single step
+    before = model.get_weights()
+    loss = model.train_on_batch(pictures(model), np.arange(4))
+    trained = {id(weight) for weight in model.trainable_weights}
+    changed = [not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)]
+    assert np.isfinite(loss)
+    assert any(changed[i] for i, weight in enumerate(model.weights) if id(weight) in trained)
+    if "backbone" in (layer.name for layer in model.layers) and not model.get_layer("backbone").trainable:
+        inside = {id(weight) for weight in model.get_layer("backbone").weights}
+        assert not any(changed[i] for i, weight in enumerate(model.weights) if id(weight) in inside)
 
 
 @pytest.mark.parametrize("which", ["deep with HOG", "mlcnn", "yu_zhang", "MobileNetV2"])
