@@ -6,12 +6,6 @@ from prefect.input import RunInput
 from prefect.settings import get_current_settings
 from pydantic import Field
 
-from fer_tasks.errors import UserError
-
-
-class NoServer(UserError):
-    """There is no server in which somebody could resume the run."""
-
 
 class ResumeForm(RunInput):
     """The form behind Prefect's Resume button."""
@@ -23,16 +17,11 @@ def pause_for_review(undecided: int, seconds: int) -> None:
     """Pause this run until somebody has reviewed `undecided` faces and resumes it.
 
     Raises:
-        NoServer: the run has a temporary server, which has no Resume button.
         FlowPauseTimeout: nobody resumed it within `seconds`.
     """
-    url = get_current_settings().api.url
-    if not url:
-        raise NoServer(
-            "params.yaml: clean.wait_for_review needs a Prefect server to resume the run in: `make server`"
-        )
     logger = get_run_logger()
-    steps = f"decide on them with `make review`, then press Resume in {url.removesuffix('/api')}"
+    ui = get_current_settings().api.url.removesuffix("/api")
+    steps = f"decide on them with `make review`, then press Resume in {ui}"
     logger.warning(f"{undecided} doubted faces are undecided: {steps}; waiting at most {seconds:,} s")
     form = pause_flow_run(ResumeForm, timeout=seconds, poll_interval=min(5, seconds))
     logger.info(f"resumed by {form.reviewer or 'somebody'}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -125,10 +126,9 @@ def test_a_run_that_nobody_resumes_ends_paused(project, server):
     assert "clean is paused: nobody has resumed it in time. `dvc repro` goes on." in done.stderr
 
 
-def test_waiting_without_a_server_is_refused_with_the_fix(project):
-    change_params(project, clean={"wait_for_review": 60})
+def test_a_stage_waits_in_the_server_that_it_has_started(project):
+    change_params(project, clean={"wait_for_review": 1})
     done = run(project, "flows.clean")
-    assert (
-        done.returncode == 1 and "needs a Prefect server to resume the run in: `make server`" in done.stderr
-    )
+    ui = re.search(r"Prefect's UI (http://127\.0\.0\.1:\d+)", done.stderr)[1]
+    assert done.returncode == os.EX_TEMPFAIL and f"then press Resume in {ui}" in done.stderr
     assert json.loads((project / "data" / "clean" / "dataset.json").read_text())["kept"]
