@@ -1,4 +1,4 @@
-"""What every command of this project runs in."""
+"""Set up and error handling that every command shares."""
 
 import os
 import sys
@@ -14,11 +14,8 @@ from fer_tasks.network import keep_loopback_direct
 
 @contextmanager
 def ready_for_prefect() -> Iterator[None]:
-    """What every command of this project runs in.
-
-    No proxy stands between it and this machine's servers, and it exits with status 1 and the message alone
-    where the user can mend what went wrong.
-    """
+    """Run a command: reach this machine's servers without a proxy, and exit with status 1 and the message
+    alone on an error that the user can fix."""
     try:
         keep_loopback_direct(os.environ)
         check_proxies()
@@ -31,7 +28,7 @@ def ready_for_prefect() -> Iterator[None]:
 
 
 def check_proxies() -> None:
-    """Raises UserError where a proxy variable is not one that Prefect's client takes: it would not start."""
+    """Check the proxy variables of the environment. Raises UserError if Prefect's client cannot use one."""
     try:
         httpx.Client().close()
     except (ValueError, ImportError) as error:

@@ -123,7 +123,7 @@ def test_a_run_that_nobody_resumes_ends_paused(project, server):
     change_params(project, clean={"wait_for_review": 1})
     done = run(project, "flows.clean", **server)
     assert done.returncode == os.EX_TEMPFAIL
-    assert "clean is paused: nobody has resumed it in time. `dvc repro` goes on." in done.stderr
+    assert "clean is paused: not resumed in time. Run `dvc repro` to continue." in done.stderr
 
 
 def test_a_stage_waits_in_the_server_that_it_has_started(project):

@@ -49,10 +49,14 @@ def call_in_own_process(
 ) -> Any:
     """Call `function(*arguments, send)` in a new process whose TensorFlow and OpenCV have `threads` threads.
 
-    `function` is found by its name, so it stands at the top of a module. What it passes to `send` reaches
-    `on_message` here while it runs. Raises WorkerFailed with what it raised, OutOfMemory where that was for
-    want of memory, WorkerKilled after signal 9, WorkerDied if its process ended otherwise without a word, or
-    its run was told to end (`ending_together`). The process ends with its parent, also when that is killed.
+    `function` stands at the top of a module: it is found by its name. What it passes to `send` reaches
+    `on_message` here while it runs. The process ends with its parent, also if the parent is killed.
+
+    Raises:
+        WorkerFailed: the function raised; the message names the error.
+        OutOfMemory: it could not get memory.
+        WorkerKilled: signal 9 ended the process.
+        WorkerDied: the process ended without a result, or the run was told to end (`ending_together`).
     """
     here, there = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(
@@ -170,21 +174,21 @@ def _death(exitcode: int | None) -> WorkerDied:
 def sparing_memory(
     train: Callable[[int], Result], batch_size: int, say: Callable[[str], None]
 ) -> tuple[Result, int]:
-    """`train(batch_size)`; at half the batch, once, where the memory does not suffice. Returns the batch size
+    """Call `train(batch_size)`; if memory is short, once more at half the batch size. Returns the batch size,
     too.
 
-    Signal 9 does not say who sent it: a process that was killed is first started again as it was, and goes on
-    from its last epoch. Raises what the last attempt raised.
+    Signal 9 does not tell who sent it, so a killed process is first started again with the same batch size;
+    it resumes after its last epoch. Raises what the last attempt raised.
     """
     try:
         try:
             return train(batch_size), batch_size
         except WorkerKilled as error:
-            say(f"{error}; it goes on from its last epoch")
+            say(f"{error}; it resumes after its last epoch")
             return train(batch_size), batch_size
     except (WorkerKilled, OutOfMemory) as error:
         half = batch_size // 2
         if not half:
             raise
-        say(f"{error}; it begins again at batch size {half} instead of {batch_size}")
+        say(f"{error}; it starts again at batch size {half} instead of {batch_size}")
         return train(half), half

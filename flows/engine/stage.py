@@ -32,8 +32,8 @@ NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that ha
 def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
     """Read params.yaml once and run the flow, against a Prefect server that is started if none answers.
 
-    A mistake of the user's ends it with one line and exit status 1, a pause with one line and status 75. A
-    SIGTERM ends its processes, too.
+    Exits with one line and status 1 on an error that the user can fix, and with status 75 where the run is
+    paused. SIGTERM ends the child processes, too.
     """
     signal.signal(signal.SIGTERM, _end_with_children)
     with ready_for_prefect():
@@ -47,13 +47,13 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             state = run(settings, return_state=True)
             if why := _why_paused(state):
-                sys.stderr.write(f"{flow.name}{IS_PAUSED}{why} `dvc repro` goes on.\n")
+                sys.stderr.write(f"{flow.name}{IS_PAUSED}{why}. Run `dvc repro` to continue.\n")
                 sys.exit(os.EX_TEMPFAIL)
             state.result()
 
 
 def _end_with_children(signum: int, frame: Any) -> None:
-    """Prefect hands a SIGTERM on when its flow has ended. The server stays: others may use it."""
+    """Prefect forwards SIGTERM only after its flow has ended. The server keeps running for other stages."""
     server = own_server()
     for child in psutil.Process().children(recursive=True):
         if server and child.pid == server.pid:
@@ -65,21 +65,23 @@ def _end_with_children(signum: int, frame: Any) -> None:
 
 
 def paused(message: str) -> State:
-    """How a flow run ends that cannot go on now, but will where it is started again later."""
+    """The final state of a flow run that cannot continue now; a later run resumes it."""
     return Cancelled(name=PAUSED, message=message)
 
 
 def _why_paused(state: State) -> str | None:
     message = state.message or ""
     if message.endswith(NEVER_RESUMED):
-        return "nobody has resumed it in time."
+        return "not resumed in time"
     return message if state.name == PAUSED else None
 
 
 def close(target: Path, came_in: int, info: dict[str, Any]) -> None:
-    """End a stage: log what came in, was kept and was rejected, by reason.
+    """Log how many pictures came in, were kept and were rejected, by reason.
 
-    Raises UserError where nothing is left to go on with, and AssertionError where a picture has vanished.
+    Raises:
+        UserError: no picture is left.
+        AssertionError: a picture is neither kept nor rejected.
     """
     kept, dropped = info["kept"], sum(info["rejected"].values())
     reasons = ", ".join(f"{reason} {n}" for reason, n in info["rejected"].items()) or "none"

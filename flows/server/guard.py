@@ -1,4 +1,4 @@
-"""Who may ask the Prefect server: its own pages and this machine's programs, and no other site's page.
+"""Allow requests to the Prefect server from its own pages and this machine's programs only.
 
 A browser sends what any page asks for, and a worker runs what the server is told. So the server answers under
 its own names only (else a page's own name could be made to lead here), refuses what comes from another

@@ -39,14 +39,14 @@ def is_answering(url: str) -> bool:
 def check_server(url: str) -> None:
     """Raises UserError where no Prefect server answers there, or one too old for this Prefect."""
     if not is_answering(url):
-        mend = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
-        raise UserError(f"no Prefect server answers at {url}: {mend}")
+        fix = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+        raise UserError(f"no Prefect server answers at {url}: {fix}")
     said = _ask(f"{url}/admin/version")
     theirs = re.match(r'"(\d+)\.(\d+)', said.text) if said and said.status_code == 200 else None
     ours = re.match(r"(\d+)\.(\d+)", prefect.__version__)
     if theirs and tuple(map(int, theirs.groups())) < tuple(map(int, ours.groups())):
-        mend = "update it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
-        raise UserError(f"{url} is Prefect {said.json()}, too old for {prefect.__version__} here: {mend}")
+        fix = "update it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+        raise UserError(f"{url} is Prefect {said.json()}, too old for {prefect.__version__} here: {fix}")
 
 
 def _ask(url: str) -> httpx.Response | None:
