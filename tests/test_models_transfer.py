@@ -179,7 +179,7 @@ def test_of_half_a_download_imagenet_says_where_it_lies(tmp_path, monkeypatch):
     half = tmp_path / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
     half.parent.mkdir()
     half.write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(BadModel, match="could not be downloaded.*remove what there is of them in ~/.keras"):
+    with pytest.raises(BadModel, match="could not be downloaded.*remove any part of them in ~/.keras"):
         transfer(side=96, weights="imagenet")
 
 

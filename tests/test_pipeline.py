@@ -107,7 +107,7 @@ def test_the_page_shows_faces_and_where_the_best_model_looks(built):
 
 def test_each_cell_has_a_log(built):
     log = (built / "models" / "one" / "train.log").read_text()
-    assert "begins" in log and "epoch 2 of 2: loss" in log and "trained: validation accuracy" in log
+    assert "training starts" in log and "epoch 2 of 2: loss" in log and "trained: validation accuracy" in log
     assert "failed: weights: there is no file none.h5" in (built / "models/broken/train.log").read_text()
 
 
