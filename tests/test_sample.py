@@ -6,7 +6,7 @@ import pytest
 
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.defects import IN_PHOTO
-from fer_tasks.sources.sample.photos import draw_class, plan
+from fer_tasks.sources.sample.photos import FAULTS, IN_FILE, draw_class, plan
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
 from fer_tasks.storage.images import BadImage, decode_image, perceptual_hash
 
@@ -70,7 +70,7 @@ def test_near_copies_are_near_one_photo_of_the_test_split_and_no_other(photos, f
 @pytest.mark.parametrize(("train", "test"), [(60, 15), (12, 5), (8, 4)])
 def test_a_sample_of_any_size_has_every_fault_and_is_mostly_sound(train, test):
     found = [photo.fault for e in EXPRESSIONS for photo in plan(e, train, test, 2021)]
-    assert set(found) == {"", *photos.FAULTS, *(f for kinds in photos.IN_FILE.values() for f in kinds)}
+    assert set(found) == {"", *FAULTS, *(f for kinds in IN_FILE.values() for f in kinds)}
     assert 0.5 < found.count("") / len(found) < 0.8
 
 
