@@ -52,8 +52,10 @@ run_stage(ask)
 """
 WHERE_TO_LOOK = """
 from flows.run import _where_to_look
-from flows.server.which_server import *
-print(_where_to_look(running_server(), 15), "link    ", report_url("index.html"))
+from flows.server.background import start_in_background
+from flows.server.which_server import report_url
+url = start_in_background(15)
+print(_where_to_look(url, 15), "link    ", report_url("index.html"))
 """
 
 

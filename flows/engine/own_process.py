@@ -9,18 +9,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fer_tasks.errors import UserError
 
 Result = TypeVar("Result")
-ROOT = Path(__file__).parents[2]
 # A fork of a process that has imported TensorFlow takes 0.2 s in place of 8, and is safe as long as that
 # process has computed nothing. On macOS a process that has loaded the system's libraries must not be forked.
 _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT.set_forkserver_preload(["cv2", "keras", "tensorflow"])
 _starting = threading.Lock()
 _told_to_end: ContextVar[threading.Event | None] = ContextVar("told to end", default=None)
 
@@ -64,7 +62,6 @@ def call_in_own_process(
     )
     with _starting:
         check_not_told_to_end()
-        _start_fork_server()
         process.start()
     there.close()
     try:
@@ -111,18 +108,6 @@ def check_not_told_to_end() -> None:
         raise WorkerDied("the run was told to end")
 
 
-def _start_fork_server() -> None:
-    """Start the process that this one's are forked from, where it does not run yet. It ends with this one."""
-    if sys.platform == "linux":
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(ROOT)  # its own path is not this process's (python/cpython#126631)
-        try:
-            forkserver.set_forkserver_preload(["flows.engine.preloaded"])
-            forkserver.ensure_running()
-        finally:
-            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-
-
 def _serve(
     there: Connection,
     environment: dict[str, str],
@@ -130,21 +115,17 @@ def _serve(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    os.environ.clear()  # as the caller's is now, not as it was when the server started
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()  # as the caller's is now, not as it was when the fork server started
     os.environ.update(environment)
-    from flows.engine.preloaded import stderr_kept_back  # here, so that only this process pays for it
+    import cv2  # here, so that only this process pays for them
+    import tensorflow as tf
 
-    with stderr_kept_back():
-        import cv2
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
     cv2.setNumThreads(threads)
-    for gpu in gpus:
+    for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)  # else the first process takes all of it
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         there.send(("result", function(*arguments, lambda message: there.send(("message", message)))))
     except UserError as error:

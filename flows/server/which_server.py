@@ -1,4 +1,4 @@
-"""Which Prefect server a command uses, whether it can be used, and whether it shows this project's report."""
+"""Whether a Prefect server can be used, and whether it shows this project's report."""
 
 import re
 from pathlib import Path
@@ -8,21 +8,9 @@ import prefect
 from prefect.settings import get_current_settings
 
 from fer_tasks.errors import UserError
-from flows.server.own_server import own_server, this_project
+from flows.server.own_server import this_project
 
 ANSWERS_WITHIN = 10  # seconds, of a server that is busy
-
-
-def running_server() -> str | None:
-    """The API's URL of the configured Prefect server, or of this project's own if one answers.
-
-    Raises UserError where the configured one cannot be used.
-    """
-    if url := get_current_settings().api.url:
-        check_server(url)
-        return url
-    own = own_server()
-    return own.url if own and is_answering(own.url) else None
 
 
 def usual_server() -> str:
