@@ -20,8 +20,8 @@ def usual_server() -> str:
 
 def is_answering(url: str) -> bool:
     """Does a Prefect server answer there? Prefect Cloud does with a refusal: it wants a key."""
-    said = _ask(f"{url}/health")
-    return said is not None and (said.text == "true" or said.status_code in (401, 403))
+    reply = _ask(f"{url}/health")
+    return reply is not None and (reply.text == "true" or reply.status_code in (401, 403))
 
 
 def check_server(url: str) -> None:
@@ -29,12 +29,12 @@ def check_server(url: str) -> None:
     if not is_answering(url):
         fix = "start it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
         raise UserError(f"no Prefect server answers at {url}: {fix}")
-    said = _ask(f"{url}/admin/version")
-    theirs = re.match(r'"(\d+)\.(\d+)', said.text) if said and said.status_code == 200 else None
+    reply = _ask(f"{url}/admin/version")
+    theirs = re.match(r'"(\d+)\.(\d+)', reply.text) if reply and reply.status_code == 200 else None
     ours = re.match(r"(\d+)\.(\d+)", prefect.__version__)
     if theirs and tuple(map(int, theirs.groups())) < tuple(map(int, ours.groups())):
         fix = "update it, or unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
-        raise UserError(f"{url} is Prefect {said.json()}, too old for {prefect.__version__} here: {fix}")
+        raise UserError(f"{url} is Prefect {reply.json()}, too old for {prefect.__version__} here: {fix}")
 
 
 def _ask(url: str) -> httpx.Response | None:
@@ -53,5 +53,5 @@ def report_url(page: str) -> str:
 
 def serves_this_project(url: str) -> bool:
     """Does the server at that API's URL show this project's report? Another clone's shows its own."""
-    said = _ask(f"{url.removesuffix('/api')}/project")
-    return said is not None and said.text == this_project()
+    reply = _ask(f"{url.removesuffix('/api')}/project")
+    return reply is not None and reply.text == this_project()
