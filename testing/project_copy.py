@@ -38,8 +38,10 @@ def change_params(project: Path, **sections: dict) -> None:
 
 
 def environment(project: Path, **extra: str) -> dict[str, str]:
-    """The environment of a command in the copy: this Python first, and no server but one's own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    """The environment of a command in the copy: this Python first, no server but one's own, and byte code is
+    written, as by default."""
+    left_out = ("PREFECT_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
