@@ -39,6 +39,7 @@ from fer_tasks.training.feeding import Pictures, Rows, training_batch
 from flows.engine.own_process import call_in_own_process
 from testing.project_copy import ROOT
 
+THIS = "benchmarks.frozen_features"  # `__name__` is "__main__" where this is run
 PLAN = Plan(optimizer="adam", learning_rate=1e-4, epochs=3, batch_size=32)
 SHARED: dict[str, dict[str, Any]] = {
     "shared": {},
@@ -172,7 +173,7 @@ def main() -> None:
     for (recipe, _, augmentation, _), cells in groups(load_grid("report-2021", ROOT / "grids").cells).items():
         kind = cells[0].options["backbone"], _side(settings.make_features.recipes[recipe])
         if kind not in known:
-            known[kind] = call_in_own_process(measure, *kind, threads=1, on_message=print)
+            known[kind] = call_in_own_process(f"{THIS}:measure", *kind, threads=1, on_message=print)
         of = known[kind]
         came_to = seconds(cells, of, train, val)
         spent.append({"augmented": augmentation != "none", **came_to})
@@ -184,7 +185,12 @@ def main() -> None:
     totals = pd.DataFrame(spent).groupby("augmented").sum()
     ratios = totals.rdiv(totals["plain"], axis=0)
     accuracy = call_in_own_process(
-        accuracies, arguments.folder, arguments.weights, arguments.seeds, threads=1, on_message=print
+        f"{THIS}:accuracies",
+        arguments.folder,
+        arguments.weights,
+        arguments.seeds,
+        threads=1,
+        on_message=print,
     )
     print(accuracy.round(2).to_string())
     difference = accuracy.sub(accuracy["plain"], axis=0).mean()

@@ -22,6 +22,7 @@ from fer_tasks.settings.training import Plan
 from fer_tasks.training import fit
 from flows.engine.own_process import call_in_own_process
 
+THIS = "benchmarks.precision"  # `__name__` is "__main__" where this is run
 MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     "paper_cnn": ("alizadeh_fazel", (48, 48, 1), {}),
     "mobilenet_v3": (
@@ -86,7 +87,9 @@ def main() -> None:
     for name in MODELS:
         rounds = [
             [
-                call_in_own_process(speed, name, precision, threads=arguments.threads, on_message=print)
+                call_in_own_process(
+                    f"{THIS}:speed", name, precision, threads=arguments.threads, on_message=print
+                )
                 for precision in PRECISIONS
             ]
             for _ in range(arguments.rounds)
@@ -97,7 +100,7 @@ def main() -> None:
         figures |= {f"{name}_float32": round(single, 1), f"{name}_bfloat16": round(half, 1)}
     for precision in PRECISIONS if arguments.folder else ():
         points = call_in_own_process(
-            accuracy, arguments.folder, precision, threads=arguments.threads, on_message=print
+            f"{THIS}:accuracy", arguments.folder, precision, threads=arguments.threads, on_message=print
         )
         print(f"accuracy of the paper CNN in {precision}: {points:.2f} %")
         figures[f"accuracy_{precision}"] = round(points, 2)

@@ -3,9 +3,7 @@
 import os
 
 from flows import home
-from flows.engine import quiet_tensorflow
 
 # Else TensorFlow tells, too, what else it could have been built for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-quiet_tensorflow.install()
 home.use_project_if_home_is_read_only()

@@ -4,8 +4,7 @@ rule leaves, and all are tested on the same faces. `make ablation`, not a stage 
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,15 +22,12 @@ from fer_tasks.cleaning.split import assign_splits
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.bootstrap import compare
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import build_model, check_model
 from fer_tasks.recipes import make_transform
 from fer_tasks.reports import ablation_page, plots
 from fer_tasks.reports.render import Picture
 from fer_tasks.settings import Settings, Training
 from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
-from fer_tasks.storage.files import read_array, read_table, read_text, write_array, write_bytes, write_table
-from fer_tasks.training import fit
-from fer_tasks.training.feeding import Rows
+from fer_tasks.storage.files import read_table, read_text, write_array, write_bytes, write_table
 from flows.engine import own_process
 from flows.engine.caching import same_inputs_and_code
 from flows.engine.code import code_digest
@@ -39,19 +35,11 @@ from flows.engine.progress import Progress
 from flows.engine.stage import run_stage
 from flows.grid.entries import entries
 from flows.grid.fingerprints import weights_digest
+from flows.grid.in_own_process import CHECK_TRAINING, FIT_AND_PREDICT
+from flows.grid.jobs import TrainingRows
 from flows.recipe_arrays import transform, transform_files
 
 ACCURACY_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": (0.56, 0.57)}  # on test
-
-
-class TrainingRows(NamedTuple):
-    """Rows of the array of all faces, and the expressions of those in train and val."""
-
-    train: np.ndarray  # (n,) int
-    val: np.ndarray
-    test: np.ndarray
-    y_train: np.ndarray  # (n,) int, indices into EXPRESSIONS
-    y_val: np.ndarray
 
 
 class _Inputs(NamedTuple):
@@ -72,17 +60,7 @@ def predict(
     step: str, seed: int, content: str, training: Training, threads: int, rows: TrainingRows, array: Path
 ) -> np.ndarray:
     """Train a model and predict the test split: (n, 7). `content` identifies the `rows` of `array`."""
-    return own_process.call_in_own_process(fit_and_predict, training, seed, rows, array, threads=threads)
-
-
-def fit_and_predict(
-    training: Training, seed: int, rows: TrainingRows, array: Path, send: Callable[[Any], None]
-) -> np.ndarray:
-    """Run in the training process."""
-    x = read_array(array)
-    build = partial(build_model, training.model, x.shape[1:], len(EXPRESSIONS), **training.options)
-    arrays = fit.Arrays(Rows(x, rows.train), rows.y_train, Rows(x, rows.val), rows.y_val)
-    return fit.predict(fit.fit(build, arrays, training, seed, send).model, x[rows.test])
+    return own_process.call_in_own_process(FIT_AND_PREDICT, training, seed, rows, array, threads=threads)
 
 
 @flow(name="ablation")
@@ -98,6 +76,7 @@ def ablation(
     array = cache / f"{settings.ablation.training.recipe}.npy"
     files = image_files(inputs.faces, data / "faces")
     write_array(array, len(files), transform_files(files, recipe))
+    own_process.call_in_own_process(CHECK_TRAINING, settings.ablation.training, array, threads=1)
     table = changes(inputs.sets)
     trainable = table[table["reason"] == ""]["step"]
     outcomes = _train_and_predict({step: inputs.sets[step] for step in trainable}, inputs, array, settings)
@@ -114,9 +93,8 @@ def ablation(
 
 
 def _recipe(settings: Settings) -> list[dict[str, Any]]:
-    """The recipe that the ablation names. Raises UserError if it or the model is not valid."""
+    """The recipe that the ablation names. Raises UserError if it is not valid."""
     training, recipes = settings.ablation.training, settings.make_features.recipes
-    check_model(training.model, training.options)
     if training.recipe not in recipes:
         problem = f"params.yaml: ablation.training.recipe: no recipe {training.recipe!r}"
         raise UserError(f"{problem}; choose one of {sorted(recipes)}")

@@ -22,12 +22,12 @@ from fer_tasks.storage.dataset import Dataset, read_dataset
 from flows.engine.in_order import in_order
 from flows.engine.own_process import call_in_own_process, ending_together
 from flows.engine.stage import run_stage
-from flows.grid.cell_process import Job, Outcome
 from flows.grid.cell_task import artifact_key, train_cell
-from flows.grid.check_cells import check_cells
 from flows.grid.dvclive_board import show_grid
 from flows.grid.ensembles import EnsembleFit, fit_ensemble
 from flows.grid.fingerprints import features_group, grid_fingerprints
+from flows.grid.in_own_process import CHECK_CELLS
+from flows.grid.jobs import Job, Outcome
 from flows.grid.predictions import PredictedSplit, shared_manifest
 
 
@@ -120,7 +120,7 @@ def _plan_jobs(plan: RunPlan) -> dict[str, Job]:
     n, trained = len(plan.cells), len(plan.cells) - len(jobs)
     get_run_logger().info(f"grid {plan.settings.grid}: {n} cells, {trained} of them trained already")
     untrained = [job.cell for job in jobs.values()]
-    if untrained and (faults := call_in_own_process(check_cells, untrained, folders.features, threads=1)):
+    if untrained and (faults := call_in_own_process(CHECK_CELLS, untrained, folders.features, threads=1)):
         raise UserError("\n".join(faults))
     _keep_features_of(jobs.values(), folders)
     return jobs

@@ -154,7 +154,7 @@ def test_enough_judged_faces_are_the_test_set_as_people_decided():
 
 # What follows runs the flow, on the data of the small project.
 
-QUICK = {"model": "alizadeh_fazel", "options": {"width": 0.02}, "recipe": "rgb32"}
+QUICK = {"model": "alizadeh_fazel", "options": {"depth": "shallow", "width": 0.02}, "recipe": "rgb32"}
 QUICK |= {"learning_rate": 0.001, "epochs": 1, "batch_size": 16}
 
 
@@ -242,6 +242,7 @@ def test_the_line_does_not_run_it_and_leaves_its_pages_alone(built, ablated, ser
         ({"seeds": [0, 1]}, "", "ablation.seeds: List should have at least 3 items"),
         ({"seeds": [0, 1, 1]}, "", "seeds must differ"),
         ({"training": {"recipe": "gray99"}}, "", "no recipe 'gray99'; choose one of ['rgb32']"),
+        ({"training": {"model": "resnt"}}, "", "no model 'resnt'; choose one of ['alizadeh_fazel', "),
     ],
 )
 def test_a_mistake_is_one_line(prefect, ablated, tmp_path, monkeypatch, change, lost, said):

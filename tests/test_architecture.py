@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from fer_tasks.settings import Cell, params, source
 from flows.engine.code.digest import reached
 from flows.engine.code.links import Links
 from flows.engine.code.scopes import Use
+from flows.grid import in_own_process
 from flows.grid.entries import entries
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +85,19 @@ def test_a_capability_imports_no_other():
 def test_what_is_computed_and_an_app_know_nothing_of_orchestration():
     for name, path in {**modules("fer_tasks"), **modules("apps")}.items():
         assert not {one.split(".")[0] for one in imports(path)} & OUTER, name
+
+
+def test_functions_of_own_processes_are_named_right():
+    for name in filter(str.isupper, vars(in_own_process)):
+        module, _, function = getattr(in_own_process, name).partition(":")
+        assert function in CODE.module(module).units, name
+
+
+def test_a_flow_imports_no_tensorflow():
+    """It takes seconds and half a GB: only the processes that compute with it do."""
+    imports = "; ".join(f"import flows.{flow}" for flow in sorted(FLOWS))
+    script = f"{imports}; import sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True) == "set()\n"
 
 
 def test_only_the_storage_modules_touch_disk():

@@ -67,7 +67,7 @@ def by_the_package(photos: list[np.ndarray], send) -> list[Faces]:
 
 @pytest.mark.slow
 def test_the_answers_are_those_of_the_package():
-    reference = call_in_own_process(by_the_package, PHOTOS, threads=1)
+    reference = call_in_own_process(f"{__name__}:by_the_package", PHOTOS, threads=1)
     exact = agreement(reference, list(detect_faces(PHOTOS, 4000, "exact")))
     assert exact["same_count"] == exact["matched_boxes"] == exact["same_main_face"] == 1
     assert exact["landmarks_px"] <= 1

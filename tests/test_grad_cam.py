@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fer_tasks.evaluation.grad_cam import NoFeatureMaps, grad_cam, overlay
+from fer_tasks.evaluation.grad_cam import NoFeatureMaps, grad_cam
 from fer_tasks.models import build_model, load_model
+from fer_tasks.reports.plots import overlay
 
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}
 MODELS = {

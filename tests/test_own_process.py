@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +59,18 @@ def leave(send) -> None:
     os._exit(3)
 
 
-call = partial(own_process.call_in_own_process, threads=1, on_message=lambda message: None)
+def call(function: Callable, *arguments: object, **options: object) -> object:
+    return own_process.call_in_own_process(
+        f"{__name__}:{function.__name__}", *arguments, threads=1, **options
+    )
 
 
 @pytest.mark.slow
 def test_a_result_and_messages_in_order():
     messages: list[int] = []
-    result = own_process.call_in_own_process(add, 2, 3, threads=1, on_message=messages.append)
+    result = call(add, 2, 3, on_message=messages.append)
     assert (result, messages) == (5, [0, 1, 2])
-    assert own_process.call_in_own_process(threads_of, threads=1, on_message=print) == 1
+    assert call(threads_of) == 1
 
 
 @pytest.mark.slow
@@ -104,9 +107,9 @@ ORPHAN = """
 import os, sys
 sys.path.insert(0, {root!r})
 from flows.engine import own_process
-from tests_orphan import wait
 if __name__ == "__main__":
-    own_process.call_in_own_process(wait, threads=1, on_message=lambda pid: print(pid, flush=True))
+    report = lambda pid: print(pid, flush=True)
+    own_process.call_in_own_process("tests_orphan:wait", threads=1, on_message=report)
 """
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +20,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.scores import scores
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import load_model
 from fer_tasks.settings import load_settings
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, write_dataset
@@ -69,7 +69,7 @@ def run(project: Path, *grid: dict, ensembles: Sequence[dict] = (), by: Flow = t
 
 
 def weights(project: Path, cell: str) -> list[np.ndarray]:
-    return keras.saving.load_model(project / "models" / cell / "model.keras").get_weights()
+    return load_model(project / "models" / cell / "model.keras").get_weights()
 
 
 def kill_the_trainer_after(file: Path) -> threading.Thread:
@@ -93,12 +93,17 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(prefect, project):
         {"id": "vectors", "recipe": "vector"},
         {"id": "small", "model": "transfer", "options": TINY},
         {"id": "no-backbone", "fine_tune": {"learning_rate": 0.1, "epochs": 1}},
+        {"id": "typo", "model": "resnt"},
+        {"id": "option", "options": {"widht": 1}},
     ]
     with pytest.raises(UserError) as refused:
         run(project, *wrong)
     lines = str(refused.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["cell vectors", "cell small", "cell no-backbone"]
+    assert [line.split(":")[0] for line in lines] == [
+        f"cell {name}" for name in ("vectors", "small", "no-backbone", "typo", "option")
+    ]
     assert "this recipe gives vectors of shape (9,)" in lines[0] and "has no backbone" in lines[2]
+    assert "no model 'resnt'; choose one of" in lines[3] and "unexpected keyword argument 'widht'" in lines[4]
     assert not (project / "models").exists()
 
 
@@ -146,7 +151,7 @@ def test_cells_share_a_frozen_backbone_s_features_which_go_when_all_are_done(pre
     assert board.loc[["one", "two"], "status"].tolist() == ["trained", "trained"]
     assert board.loc["one", "note"] == ""
     assert board.loc["two", "note"] == "2 views of the augmented pictures for 3 epochs"
-    assert keras.saving.load_model(project / "models" / "one" / "model.keras").input_shape[1:] == (32, 32, 3)
+    assert load_model(project / "models" / "one" / "model.keras").input_shape[1:] == (32, 32, 3)
     assert not list((project / ".cache" / "features").iterdir())
 
 
@@ -160,7 +165,7 @@ def about(project: Path, name: str) -> dict:
 
 
 def predicted(project: Path, cell: str, split: slice) -> np.ndarray:
-    model = keras.saving.load_model(project / "models" / cell / "model.keras")
+    model = load_model(project / "models" / cell / "model.keras")
     return model.predict(np.array(read_array(project / "data/features/gray16/X.npy")[split]), verbose=0)
 
 

@@ -205,7 +205,9 @@ def test_a_process_that_is_killed_goes_on_and_ends_with_the_same_weights_to_the_
             os.kill(pids[-1], signal.SIGKILL)
 
     def run(file: Path, on_message) -> list[np.ndarray]:
-        return own_process.call_in_own_process(train, tmp_path / file, threads=1, on_message=on_message)
+        return own_process.call_in_own_process(
+            f"{__name__}:train", tmp_path / file, threads=1, on_message=on_message
+        )
 
     whole = run("whole.npz", lambda message: None)
     with pytest.raises(own_process.WorkerKilled):

@@ -1,11 +1,8 @@
 """Gradient-weighted class activation maps (Grad-CAM; Selvaraju et al., ICCV 2017)."""
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
-
-SHARE = 0.45  # of the heat map in an overlay
 
 
 class NoFeatureMaps(ValueError):
@@ -33,14 +30,6 @@ def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarr
     weights = tf.reduce_mean(tape.gradient(chosen, seen), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(tf.cast(weights * seen, tf.float32), axis=-1)).numpy()
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
-
-
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A map of `grad_cam`, (m, n) in 0..1, laid over its picture, (M, N, 3) uint8 RGB: from blue to red."""
-    size = image.shape[1::-1]
-    smooth = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap((255 * smooth).round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
-    return cv2.addWeighted(np.ascontiguousarray(colours), SHARE, image, 1 - SHARE, 0)
 
 
 def _last_maps(model: keras.Model) -> keras.KerasTensor:

@@ -1,8 +1,9 @@
-"""Figures from tables and arrays, as PNG bytes."""
+"""Figures from tables and arrays, as PNG bytes, and heat maps over pictures."""
 
 import io
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREY = "#1b6ca8", "#c8501e", "#8a8f98"  # apart for all kinds of colour vision
+HEAT_SHARE = 0.45  # of a heat map in `overlay`
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> bytes:
@@ -160,6 +162,14 @@ def ablation(steps: pd.DataFrame, names: Sequence[str], bands: Mapping[str, tupl
         *scores.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )
     return _png(figure)
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A heat map, (m, n) float in 0..1, laid over its picture, (M, N, 3) uint8 RGB, from blue to red."""
+    size = image.shape[1::-1]
+    smooth = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap((255 * smooth).round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+    return cv2.addWeighted(np.ascontiguousarray(colours), HEAT_SHARE, image, 1 - HEAT_SHARE, 0)
 
 
 def _tidy(ax: Axes, title: str) -> None:

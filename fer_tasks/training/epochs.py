@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tasks.errors import UserError
+from fer_tasks.training.history import COLUMNS
 from fer_tasks.training.state import Checkpoint, assign, best_weights, capture
 from fer_tasks.training.weight_averaging import BATCHES, statistics, swap_in_ema_weights
 
-COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 WORST = {"epoch": 0, "val_accuracy": -1.0, "val_loss": np.inf}
 
 

@@ -19,8 +19,9 @@ from fer_tasks.settings.training import Plan
 from fer_tasks.training import frozen_backbone
 from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.distillation import targets
-from fer_tasks.training.epochs import COLUMNS, Epochs
+from fer_tasks.training.epochs import Epochs
 from fer_tasks.training.feeding import Pictures, Rows, training_batches, validation_batches
+from fer_tasks.training.history import history
 from fer_tasks.training.optimization import compile_model
 from fer_tasks.training.phases import Phase, phase_of, remaining_phases
 from fer_tasks.training.seeding import seeded
@@ -131,11 +132,6 @@ def _run(learner: keras.Model, phase: Phase, epochs: Epochs, validation: tf.data
         callbacks=[epochs],
         validation_data=validation,
     )
-
-
-def history(rows: list[dict[str, float]]) -> pd.DataFrame:
-    """The rows of a history as a table."""
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def last_epoch(

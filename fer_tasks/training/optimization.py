@@ -55,3 +55,4 @@ def compile_model(model: keras.Model, plan: Plan, learning_rate: float, steps: i
         loss = distillation_loss(loss, plan.distil, classes)
         accuracy = accuracy_on_labels(classes)
     model.compile(optimizer, loss, metrics=[accuracy])
+    optimizer.build(model.trainable_variables)  # in the first step it would be traced twice

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -40,15 +41,16 @@ class OutOfMemory(WorkerFailed):
 
 
 def call_in_own_process(
-    function: Callable[..., Any],
+    function: str,
     *arguments: Any,
     threads: int,
     on_message: Callable[[Any], None] = lambda message: None,
 ) -> Any:
     """Call `function(*arguments, send)` in a new process whose TensorFlow and OpenCV have `threads` threads.
 
-    `function` stands at the top of a module: it is found by its name. What it passes to `send` reaches
-    `on_message` here while it runs. The process ends with its parent, also if the parent is killed.
+    `function` is named as "package.module:name", so that only the new process imports the module, and
+    TensorFlow with it. What it passes to `send` reaches `on_message` here while it runs. The process ends
+    with its parent, also if the parent is killed.
 
     Raises:
         WorkerFailed: the function raised; the message names the error.
@@ -112,7 +114,7 @@ def _serve(
     there: Connection,
     environment: dict[str, str],
     threads: int,
-    function: Callable[..., Any],
+    function: str,
     arguments: tuple[Any, ...],
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -127,7 +129,8 @@ def _serve(
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     try:
-        there.send(("result", function(*arguments, lambda message: there.send(("message", message)))))
+        call = pkgutil.resolve_name(function)
+        there.send(("result", call(*arguments, lambda message: there.send(("message", message)))))
     except UserError as error:
         there.send(("error", str(error)))
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
-from fer_tasks.settings import Cell
 from fer_tasks.settings.training import Plan
 from fer_tasks.storage import backbone_features, cells
 from fer_tasks.storage.checkpoints import read_checkpoint, write_checkpoint
@@ -19,20 +17,9 @@ from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit
 from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
+from fer_tasks.training.history import history
 from fer_tasks.training.state import Checkpoint
-
-Outcome = tuple[cells.Trained | None, dict[str, Any]]
-
-
-class Job(NamedTuple):
-    """A cell to train, and the paths of its files."""
-
-    cell: Cell
-    fingerprint: str
-    features: Path  # the folder of all recipes
-    checkpoint: Path
-    backbone_features: Path  # the folder that cells with the same frozen backbone share
-    teacher: np.ndarray | None = None  # (n, 7): its teacher's probabilities for the train split
+from flows.grid.jobs import Job, Outcome
 
 
 def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
@@ -114,5 +101,5 @@ def _last_good_epoch(
     if not last:
         return None, {**info, "reason": reason}
     model = fit.last_epoch(build, plan, last, shared=True)
-    trained = cells.Trained(fit.model_bytes(model), fit.history(last.rows))
+    trained = cells.Trained(fit.model_bytes(model), history(last.rows))
     return trained, {**info, "reason": f"{reason}; model.keras is that of epoch {last.epoch}"}

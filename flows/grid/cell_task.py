@@ -11,10 +11,11 @@ from prefect.cache_policies import NO_CACHE
 
 from fer_tasks.settings import Cell, Train
 from fer_tasks.storage import cells
-from fer_tasks.training import fit
+from fer_tasks.training.history import history
 from flows.engine.own_process import call_in_own_process, sparing_memory
 from flows.engine.progress import Progress
-from flows.grid.cell_process import Job, Outcome, fit_cell
+from flows.grid.in_own_process import FIT_CELL
+from flows.grid.jobs import Job, Outcome
 from flows.grid.memory_budget import machine_memory, reserve
 from flows.grid.predictions import PredictedSplit, predictions_of
 
@@ -32,7 +33,7 @@ def train_cell(job: Job, models: Path, settings: Train, show_grid: Callable[[], 
 
         def train(batch_size: int) -> Outcome:
             return call_in_own_process(
-                fit_cell, job, batch_size, threads=settings.threads, on_message=monitor.on_message
+                FIT_CELL, job, batch_size, threads=settings.threads, on_message=monitor.on_message
             )
 
         with reserve(cell.memory, settings.memory * machine_memory(), monitor.log):
@@ -112,7 +113,7 @@ class CellMonitor:
         self.progress.reach(int(epoch), epochs)
 
     def _write_history(self) -> None:
-        cells.write_history(self.folder, fit.history(self._rows))
+        cells.write_history(self.folder, history(self._rows))
         self.show_grid()
 
 

@@ -25,7 +25,8 @@ def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], Non
     lines = []
     for cell in cells:
         shape = read_array(features / cell.recipe / "X.npy").shape[1:]
-        takes_weights = "weights" in inspect.signature(BUILDERS[cell.model]).parameters
+        builder = BUILDERS.get(cell.model)
+        takes_weights = builder and "weights" in inspect.signature(builder).parameters
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
         key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
         if key not in faults:

@@ -14,6 +14,7 @@ from fer_tasks.evaluation.scores import scores
 from fer_tasks.settings import Ensemble
 from fer_tasks.storage import cells
 from flows.engine.code import code_digest
+from flows.grid.in_own_process import PREDICT_SPLIT
 from flows.grid.memory_budget import machine_memory, reserve
 from flows.grid.predictions import (
     CellQuery,
@@ -21,7 +22,6 @@ from flows.grid.predictions import (
     Predictions,
     mean_predictions,
     predict_cells,
-    predict_split,
 )
 
 EnsembleFit = dict[str, dict[str, Any]]  # the content of cell.json for each weighting of the members
@@ -37,7 +37,7 @@ WEIGHTINGS: dict[str, Callable[[np.ndarray, np.ndarray, Ensemble], np.ndarray]] 
 
 def ensemble_fingerprint(settings: Ensemble, members: Sequence[str]) -> str:
     """Changes with whatever could change the weights; `members` are the members' fingerprints."""
-    code = code_digest(_fit, predict_split, only={"VIEWS": [settings.test_time_augmentation]})
+    code = code_digest(_fit, PREDICT_SPLIT, only={"VIEWS": [settings.test_time_augmentation]})
     parts = [settings.model_dump(), list(members), code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

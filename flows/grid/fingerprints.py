@@ -7,15 +7,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from fer_tasks.models import build_model, check_model
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.storage.dataset import Dataset
-from fer_tasks.training import frozen_backbone
 from flows.engine.code import code_digest
-from flows.grid.cell_process import fit_cell
 from flows.grid.ensembles import ensemble_fingerprint
 from flows.grid.entries import entries
-from flows.grid.predictions import empty_split_error, mean_predictions, members_of, predict_split
+from flows.grid.in_own_process import BACKBONE_FEATURES, BUILD_MODEL, FIT_CELL, PREDICT_SPLIT
+from flows.grid.predictions import empty_split_error, mean_predictions, members_of
 
 
 def grid_fingerprints(
@@ -26,7 +24,7 @@ def grid_fingerprints(
     `cells`: by id. `features`: by recipe.
 
     Raises:
-        UserError: there is no such model, or the train or val split is empty.
+        UserError: the train or val split is empty.
     """
     ensembles, fingerprints = {ensemble.id: ensemble for ensemble in grid.ensembles}, {}
     for name in TopologicalSorter(grid.needs).static_order():
@@ -40,7 +38,7 @@ def grid_fingerprints(
 
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of backbone features that a cell shares with others; kept while one of them waits."""
-    code = code_digest(frozen_backbone.batches, build_model, only=entries(cell.model_dump()))
+    code = code_digest(BACKBONE_FEATURES, BUILD_MODEL, only=entries(cell.model_dump()))
     digest = _digest([data.fingerprint, threads, code])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 
@@ -53,13 +51,12 @@ def weights_digest(options: Mapping[str, Any]) -> str:
 
 def _of_cell(cell: Cell, data: Dataset, threads: int, teacher: list[str]) -> str:
     """Changes with whatever could change the cell's weights."""
-    check_model(cell.model, cell.options)
     for split in ("train", "val"):
         if split not in set(data.manifest["split"]):
             raise empty_split_error(split)
     settings, weights = cell.model_dump(exclude={"memory"}), weights_digest(cell.options)
-    teaching = [predict_split, members_of, mean_predictions] if cell.distil else []
-    code = code_digest(fit_cell, *teaching, only=entries(settings))
+    teaching = [PREDICT_SPLIT, members_of, mean_predictions] if cell.distil else []
+    code = code_digest(FIT_CELL, *teaching, only=entries(settings))
     return _digest([settings, data.fingerprint, threads, weights, code, teacher])
 
 

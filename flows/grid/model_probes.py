@@ -3,19 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from prefect import task
 
-from fer_tasks.evaluation import grad_cam, latency
-from fer_tasks.models import load_model
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset
-from fer_tasks.storage.files import read_array
 from flows.engine.caching import same_inputs_and_code
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.own_process import call_in_own_process
+from flows.grid.in_own_process import HEAT_MAPS, MEASURE_LATENCIES
 from flows.grid.predictions import network_id
 
 # (rows of the test pictures, a class for each) -> (n, M, N) float32 in 0..1, or None
@@ -36,12 +33,9 @@ def heat_maps(
 ) -> np.ndarray | None:
     """(n, M, N) float32 in 0..1, or None if the model has no feature maps. `content` identifies the model
     and the features."""
-    try:
-        test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
-        x = read_array(features / "X.npy")[test[list(rows)]].astype(np.float32)
-        return grad_cam.grad_cam(load_model(models / cell / "model.keras"), x, np.array(classes))
-    except grad_cam.NoFeatureMaps:
-        return None
+    test = np.flatnonzero(read_dataset(features).manifest["split"] == "test")
+    model, array = models / cell / "model.keras", features / "X.npy"
+    return call_in_own_process(HEAT_MAPS, model, array, test[list(rows)], np.array(classes), threads=1)
 
 
 def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float]:
@@ -54,8 +48,4 @@ def milliseconds_a_face(folder: Path, trained: Sequence[str]) -> dict[str, float
 @shard_task
 def measure_latency(shard: Mapping[str, tuple[str, str]]) -> dict[str, float]:
     files = {cell: Path(file) for cell, (_, file) in shard.items()}
-    return call_in_own_process(_measure, files, threads=1)
-
-
-def _measure(files: Mapping[str, Path], send: Callable[[Any], None]) -> dict[str, float]:
-    return latency.measure_latencies(files, load_model)
+    return call_in_own_process(MEASURE_LATENCIES, files, threads=1)

@@ -1,12 +1,10 @@
 """Probabilities that trained cells and ensembles predict for a split, cached by content."""
 
 import hashlib
-import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
 from prefect import get_run_logger
@@ -14,19 +12,16 @@ from prefect import get_run_logger
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.ensemble import combine
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.models import build_model, load_model
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import Dataset, read_dataset
 from fer_tasks.storage.files import read_array
-from fer_tasks.training.feeding import Rows
-from fer_tasks.training.fit import predict
 from flows.engine.code import code_digest
 from flows.engine.memo_map import RESULTS
 from flows.engine.own_process import call_in_own_process
 from flows.engine.result_cache import MISSING, ResultCache
 from flows.grid.entries import entries
+from flows.grid.in_own_process import BUILD_MODEL, PREDICT_SPLIT
 
-BLOCK = 1024  # pictures in memory at once
 SHARE_OF_SPLIT = {"val": "clean.val_share", "test": "clean.test_share"}  # if the source has no such split
 
 
@@ -100,25 +95,33 @@ def predict_cells(queries: Collection[CellQuery], split: PredictedSplit) -> dict
         raise empty_split_error(split.name)
     y_true = faces["label"].map(EXPRESSIONS.index).to_numpy()
     keys = {query: _key(query, infos[query], features[query].fingerprint, split.name) for query in infos}
-    probabilities = _cached_probabilities(keys, split)
+    rows = np.flatnonzero(manifest["split"] == split.name)
+    arrays = {query: features[query].root / "X.npy" for query in infos}
+    probabilities = _cached_probabilities(keys, arrays, rows, split)
     return {query: Predictions(faces, y_true, probabilities[query]) for query in queries}
 
 
-def _cached_probabilities(keys: dict[CellQuery, bytes], split: PredictedSplit) -> dict[CellQuery, np.ndarray]:
+def _cached_probabilities(
+    keys: dict[CellQuery, bytes], arrays: dict[CellQuery, Path], rows: np.ndarray, split: PredictedSplit
+) -> dict[CellQuery, np.ndarray]:
     """The probabilities for each query, from the cache or computed; each is cached as soon as it comes."""
-    code = code_digest(predict_split, only={"VIEWS": []})
+    code = code_digest(PREDICT_SPLIT, only={"VIEWS": []})
     # SQLite's usual journal here, `wal`, needs all processes on one machine.
     with ResultCache(RESULTS / "probabilities", code, get_run_logger().warning, "delete") as cache:
         probabilities = {query: cache.get(key) for query, key in keys.items()}
         missing = sorted(query for query, cached in probabilities.items() if cached is MISSING)
 
-        def keep(result: tuple[CellQuery, np.ndarray]) -> None:
-            query, computed = result
+        def keep(result: tuple[int, np.ndarray]) -> None:
+            query, computed = missing[result[0]], result[1]
             probabilities[query] = computed
             cache.add({keys[query]: computed})
 
         if missing:
-            call_in_own_process(predict_split, missing, split, threads=split.threads, on_message=keep)
+            queries = [
+                (split.models / query.cell, arrays[query], rows, query.test_time_augmentation)
+                for query in missing
+            ]
+            call_in_own_process(PREDICT_SPLIT, queries, threads=split.threads, on_message=keep)
         cache.tidy(keys.values())
     get_run_logger().info(
         f"predictions on {split.name}: {len(missing)} computed, {len(keys) - len(missing)} from the cache"
@@ -129,7 +132,7 @@ def _cached_probabilities(keys: dict[CellQuery, bytes], split: PredictedSplit) -
 def network_id(info: dict[str, Any]) -> str:
     """Identify what a trained network computes: its weights, and the code of its layers, which may have
     changed since it was trained."""
-    return f"{cells.weights_id(info)} {code_digest(build_model, only=entries(info['settings']))}"
+    return f"{cells.weights_id(info)} {code_digest(BUILD_MODEL, only=entries(info['settings']))}"
 
 
 def _check_features(info: dict[str, Any], data: Dataset) -> None:
@@ -165,32 +168,6 @@ def shared_manifest(features: Sequence[Dataset]) -> pd.DataFrame:
     return first.manifest
 
 
-def predict_split(queries: list[CellQuery], split: PredictedSplit, send: Callable[[Any], None]) -> None:
-    """Run in the predicting process: send (query, probabilities) of each cell as soon as it is computed."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of one trace a model, which must be
-    for query in queries:
-        send((query, _predict(query, split)))
-
-
-def _predict(query: CellQuery, split: PredictedSplit) -> np.ndarray:
-    folder = split.features / _read_trained(query.cell, split.models)["settings"]["recipe"]
-    rows = np.flatnonzero(read_dataset(folder).manifest["split"] == split.name)
-    x = Rows(read_array(folder / "X.npy"), rows)
-    keras.utils.clear_session()
-    model = _load(split.models / query.cell)
-    blocks = np.split(np.arange(len(x)), range(BLOCK, len(x), BLOCK))
-    views = query.test_time_augmentation
-    return np.concatenate([predict(model, x[block], test_time_augmentation=views) for block in blocks])
-
-
-def _load(folder: Path) -> keras.Model:
-    try:
-        return load_model(folder / "model.keras")
-    except (OSError, ValueError, KeyError) as error:
-        fix = f"remove {folder}, and `dvc repro --force --single-item train` trains it again"
-        raise UserError(f"{folder / 'model.keras'} cannot be read ({error}); {fix}") from None
-
-
 def _read_trained(name: str, models: Path) -> dict[str, Any]:
     info = cells.read_cell(models / name)
     if not info or info["status"] != "trained":
@@ -212,6 +189,6 @@ def members_of(name: str, models: Path) -> dict[CellQuery, float]:
 
 
 def _key(query: CellQuery, info: dict[str, Any], features: str, split: str) -> bytes:
-    code = code_digest(predict_split, only={"VIEWS": [query.test_time_augmentation]})
+    code = code_digest(PREDICT_SPLIT, only={"VIEWS": [query.test_time_augmentation]})
     parts = (code, network_id(info), features, query.test_time_augmentation, split)
     return hashlib.sha256(repr(parts).encode()).digest()

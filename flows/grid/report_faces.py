@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_tasks.evaluation.grad_cam import overlay
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.reports import report_page
+from fer_tasks.reports.plots import overlay
 from fer_tasks.reports.render import Picture
 from fer_tasks.storage.dataset import Dataset
 from fer_tasks.storage.images import encode_jpeg, read_image

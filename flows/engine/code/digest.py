@@ -34,6 +34,8 @@ class Reached(NamedTuple):
 def code_digest(*functions: Any, only: Only | None = None) -> str:
     """The digest of functions, classes or Prefect's tasks that stand at the top of modules, in hexadecimal.
 
+    A function of this project may be named, as "package.module:name", so that its module is not imported.
+
     `only`: of each dictionary of that name at the top of a module the entries that are used, others do not
     count. Raises LookupError for a function that does not stand at the top of its module.
     """
@@ -54,6 +56,9 @@ def _code(root: Path) -> Links:
 
 
 def _place(function: Any) -> tuple[Path, Use]:
+    if isinstance(function, str):
+        module, _, name = function.partition(":")
+        return ROOT, Use(module, (name,))
     function = inspect.unwrap(getattr(function, "fn", function))
     file = Path(str(inspect.getsourcefile(function))).resolve()
     root = ROOT if file.is_relative_to(ROOT) else file.parent

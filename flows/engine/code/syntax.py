@@ -29,6 +29,7 @@ from flows.engine.code.scopes import (
 NO_CONTENT = {"ctx", "kind", "type_comment", "type_ignores", "simple"}
 NAMES_A_MODULE = {"import_module", "find_spec", "files"}  # functions of importlib
 NAMES_ANYTHING = {"globals", "eval", "exec"}
+NAMES_A_FUNCTION = re.compile(r"\w+(?:\.\w+)+:\w+")  # "package.module:name", which another process calls
 NAMES_A_FILE = re.compile(r"\w[\w/-]*(\.\w+)+")  # beside the module, below it, or of Jinja
 _parsing = threading.Lock()
 
@@ -126,6 +127,9 @@ class _Reader:
                 yield from self._use((name,), scopes)
             case ast.Attribute() if (chain := _chain(node)) and lookup(chain[0], scopes) != []:
                 yield from self._use(chain, scopes)
+            case ast.Constant(value=str(name)) if NAMES_A_FUNCTION.fullmatch(name):
+                module, _, function = name.partition(":")
+                yield Use(module, (function,))
             case ast.Constant(value=value):
                 yield repr(value)
                 if isinstance(value, str) and NAMES_A_FILE.fullmatch(value):

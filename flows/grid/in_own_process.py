@@ -1,0 +1,11 @@
+"""Names of functions that compute with TensorFlow: only the process that runs one imports its module."""
+
+BUILD_MODEL = "fer_tasks.models:build_model"
+BACKBONE_FEATURES = "fer_tasks.training.frozen_backbone:batches"
+CHECK_CELLS = "flows.grid.check_cells:check_cells"
+FIT_CELL = "flows.grid.cell_process:fit_cell"
+CHECK_TRAINING = "flows.grid.ablation_process:check_training"
+FIT_AND_PREDICT = "flows.grid.ablation_process:fit_and_predict"
+PREDICT_SPLIT = "flows.grid.prediction_process:predict_split"
+HEAT_MAPS = "flows.grid.probe_process:heat_maps"
+MEASURE_LATENCIES = "flows.grid.probe_process:measure_latencies"
