@@ -84,6 +84,8 @@ def test_a_picture_that_is_a_face_is_cut_whole():
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
     assert (cut_face(picture, face_transform(box, 0.0, 0.0, 48), (48, 48), 48) == picture).all()
     assert set(face) == set(main_face(faces((30, 30, 40, 40)), (100, 100), 0.9, 20))
+    assert face["landmarks"] == "" and np.isnan([face["score"], *map(face.get, pose_signals(LEVEL))]).all()
+    assert (face["n_faces"], face["second_face"], face["face_share"]) == (1, 0, 1)
 
 
 def test_the_rank_is_by_area_whatever_is_chosen():
