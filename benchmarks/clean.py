@@ -30,8 +30,6 @@ from fer_tasks.cleaning import covers
 from fer_tasks.faces.signals import light_signals
 from fer_tasks.settings import load_settings
 
-RULES = {"blurred": "blurred", "shaken": "blurred", "dark": "dark", "bright": "bright"}
-RULES |= {"low contrast": "low_contrast"} | dict.fromkeys(planted_faults.DRAWINGS, "drawing")
 OF_CLEANVISION = {"blurred": "blurry", "dark": "dark", "bright": "light", "low_contrast": "low_information"}
 Row = dict[str, Any]
 
@@ -44,7 +42,7 @@ def on_light(faces: list[CutFace], first: np.ndarray) -> list[Row]:
     rng, rows = np.random.default_rng(2021), []
     for fault, plant in (planted_faults.LIGHT | planted_faults.DRAWINGS).items():
         faulty = [plant(image, rng) for image, known in zip(sound, first, strict=True) if not known]
-        judge, measure = our(RULES[fault])
+        judge, measure = our(planted_faults.RULE_OF[fault])
         said = np.array([light_signals(image)[measure] for image in faulty])
         rows.append({"fault": fault, **score(judge, ours[measure].to_numpy(), first, said)})
         if issue := OF_CLEANVISION.get(judge.name):

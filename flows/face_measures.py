@@ -10,6 +10,7 @@ from prefect import task
 from fer_tasks.cleaning import covers, label_doubts
 from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
+from fer_tasks.cleaning.rules import RULES
 from fer_tasks.cleaning.split import assign_splits
 from fer_tasks.faces.crop import in_crop
 from fer_tasks.labels import EXPRESSIONS
@@ -22,7 +23,6 @@ from flows.engine.worker_pool import call_in_worker, map_in_workers
 
 # The faces' fingerprint identifies the content of the arrays, which would take long to hash.
 cached_task = task(cache_policy=same_inputs_and_code(but=["faces", "described"]))
-MEASURED_BEFORE = "yaw roll second_face eye_distance brightness contrast sharpness flatness score".split()
 
 
 @shard_task
@@ -47,10 +47,11 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
     copies = copies_among(textfree.fingerprint, max_bits, min_correlation, faces, described)
     groups = copies["group_id"].tolist()
     splits = assign_splits(faces.assign(group_id=groups), section.test_share, section.val_share)
+    measured_before = [name for name in dict.fromkeys(rule.measure for rule in RULES) if name in faces]
     return pd.concat(
         [
             faces[["image_id", "label"]].assign(split=splits),
-            faces[MEASURED_BEFORE],
+            faces[measured_before],
             copies,
             covered(textfree.fingerprint, described).rename("covered"),
             doubtful_labels(textfree.fingerprint, groups, faces, described),

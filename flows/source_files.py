@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from prefect import get_run_logger, task
 
@@ -38,15 +38,26 @@ def as_folder(source: Path) -> tuple[Path, dict[str, Any]]:
     """The folder of the source's files, and what is known about them, for `dataset.json`."""
     if not _is_description(source):
         return source, {}
-    description = load_source(source)
-    return _draw_sample(description) if isinstance(description, Sample) else _get_from_kaggle(description)
+    match load_source(source):
+        case Sample() as sample:
+            return _draw_sample(sample)
+        case Kaggle() as kaggle:
+            return _get_from_kaggle(kaggle)
+        case other:
+            assert_never(other)
 
 
 def fingerprint(source: Path) -> str:
     """Changes with the source, and is cheap: Kaggle's version, or names, sizes and times of files."""
-    if _is_description(source) and isinstance(description := load_source(source), Kaggle):
-        return f"{description.dataset} {_version(description)[0]}"
-    return folder.fingerprint(source)
+    if not _is_description(source):
+        return folder.fingerprint(source)
+    match load_source(source):
+        case Sample():
+            return folder.fingerprint(source)  # its description says all
+        case Kaggle() as kaggle:
+            return f"{kaggle.dataset} {_version(kaggle)[0]}"
+        case other:
+            assert_never(other)
 
 
 def begin_reading(source: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from fer_tasks.cleaning.decisions import COLUMNS
-from fer_tasks.cleaning.rules import doubts, rejected_by_rules
+from fer_tasks.cleaning.rules import RULES, doubts, rejected_by_rules
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import copy_images, image_id, write_dataset, write_image
@@ -98,6 +98,7 @@ def _measures(faces: pd.DataFrame, drawn: np.random.Generator) -> pd.DataFrame:
     n = len(faces)
     return pd.DataFrame(
         {
+            **dict.fromkeys([rule.measure for rule in RULES], np.nan),
             "image_id": faces["image_id"],
             "label": faces["label"],
             "split": drawn.choice(["train", "val", "test"], n, p=[0.7, 0.1, 0.2]),
@@ -112,8 +113,6 @@ def _measures(faces: pd.DataFrame, drawn: np.random.Generator) -> pd.DataFrame:
             "score": (1 - drawn.beta(1, 120, n)).round(4),
             "group_id": faces["image_id"],
             "copy_of": "",
-            "copy_bits": np.nan,
-            "copy_correlation": np.nan,
             "covered": drawn.beta(1, 8, n).round(4),
             "label_doubt": drawn.beta(2, 6, n).round(4),
             "suggestion": drawn.choice(EXPRESSIONS, n),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fer_tasks.cleaning.decisions import COLUMNS as DECISIONS
 from fer_tasks.cleaning.rules import COLUMNS as DOUBTS
-from fer_tasks.cleaning.rules import RULE_NAMES, doubts
+from fer_tasks.cleaning.rules import RULE_NAMES, RULES, doubts
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.reports import data_card_tables as tables
 from fer_tasks.reports.data_card_page import render_data_card
@@ -29,7 +29,7 @@ SETTINGS = load_settings(ROOT / "params.yaml")
 NOTHING = pd.DataFrame(columns=DOUBTS)
 MEASURES = {"yaw": 0.1, "roll": 1.0, "second_face": 0.0, "eye_distance": 40.0, "brightness": 120.0}
 MEASURES |= {"contrast": 50.0, "sharpness": 300.0, "flatness": 0.1, "score": 0.99}
-MEASURES |= {"copy_bits": np.nan, "copy_correlation": np.nan, "covered": 0.1, "label_doubt": 0.4}
+MEASURES |= {"covered": 0.1, "label_doubt": 0.4}
 
 
 def photo_id(n: int) -> str:
@@ -47,7 +47,8 @@ class Line:
         ids = [f"{photo_id(n)}-0" for n in range(len(EXPRESSIONS))]
         self.faces = pd.DataFrame({"image_id": ids, "label": EXPRESSIONS, "pixels": ids, "split": "train"})
         self.measures = self.faces[["image_id", "label", "split"]].assign(group_id=ids, suggestion="happy")
-        self.measures = self.measures.assign(**dict.fromkeys(MEASURES, np.nan), copy_of="")
+        unmeasured = dict.fromkeys([rule.measure for rule in RULES], np.nan)
+        self.measures = self.measures.assign(**unmeasured, copy_of="")
         self.doubted = NOTHING
         self.dropped = pd.DataFrame(columns=REJECTED_COLUMNS)  # by clean
         self.undecoded = pd.DataFrame(columns=[*REJECTED_COLUMNS, "source"])

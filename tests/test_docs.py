@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -209,6 +210,16 @@ def test_a_name_that_is_said_to_be_in_a_file_is_in_it():
     assert len(named) > 10
     for name, file in named:
         assert re.search(rf"^(?:def |class )?{name}\b", (ROOT / file).read_text(), re.M), (name, file)
+
+
+def test_a_field_that_is_said_to_be_of_a_class_is_its_own():
+    """Not one that it inherits, which is declared elsewhere."""
+    pages = re.sub(r"\s+", " ", everything())
+    lists = re.findall(r"((?:`\w+`(?:, | or | and )?)+) of `class (\w+)` in `([\w/]+)\.py`", pages)
+    assert lists
+    for fields, name, file in lists:
+        declared = vars(import_module(file.replace("/", ".")))[name].__annotations__
+        assert {*re.findall(r"`(\w+)`", fields)} <= {*declared}, name
 
 
 def test_every_model_grid_and_rule_is_documented():

@@ -84,6 +84,8 @@ def test_a_picture_that_is_a_face_is_cut_whole():
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
     assert (cut_face(picture, face_transform(box, 0.0, 0.0, 48), (48, 48), 48) == picture).all()
     assert set(face) == set(main_face(faces((30, 30, 40, 40)), (100, 100), 0.9, 20))
+    assert face["landmarks"] == "" and np.isnan([face["score"], *map(face.get, pose_signals(LEVEL))]).all()
+    assert (face["n_faces"], face["second_face"], face["face_share"]) == (1, 0, 1)
 
 
 def test_the_rank_is_by_area_whatever_is_chosen():
@@ -153,13 +155,11 @@ def test_what_is_measured_does_not_depend_on_the_size_of_crops(tmp_path, size):
     box = {"box_row": 60, "box_col": 170, "box_height": 130, "box_width": 100}
     face = {"path": str(tmp_path / "photo.jpg"), "height": 512, "width": 512, "landmarks": "", **box}
     found = {side: cut.fn({"face": face}, 0.2, side)["face"] for side in (size, 150)}
-    measured = {
-        side: {name: row[name] for name in ("sharpness", "brightness", "contrast", "flatness")}
-        for side, (_, row) in found.items()
-    }
-    assert measured[size] == measured[150]
     png = decode_image(found[150][0], 10**6)
-    assert measured[150] == light_signals(png), "at the default size it is the crop itself that is measured"
+    light = light_signals(png)
+    measured = {side: {name: row[name] for name in light} for side, (_, row) in found.items()}
+    assert measured[size] == measured[150]
+    assert measured[150] == light, "at the default size it is the crop itself that is measured"
     assert decode_image(found[size][0], 10**7).shape == (size, size, 3)
 
 

@@ -69,3 +69,8 @@ def test_our_judges_are_the_rules_with_the_thresholds_of_params_yaml():
     judge, measure = our("near_copy", "copy_correlation")
     assert measure == "copy_correlation" and judge.high and judge.given <= 1
     assert our("blurred")[1] == "sharpness" and not our("blurred")[0].high
+
+
+def test_every_fault_of_light_has_a_rule_that_looks_at_light():
+    assert {*planted_faults.RULE_OF} == {*planted_faults.LIGHT, *planted_faults.DRAWINGS}
+    assert {our(rule)[1] for rule in planted_faults.RULE_OF.values()} <= set(light_signals(FACE))

@@ -13,6 +13,7 @@ from fer_tasks.models import check_model
 from fer_tasks.recipes import make_transform
 from fer_tasks.settings import Settings, SettingsError, load_grid, load_settings, load_source
 from fer_tasks.settings.section import Section
+from fer_tasks.settings.source import SOURCES
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -184,9 +185,9 @@ def test_settings_do_not_change(tmp_path):
     ("text", "said"),
     [
         ("kind: sample\ntrain_per_clas: 3", "train_per_clas: unknown key; did you mean 'train_per_class'?"),
-        ("kind: kagle", "kind: choose one of ['kaggle', 'sample'] (it is 'kagle')"),
-        ("dataset: a/b", "kind: choose one of ['kaggle', 'sample'] (it is None)"),
-        ("", "kind: choose one of ['kaggle', 'sample'] (it is None)"),
+        ("kind: kagle", f"kind: choose one of {sorted(SOURCES)} (it is 'kagle')"),
+        ("dataset: a/b", f"kind: choose one of {sorted(SOURCES)} (it is None)"),
+        ("", f"kind: choose one of {sorted(SOURCES)} (it is None)"),
         ("kind: kaggle\nversion: latest", "Input should be 'newest' (it is 'latest')"),
     ],
 )

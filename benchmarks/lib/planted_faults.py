@@ -71,6 +71,9 @@ LIGHT: dict[str, Fault] = {
     "low contrast": low_contrast,
 }
 DRAWINGS: dict[str, Fault] = {"cartoon": cartoon, "pencil": pencil, "stylised": stylised}
+# The rule that should doubt a face with the fault; it looks at one of `light_signals`.
+RULE_OF = {"blurred": "blurred", "shaken": "blurred", "dark": "dark", "bright": "bright"}
+RULE_OF |= {"low contrast": "low_contrast"} | dict.fromkeys(DRAWINGS, "drawing")
 
 
 def sunglasses(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:

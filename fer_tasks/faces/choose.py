@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_tasks.faces.detector import Faces
+from fer_tasks.faces.detector import LANDMARKS, Faces
 from fer_tasks.faces.signals import areas, pose_signals, scene_signals
 
 
@@ -22,24 +22,30 @@ def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_
     if not len(sure.scores):
         return {"reason": "low_score", "detail": f"best score {faces.scores.max():.3f} < {min_score}"}
     chosen = choose_face(sure, image_shape)
-    box, landmarks = sure.boxes[chosen].round(2), sure.landmarks[chosen].round(2)
-    if min(box[2:]) < min_face:
-        return {"reason": "face_too_small", "detail": f"{min(box[2:]):.0f} px < {min_face} px"}
-    return {
-        "rank": int((areas(sure.boxes) > areas(sure.boxes)[chosen]).sum()),
-        **dict(zip(("box_row", "box_col", "box_height", "box_width"), map(float, box), strict=True)),
-        "score": round(float(sure.scores[chosen]), 4),
-        "landmarks": json.dumps(landmarks.tolist()),
-        **pose_signals(landmarks),
-        **scene_signals(sure, chosen, image_shape),
-    }
+    side = min(sure.boxes[chosen].round(2)[2:])
+    if side < min_face:
+        return {"reason": "face_too_small", "detail": f"{side:.0f} px < {min_face} px"}
+    return _columns(sure, chosen, image_shape)
 
 
 def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
-    """The columns of `main_face` for a picture that already is a face; its pose is unknown."""
-    box = {"box_row": 0.0, "box_col": 0.0, "box_height": float(shape[0]), "box_width": float(shape[1])}
-    pose = dict.fromkeys(("score", "eye_distance", "roll", "yaw"), float("nan"))
-    return {"rank": 0, **box, "landmarks": "", **pose, "n_faces": 1, "second_face": 0.0, "face_share": 1.0}
+    """The columns of `main_face` for a picture that already is a face: no landmarks, and NaN for its score
+    and its pose."""
+    box = np.array([[0, 0, shape[0], shape[1]]], float)
+    face = Faces(box, np.full((1, len(LANDMARKS), 2), np.nan), np.array([np.nan]))
+    return {**_columns(face, 0, shape), "landmarks": ""}
+
+
+def _columns(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> dict[str, Any]:
+    box, landmarks = faces.boxes[chosen].round(2), faces.landmarks[chosen].round(2)
+    return {
+        "rank": int((areas(faces.boxes) > areas(faces.boxes)[chosen]).sum()),
+        **dict(zip(("box_row", "box_col", "box_height", "box_width"), map(float, box), strict=True)),
+        "score": round(float(faces.scores[chosen]), 4),
+        "landmarks": json.dumps(landmarks.tolist()),
+        **pose_signals(landmarks),
+        **scene_signals(faces, chosen, image_shape),
+    }
 
 
 def choose_face(faces: Faces, image_shape: tuple[int, ...]) -> int:

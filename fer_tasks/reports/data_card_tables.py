@@ -41,7 +41,7 @@ ABOUT = {
     "low_contrast": "The greys of the face hardly differ: their standard deviation.",
     "blurred": "There are no sharp edges: the variance of the Laplacian.",
     "drawing": "Drawn, not photographed: the share of the face that has no texture.",
-    LEAK: "A copy of a test picture (or of a validation picture) among those that are learnt from.",
+    LEAK: "A near-copy of it is in test; or it is in train, and a near-copy of it is in validation.",
     "covered": "Something hides the eyes or the mouth: how likely, 0 to 1.",
     "near_copy": "Nearly the same face twice: bits of the photos' hashes that differ, or how they correlate.",
     "label_doubt": "A quick model that never saw the face would label it otherwise: how sure it is, 0 to 1.",
