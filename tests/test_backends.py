@@ -44,6 +44,7 @@ ROOT = Path(__file__).parents[1]
 
 def run_on_jax(code: str, folder: Path, *arguments: object) -> str:
     paths = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    paths["XLA_FLAGS"] = "--xla_backend_optimization_level=0"  # else compiling takes most of the time
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.check_output(command, cwd=folder, env=os.environ | paths, text=True)
 
