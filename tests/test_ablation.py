@@ -238,7 +238,7 @@ def test_the_line_does_not_run_it_and_leaves_its_pages_alone(built, ablated, ser
 @pytest.mark.parametrize(
     ("change", "lost", "said"),
     [
-        ({}, "data/clean/dataset.json", "data/clean is missing or incomplete; `dvc repro clean` makes it"),
+        ({}, "data/clean/dataset.json", "data/clean is missing or incomplete; run `dvc repro clean`"),
         ({"seeds": [0, 1]}, "", "ablation.seeds: List should have at least 3 items"),
         ({"seeds": [0, 1, 1]}, "", "seeds must differ"),
         ({"training": {"recipe": "gray99"}}, "", "no recipe 'gray99'; choose one of ['rgb32']"),
