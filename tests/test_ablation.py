@@ -127,8 +127,8 @@ def test_a_step_that_leaves_too_little_is_told():
     of_others = [(i, "blurred") for i in range(N) if SPLITS[i % 4] == "train" and i % 7]
     table = changes(training_sets(FACES, [], doubts(*of_val, *of_others), decided(), []))
     reasons = table.set_index("step")["reason"]
-    assert reasons["small"] == "" and "no face in val" in reasons["dark"]
-    assert reasons["blurred"].startswith("faces of 1 expressions in train")
+    assert reasons["small"] == "" and "val has no face" in reasons["dark"]
+    assert reasons["blurred"].startswith("train has faces of fewer than two")
     assert reasons[CLEAN] == "", "no rule rejects"
 
 
