@@ -1,7 +1,7 @@
-"""Recipes: from a face crop to what a model sees. A recipe is a list of steps, run left to right.
+"""Recipes: turn a face crop into a model's input. A recipe is a list of steps, run from first to last.
 
-An image keeps a trailing channel axis, (M, N, 1) or (M, N, 3), uint8 0..255 until `rescale` makes it float32
-0..1; `hog` ends a recipe with a vector.
+An image keeps its channel axis, (M, N, 1) or (M, N, 3). It is uint8, 0..255, until `rescale` or `lbp` makes
+it float32, 0..1. `hog` ends a recipe with a vector.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from skimage.feature import local_binary_pattern
 from fer_tasks.errors import UserError
 
 Transform = Callable[[np.ndarray], np.ndarray]
-LARGEST = 4096  # px; a face crop has 1024 at most
+LARGEST = 4096  # px of a side; a face crop has at most 1024
 
 
 class BadRecipe(UserError):
@@ -30,22 +30,23 @@ def rescale(image: np.ndarray) -> np.ndarray:
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """(M, N, 3) uint8 RGB -> (M, N, 1) uint8, ITU-R BT.601 luma; a grey image stays."""
+    """(M, N, 3) uint8 RGB -> (M, N, 1) uint8, ITU-R BT.601 luma; a grey image is returned unchanged."""
     return image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None]
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """(M, N, C) -> (size, size, C), by areas when shrinking, linear when enlarging."""
+    """(M, N, C) -> (size, size, C): the mean of areas when shrinking, linear when enlarging."""
     _require(1 <= size <= LARGEST, f"resize: size must be from 1 to {LARGEST} px")
-    way = cv2.INTER_AREA if size < min(image.shape[:2]) else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=way).reshape(size, size, image.shape[2])
+    interpolation = cv2.INTER_AREA if size < min(image.shape[:2]) else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (size, size), interpolation=interpolation)
+    return resized.reshape(size, size, image.shape[2])
 
 
 def clahe(image: np.ndarray, clip: float, tile: int) -> np.ndarray:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994), OpenCV's; uint8 in and out.
 
-    `clip`: the contrast limit. `tile`: tiles a side, so (tile x tile) in all. Of a colour image the lightness
-    L of L*a*b* is equalised.
+    `clip`: the contrast limit, above 0. `tile`: tiles per side, so tile x tile in all. In a colour image only
+    the lightness L of L*a*b* is equalised.
     """
     _require(clip > 0 and tile >= 1, "clahe: clip must be above 0 and tile at least 1")
     equalise = cv2.createCLAHE(clip, (tile, tile)).apply
@@ -59,8 +60,7 @@ def clahe(image: np.ndarray, clip: float, tile: int) -> np.ndarray:
 def hog(
     image: np.ndarray, orientations: int = 9, pixels_per_cell: int = 8, cells_per_block: int = 2
 ) -> np.ndarray:
-    """Histogram of oriented gradients (Dalal & Triggs 2005), scikit-image's, L2-Hys: a (D,) float32
-    vector."""
+    """Histogram of oriented gradients (Dalal & Triggs 2005), scikit-image's with L2-Hys: (D,) float32."""
     _require(min(orientations, pixels_per_cell, cells_per_block) >= 1, "hog: its options must be at least 1")
     _require(orientations <= 360, "hog: orientations must be at most 360")
     cell, block = (pixels_per_cell,) * 2, (cells_per_block,) * 2
@@ -68,15 +68,15 @@ def hog(
         min(image.shape[:2]) >= pixels_per_cell * cells_per_block,
         f"hog: a block of {pixels_per_cell * cells_per_block} px does not fit into {image.shape[:2]}",
     )
-    found = skimage_hog(image, orientations, cell, block, channel_axis=2)
-    return found.astype(np.float32)
+    return skimage_hog(image, orientations, cell, block, channel_axis=2).astype(np.float32)
 
 
 def lbp(image: np.ndarray, points: int = 8, radius: float = 1, method: str = "uniform") -> np.ndarray:
-    """Local binary pattern (Ojala et al. 2002), scikit-image's `ror`, `var` or `uniform`, of the grey image.
+    """Local binary pattern (Ojala et al. 2002), scikit-image's, of the grey image: (M, N, 1) float32, 0..1.
 
-    Returns (M, N, 1) float32 0..1: codes as a share of the largest one; `var`, a variance of grey values, as
-    a share of 127.5², the largest there can be, and 0 where it is undefined.
+    `points`: neighbours of a pixel, 1..64, on a circle of `radius` px. `method`: `ror` or `uniform`, whose
+    codes are divided by the largest code; or `var`, the variance of the neighbours' grey values divided by
+    127.5², its maximum, and 0 where it is undefined.
     """
     _require(method in LBP_LARGEST, f"lbp: method {method!r}; choose one of {sorted(LBP_LARGEST)}")
     _require(1 <= points <= 64 and radius > 0, "lbp: points must be from 1 to 64 and radius above 0")
@@ -102,8 +102,10 @@ TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
 def make_transform(steps: Sequence[Mapping[str, Any]]) -> Transform:
     """Compose the steps of a recipe, such as [{"op": "gray"}, {"op": "resize", "size": 48}].
 
-    Raises BadRecipe for a wrong name, option or value before any image is read: the recipe is tried on a grey
-    one.
+    The recipe is tried on a grey image, so a mistake is reported before any image is read.
+
+    Raises:
+        BadRecipe: a name, an option or a value is wrong, or the steps do not fit together.
     """
     bound = [_bind(step) for step in steps]
 
@@ -118,7 +120,11 @@ def make_transform(steps: Sequence[Mapping[str, Any]]) -> Transform:
 
 
 def transform_all(images: Sequence[np.ndarray], steps: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Run a recipe on crops of one size, each (M, N, 3) uint8 RGB; returns (n, ...) of the recipe's dtype."""
+    """Run a recipe on n crops of one size, each (M, N, 3) uint8 RGB: (n, ...) of the recipe's dtype.
+
+    Raises:
+        BadRecipe: as `make_transform`.
+    """
     return np.stack(list(map(make_transform(steps), images)))
 
 
@@ -130,11 +136,11 @@ def _bind(step: Mapping[str, Any]) -> Transform:
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
-        known = list(inspect.signature(function).parameters)[1:]
-        raise BadRecipe(f"step {step['op']!r}: {error}; its options: {known}") from None
+        names = list(inspect.signature(function).parameters)[1:]
+        raise BadRecipe(f"step {step['op']!r}: {error}; its options: {names}") from None
     return partial(function, **options)
 
 
-def _require(right: bool, message: str) -> None:
-    if not right:
+def _require(condition: bool, message: str) -> None:
+    if not condition:
         raise BadRecipe(message)

@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import Kaggle, Sample, load_source
 from fer_tasks.sources import folder
-from fer_tasks.sources.apart import refuse_what_is_made_here
+from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.sources.kaggle import datasets
 from fer_tasks.sources.kaggle.key import authorization
 from fer_tasks.sources.sample.photos import draw_class
@@ -27,7 +27,7 @@ READ = CACHE / "source.json"  # {source: the fingerprint that it had when `downl
 
 def check_source(source: Path) -> None:
     """Raise UserError if the source is missing, of an unknown kind, or in a folder that a stage writes."""
-    refuse_what_is_made_here(source)
+    refuse_source_in_outputs(source)
     if _is_description(source):
         load_source(source)
     else:

@@ -127,8 +127,8 @@ def test_a_step_that_leaves_too_little_is_told():
     of_others = [(i, "blurred") for i in range(N) if SPLITS[i % 4] == "train" and i % 7]
     table = changes(training_sets(FACES, [], doubts(*of_val, *of_others), decided(), []))
     reasons = table.set_index("step")["reason"]
-    assert reasons["small"] == "" and "no face in val" in reasons["dark"]
-    assert reasons["blurred"].startswith("faces of 1 expressions in train")
+    assert reasons["small"] == "" and "val has no face" in reasons["dark"]
+    assert reasons["blurred"].startswith("train has faces of fewer than two")
     assert reasons[CLEAN] == "", "no rule rejects"
 
 
@@ -238,7 +238,7 @@ def test_the_line_does_not_run_it_and_leaves_its_pages_alone(built, ablated, ser
 @pytest.mark.parametrize(
     ("change", "lost", "said"),
     [
-        ({}, "data/clean/dataset.json", "data/clean is missing or incomplete; `dvc repro clean` makes it"),
+        ({}, "data/clean/dataset.json", "data/clean is missing or incomplete; run `dvc repro clean`"),
         ({"seeds": [0, 1]}, "", "ablation.seeds: List should have at least 3 items"),
         ({"seeds": [0, 1, 1]}, "", "seeds must differ"),
         ({"training": {"recipe": "gray99"}}, "", "no recipe 'gray99'; choose one of ['rgb32']"),

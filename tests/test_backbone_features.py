@@ -67,7 +67,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))  # bytes a file: writing fails as on a full disk
     try:
         with pytest.raises(
-            NotWritten, match=r"features of a frozen backbone: .*free some space, or check the permissions of"
+            NotWritten, match=r"features of a frozen backbone .*free some space, or check the permissions of"
         ):
             Ask(tmp_path)()
     finally:

@@ -49,7 +49,7 @@ def of_cell(folder: Path, *changes: tuple[str, str, str], move: tuple[str, str] 
 
 MODELS, FIT = "fer_tasks/models/__init__.py", "fer_tasks/training/fit.py"
 KEEP_A_CELL = [
-    (FIT, "Build and train a model.", "Train a model."),  # a docstring
+    (FIT, "Build and train a model;", "Train a model;"),  # a docstring
     (MODELS, '"baseline": baseline,', '"baseline": baseline, "new": lambda *shape: shape,'),  # a new model
     ("fer_tasks/models/teacher.py", "CONVOLUTIONS = (512, 256)", "CONVOLUTIONS = (512,)"),  # another model
     ("fer_tasks/training/optimization.py", "momentum=0.9", "momentum=0.8"),  # another optimizer

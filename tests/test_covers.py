@@ -9,7 +9,7 @@ from fer_tasks.cleaning.covers import (
     COVERS,
     EYES,
     MOUTH,
-    NUMBERS,
+    N_FEATURES,
     REGIONS,
     SIDE,
     align,
@@ -54,9 +54,9 @@ def test_a_cover_changes_its_region_and_little_else(region, cover):
 
 
 def test_a_description_is_as_long_as_it_says_and_the_same_again():
-    assert describe_regions(FACE).shape == (2, NUMBERS) and describe_regions(FACE).dtype == np.float16
+    assert describe_regions(FACE).shape == (2, N_FEATURES) and describe_regions(FACE).dtype == np.float16
     two = [describe_with_covers(FACE, np.random.default_rng(7)) for _ in range(2)]
-    assert two[0].shape == (2, 2, NUMBERS) and (two[0] == two[1]).all()
+    assert two[0].shape == (2, 2, N_FEATURES) and (two[0] == two[1]).all()
 
 
 @pytest.mark.parametrize("region", REGIONS)

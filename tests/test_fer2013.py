@@ -1,4 +1,4 @@
-"""FER2013's table of pixels becomes pictures, FER+'s votes their columns; bad rows are set aside, named."""
+"""FER2013's table of pixels becomes pictures, FER+'s votes their columns; bad rows are rejected, named."""
 
 import tempfile
 import zipfile
@@ -66,7 +66,10 @@ def test_the_table_may_be_quoted_or_parted_otherwise(tmp_path, header):
     ("rows", "said"),
     [
         ([], "fer2013.csv has no row below its header"),
-        ([(3, "1 2", "Training")], "(bad_row 1), such as fer2013.csv row 000001: 2 pixels; there are 2304"),
+        (
+            [(3, "1 2", "Training")],
+            "(bad_row 1), such as fer2013.csv row 000001: 2 pixels; there must be",
+        ),
     ],
 )
 @pytest.mark.parametrize("named", ["fer2013.csv", "."])
@@ -109,7 +112,9 @@ def test_votes_that_are_words_are_no_votes_and_told(tmp_path, monkeypatch):
     (tmp_path / "fer2013new.csv").write_text(VOTED + "\n".join(rows) + "\n")
     found = _list_pictures(path)
     assert found.pictures[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False]
-    assert found.notes == (f"{tmp_path}/fer2013new.csv: the votes of 2 rows are not numbers, and not used",)
+    assert found.notes == (
+        f"{tmp_path}/fer2013new.csv: the votes of 2 rows are not numbers and are not used",
+    )
 
 
 def test_a_second_table_of_pixels_and_votes_elsewhere_are_told(tmp_path, monkeypatch):
@@ -125,7 +130,7 @@ def test_a_second_table_of_pixels_and_votes_elsewhere_are_told(tmp_path, monkeyp
         found = _list_pictures(source)
         assert found.pictures["source"].tolist() == ["fer2013.csv row 000001"]
         assert len(found.notes) == count and any(note.startswith(of_votes) for note in found.notes)
-        assert count == 1 or any(note.startswith(f"{other} is not read: one table") for note in found.notes)
+        assert count == 1 or any(note.startswith(f"{other} is not read: only") for note in found.notes)
 
 
 def test_votes_by_row_are_not_for_pictures_in_folders(tmp_path):

@@ -1,4 +1,4 @@
-"""Any folder of class folders, or a CSV; every file is listed or set aside with its reason."""
+"""Any folder of class folders, or a CSV; every file is listed or rejected with its reason."""
 
 import os
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_every_file_is_listed_or_set_aside(tmp_path):
         "train/d.jpg": "no_class_folder",
     }
     said = "\n".join(listing.warnings)
-    assert "2 files set aside: folder 'contempt'" in said and "no picture of fear" in said
+    assert "2 files rejected: folder 'contempt'" in said and "no picture of fear" in said
 
 
 def test_all_classes_there_is_nothing_to_warn_of(tmp_path):
@@ -89,7 +89,7 @@ def test_a_missing_source_names_what_is_near(tmp_path):
     tree(tmp_path / "photos", "happy/a.jpg")
     with pytest.raises(SourceError, match=f"did you mean {tmp_path / 'photos'}"):
         list_pictures(tmp_path / "photo")
-    with pytest.raises(SourceError, match="the nearest folder there is"):
+    with pytest.raises(SourceError, match="the nearest folder that exists is"):
         fingerprint(tmp_path / "quite" / "elsewhere")
 
 
@@ -179,12 +179,12 @@ def test_of_splits_in_a_class_folder_an_unknown_one_is_set_aside(tmp_path):
 def test_links_and_missing_files_are_a_warning_each(tmp_path):
     source = tree(tmp_path / "s", "train/happy/a.jpg")
     (source / "test").symlink_to(tree(tmp_path / "elsewhere", "happy/b.jpg"))
-    said = f"1 file set aside, such as test: links to {tmp_path}/elsewhere"
+    said = f"1 file rejected, such as test: links to {tmp_path}/elsewhere"
     assert said in list_pictures(source).warnings
     rows = [f"gone/{i:04}.jpg,sad" for i in range(1000)]
     (source / "l.csv").write_text("\n".join(["file,label", "train/happy/a.jpg,happy", *rows]))
-    said = [line for line in list_pictures(source / "l.csv").warnings if "set aside" in line]
-    assert said == ["1,000 files set aside, such as gone/0000.jpg: row 3: there is no such file"]
+    said = [line for line in list_pictures(source / "l.csv").warnings if "rejected, such as" in line]
+    assert said == ["1,000 files rejected, such as gone/0000.jpg: row 3: there is no such file"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_links_and_missing_files_are_a_warning_each(tmp_path):
 )
 def test_the_unknown_class_is_the_folder_that_should_be_one(tmp_path, files, named):
     listing = list_pictures(tree(tmp_path, *files))
-    assert f"1 file set aside: folder {named.split('/')[-1]!r}" in "\n".join(listing.warnings)
+    assert f"1 file rejected: folder {named.split('/')[-1]!r}" in "\n".join(listing.warnings)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def test_pictures_without_a_split_among_others_with_one_are_told(tmp_path):
         ),
         (("l.csv:file,label\n",), "l.csv", "{} has no row below its header"),
         (("l.tsv:file\tclass\n",), "l.tsv", "{} needs the columns file and label; it has: file, class"),
-        (("photos.zip:x",), "photos.zip", "{} is an archive; unpack it, and name the folder"),
-        (("s/photos.zip:x",), "s", "{} holds no class folder; unpack photos.zip there"),
+        (("photos.zip:x",), "photos.zip", "{} is an archive; unpack it and name the folder"),
+        (("s/photos.zip:x",), "s", "{} has no class folder; unpack photos.zip there"),
         (
             ("s/a.jpg:x", "s/l.csv:file,label\na.jpg,happy\n"),
             "s",
-            "but a table of file and label: name {}/l.csv",
+            "but a table of file and label: name {}/l.csv as the source",
         ),
         (("a.jpg:x",), "a.jpg", "{} is a file; name a folder of class folders, a table"),
         (
@@ -265,7 +265,8 @@ def test_a_source_of_links_says_where_the_pictures_are(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "happy").symlink_to(tree(tmp_path / "real", "happy/a.jpg") / "happy")
     with pytest.raises(
-        SourceError, match=f"nothing but links .* happy, which links to {tmp_path}/real/happy; copy the files"
+        SourceError,
+        match=f"only links .* happy, which links to {tmp_path}/real/happy; copy the files",
     ):
         list_pictures(tmp_path / "s")
 

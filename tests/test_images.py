@@ -119,9 +119,7 @@ def test_a_tiff_in_which_zero_is_white(values):
 
 
 def test_a_header_of_a_kind_that_is_not_read_may_be_sound():
-    with pytest.raises(
-        BadImage, match="begins as TIFF, but its header is damaged or of a kind that is not read"
-    ):
+    with pytest.raises(BadImage, match="begins like TIFF, but its header is damaged or not supported"):
         decode_image(tiff_of(np.zeros((40, 30, 3), np.uint32), 1), LIMIT)
 
 

@@ -61,7 +61,7 @@ PASSING = {
     "link expired": (bad.status(403), "answered 403 to the link"),
     "link gone": (bad.status(404), "answered 404 to the link"),
     "range unasked": (bad.status(206), "answered 206 to the link"),
-    "md5": (bad.headers_wrong(X_Goog_Hash="md5=AAAAAAAAAAAAAAAAAAAAAA=="), "its md5 is not the one"),
+    "md5": (bad.headers_wrong(X_Goog_Hash="md5=AAAAAAAAAAAAAAAAAAAAAA=="), "its MD5 is not the one"),
 }
 
 
@@ -138,7 +138,7 @@ def test_a_page_in_place_of_the_file(kaggle, tmp_path, packed):
     kaggle.fail("storage", bad.cut_after(100_000), wrong)
     with pytest.raises(TryAgain):
         get(kaggle, tmp_path / "3.zip")
-    with pytest.raises(Refused, match="is there a proxy in the way"):
+    with pytest.raises(Refused, match="is a proxy in between"):
         get(kaggle, tmp_path / "3.zip")
     get(kaggle, tmp_path / "3.zip")
     assert tree(tmp_path) == {"3.zip": ZIP}
@@ -208,7 +208,7 @@ def test_a_part_that_was_damaged_on_disk_is_not_believed(kaggle, tmp_path):
     with pytest.raises(TryAgain):
         get(kaggle, tmp_path / "3.zip")
     (tmp_path / "3.zip.part").write_bytes(bytes(CHUNK))
-    with pytest.raises(TryAgain, match="its md5 is not the one"):
+    with pytest.raises(TryAgain, match="its MD5 is not the one"):
         get(kaggle, tmp_path / "3.zip")
     assert tree(tmp_path) == {}
     get(kaggle, tmp_path / "3.zip")

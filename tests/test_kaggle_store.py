@@ -11,7 +11,7 @@ import pytest
 
 from fer_tasks.errors import DiskError
 from fer_tasks.network import Refused, TryAgain
-from fer_tasks.sources.kaggle.datasets import Handle, Store, alone, obtain
+from fer_tasks.sources.kaggle.datasets import Handle, Store, exclusive, obtain
 from fer_tasks.sources.kaggle.unzip import ArchiveError, BrokenArchive
 from testing import kaggle_server as bad
 from testing.kaggle_server import CHUNK, FILES, TELEMOJI, ZIP, Kaggle, tree, zipped
@@ -127,10 +127,10 @@ def test_a_lock_ends_with_its_process(tmp_path):
     code = f"""
 import os
 from pathlib import Path
-from fer_tasks.sources.kaggle.datasets import Handle, Store, alone
-with alone(Store(Path({str(tmp_path)!r}), 1), Handle("a", "b")):
+from fer_tasks.sources.kaggle.datasets import Handle, Store, exclusive
+with exclusive(Store(Path({str(tmp_path)!r}), 1), Handle("a", "b")):
     os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 9
-    with alone(Store(tmp_path, 1, wait_s=0), Handle("a", "b")):
+    with exclusive(Store(tmp_path, 1, wait_s=0), Handle("a", "b")):
         pass

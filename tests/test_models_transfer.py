@@ -170,7 +170,7 @@ def test_without_a_network_imagenet_says_how_to_give_a_file(tmp_path, monkeypatc
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens: the download is cut at once
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
-    with pytest.raises(BadModel, match="could not be downloaded.*give `weights` a .weights.h5 file"):
+    with pytest.raises(BadModel, match="could not be downloaded.*set `weights` to a .weights.h5 file"):
         transfer(side=96, weights="imagenet")
 
 
@@ -179,7 +179,7 @@ def test_of_half_a_download_imagenet_says_where_it_lies(tmp_path, monkeypatch):
     half = tmp_path / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
     half.parent.mkdir()
     half.write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(BadModel, match="could not be downloaded.*remove any part of them in ~/.keras"):
+    with pytest.raises(BadModel, match="could not be downloaded.*remove partial files of them in ~/.keras"):
         transfer(side=96, weights="imagenet")
 
 

@@ -25,7 +25,9 @@ def test_litter_is_no_picture_and_what_is_passed_over_is_named(tmp_path):
     listing = list_pictures(tree(tmp_path, "happy/a.jpg", *litter, *files))
     assert listing.pictures["source"].tolist() == ["happy/a.jpg"]
     assert reasons(listing) == {"happy/.a.jpg": "hidden_file"}
-    assert listing.warnings[-1].startswith("left out, as hidden or litter: #recycle, $RECYCLE.BIN")
+    assert listing.warnings[-1].startswith(
+        "folders ignored, as hidden or an operating system's: #recycle, $RECYCLE.BIN"
+    )
     assert listing.warnings[-1].endswith("and 4 more")
 
 
@@ -66,7 +68,7 @@ def test_a_class_folder_that_cannot_be_read_is_named(tmp_path):
     listing = list_pictures(source)
     assert listing.rejected["reason"].tolist() == ["unreadable"]
     assert listing.rejected["source"].iloc[0].startswith("sad/ddd")
-    assert "1 file set aside: a folder that cannot be read: File name too long" in listing.warnings
+    assert "1 file rejected: a folder that cannot be read: File name too long" in listing.warnings
     assert len(fingerprint(source)) == 16
     shutil.rmtree(source)
 

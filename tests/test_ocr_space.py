@@ -71,9 +71,9 @@ FAULTS = {
     "a box that is no number": (
         result(TextOverlay={"Lines": [{"Words": [{"WordText": "a", "Left": "x"}]}]}),
         NotReadNow,
-        "makes no sense",
+        "cannot be parsed",
     ),
-    "no exit code": (without("OCRExitCode"), NotReadNow, "makes no sense"),
+    "no exit code": (without("OCRExitCode"), NotReadNow, "cannot be parsed"),
     "too large": (says(failed("File failed validation. File size exceeds 1024 KB")), TooLarge, "1024 KB"),
     "too large, 413": (bad.status(413), TooLarge, "too large"),
     "invalid JSON": (

@@ -54,7 +54,7 @@ def test_without_clean_faces_one_line_says_what_makes_them(review_project):
     (review_project / "data").unlink()
     done = command(review_project)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "data/clean is missing or incomplete; `dvc repro clean` makes it" in done.stderr
+    assert "data/clean is missing or incomplete; run `dvc repro clean`" in done.stderr
 
 
 def test_an_address_that_cannot_be_served_is_one_line(review_project):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer_tasks.sources.apart import MADE, refuse_what_is_made_here
+from fer_tasks.sources import apart
+from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.sources.errors import SourceError
 from testing.project_copy import change_params, copy_project
 from tests.project import run
@@ -51,7 +52,7 @@ def test_what_is_holds_or_lies_in_an_output_is_refused(tmp_path, monkeypatch, so
     Path("linked.csv").write_text("file,label\nphotos/b.jpg,happy\nphotos/a.jpg,happy\n")
     Path("data/list.csv").write_text("file,label\na.jpg,happy\n")
     with pytest.raises(SourceError) as caught:
-        refuse_what_is_made_here(Path(source))
+        refuse_source_in_outputs(Path(source))
     assert f"download.source: {source} {fault}" in str(caught.value) or fault in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -63,7 +64,7 @@ def test_other_sources_are_not(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     Path("list.csv").write_text("file,label\nphotos/a.jpg,happy\n\0/b.jpg,sad\n")
-    refuse_what_is_made_here(Path(source))
+    refuse_source_in_outputs(Path(source))
 
 
 @pytest.fixture
@@ -84,13 +85,13 @@ def test_an_output_is_known_by_another_name(bound, tmp_path):
     """As on a disk without regard to case, where Data/RAW is data/raw."""
     (bound / "raw").mkdir()
     with pytest.raises(SourceError, match="is data/ or lies in it"):
-        refuse_what_is_made_here(bound / "raw", tmp_path / "project")
+        refuse_source_in_outputs(bound / "raw", tmp_path / "project")
 
 
 def test_every_output_is_looked_at_and_left_to_its_stage():
     assert all(isinstance(out, dict) and all(flags["persist"] for flags in out.values()) for out in OUTPUTS)
     paths = [Path(path) for out in OUTPUTS for path in out]
-    assert {path.parts[0] for path in paths} <= set(MADE)
+    assert {path.parts[0] for path in paths} <= set(apart.OUTPUTS)
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_path_that_leaves_the_folder(tmp_path, name):
     said = refused(zip_at(tmp_path / "z.zip", GOOD | {named(name): b"bad"}))
-    assert "leads out of the folder, or nowhere; nothing was unpacked" in said and repr(name) in said
+    assert "leads out of the folder or is not a path; nothing was unpacked" in said and repr(name) in said
 
 
 @pytest.mark.parametrize("name", ["a\\b", "..\\b", "\\a"])
@@ -154,7 +154,7 @@ def test_a_bomb_that_lies(tmp_path):
 
 
 def test_a_size_that_is_told_too_large(tmp_path):
-    assert "not of the size" in refused(lie(zip_at(tmp_path / "z.zip", {"a": b"abc"}), 500), BrokenArchive)
+    assert "does not have the" in refused(lie(zip_at(tmp_path / "z.zip", {"a": b"abc"}), 500), BrokenArchive)
 
 
 def test_too_many_members(tmp_path):

@@ -1,1 +1,1 @@
-"""Choose the clean faces and their splits: rules, near-copies, people's decisions."""
+"""Select the clean faces and their splits, by rules, near-copies and people's decisions."""

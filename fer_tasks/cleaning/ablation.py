@@ -21,12 +21,14 @@ def training_sets(
     decided: Applied,
     rejecting: Collection[str],
 ) -> dict[str, pd.DataFrame]:
-    """The faces of train and validation at each of STEPS: COLUMNS, by image_id; none of the test split.
+    """The training and validation faces after each of STEPS: tables of COLUMNS, sorted by image_id.
 
-    RAW: all of `faces` (COLUMNS). WRITING: without the ids `written`. Then each rule, in the order of
-    RULE_NAMES, removes the faces that it doubts, by `doubted` (image_id, rule). PEOPLE: all rules, but
-    people's decisions first, so faces come back. CLEAN: the same with only the rules `rejecting`, as the
-    pipeline trains.
+    `faces`: COLUMNS. `written`: ids of faces with writing. `doubted`: image_id, rule. `rejecting`: names of
+    the rules that reject.
+
+    RAW has all faces; WRITING is without those in `written`. Then each rule, in the order of RULE_NAMES,
+    removes the faces that it doubts. PEOPLE applies all rules but gives precedence to people's decisions, so
+    some faces return. CLEAN does the same with only the rules `rejecting`, as in the pipeline.
     """
     left, sets = faces, {RAW: faces}
     by_rule = {rule: doubted[doubted["rule"] == rule]["image_id"] for rule in RULE_NAMES}
@@ -42,8 +44,11 @@ def training_sets(
 
 
 def changes(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a step: step; train, val: faces; removed, added, relabelled: faces of both, against the
-    step before; reason: why no model can be trained on it, or ""."""
+    """What each step changes, a row each.
+
+    Columns: step; train, val (numbers of faces); removed, added, relabelled (numbers of faces, compared with
+    the step before); reason (why no model can be trained on it, or "").
+    """
     rows = []
     for (_, before), (step, now) in pairwise([(RAW, sets[RAW]), *sets.items()]):
         both = before.merge(now, on="image_id")
@@ -64,16 +69,16 @@ def changes(sets: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def _too_few(faces: pd.DataFrame) -> str:
     train = faces[faces["split"] == "train"]["label"]
     if train.nunique() < 2:
-        return f"faces of {train.nunique()} expressions in train; at least two are needed"
-    return "" if "val" in set(faces["split"]) else "no face in val to choose the epoch by"
+        return "train has faces of fewer than two expressions"
+    return "" if "val" in set(faces["split"]) else "val has no face to choose the best epoch by"
 
 
 def faces_to_test(
     test_ids: Collection[str], doubted: pd.DataFrame, decided: Applied, enough: int
 ) -> pd.DataFrame:
-    """The faces to test on: image_id; label, as decided; judged, by a person; doubted, by a rule.
+    """The faces to test on: image_id, label (as decided), judged (by a person), doubted (by a rule).
 
-    The faces of the test split `test_ids` that people kept or relabelled, if there are `enough`; else also
+    They are the faces in `test_ids` that people kept or relabelled; if there are fewer than `enough`, also
     those that nobody judged and no rule doubts. Rejected and disputed faces are left out.
     """
     candidates = decided.faces[

@@ -1,8 +1,8 @@
-"""Detect eyes or mouths behind hands, sunglasses, food …
+"""Detect eyes or mouths that are covered by hands, sunglasses, food …
 
-No data set of covered faces is needed: every face is also described with a cover planted on its eyes and on
-its mouth, and a logistic regression learns to distinguish the two. The probability for a face comes from a
-model that was not trained on it. A few truly covered faces among the open ones do little harm.
+No data set of covered faces is needed: every face is also described with a cover drawn on its eyes and on its
+mouth, and a logistic regression learns to distinguish covered from open. The probability for a face comes
+from a model that was not trained on it. A few truly covered faces among the open ones do little harm.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 SIDE = 96  # px of the aligned face
-EYES, MOUTH = ((33.6, 36.5), (62.4, 36.5)), (48.0, 69.1)  # (x, y) in it
-NUMBERS = 576  # of a description: 2 x 5 blocks of 2 x 2 cells with 9 orientations; 12 x 6 colours
+EYES, MOUTH = ((33.6, 36.5), (62.4, 36.5)), (48.0, 69.1)  # (x, y) px in the aligned face
+N_FEATURES = 576  # of a region: HOG of 2 x 5 blocks of 2 x 2 cells with 9 orientations; 12 x 6 Lab colours
 FOLDS = 5
-TEACHERS = 4000  # faces to train a model on, at most
+MAX_TRAINING = 4000  # faces to train a model on, at most
 
 
 class Region(NamedTuple):
-    """A part of the aligned face, and the skin beside it that its colours are compared with."""
+    """A part of the aligned face, and the patch of skin that its colours are compared with."""
 
     rows: slice
     columns: slice
@@ -38,17 +38,17 @@ REGIONS = {
 
 
 def align(face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The (96, 96, 3) uint8 face with eyes and mouth at EYES and MOUTH.
+    """Move eyes and mouth of a face to EYES and MOUTH: (96, 96, 3) uint8.
 
     `face`: (M, N, 3) uint8. `landmarks`: (5, 2) float, (x, y) px in it: eyes, nose, corners of the mouth.
     """
-    here = np.float32([landmarks[0], landmarks[1], (landmarks[3] + landmarks[4]) / 2])
-    transform = cv2.estimateAffinePartial2D(here, np.float32([*EYES, MOUTH]))[0]
+    points = np.float32([landmarks[0], landmarks[1], (landmarks[3] + landmarks[4]) / 2])
+    transform = cv2.estimateAffinePartial2D(points, np.float32([*EYES, MOUTH]))[0]
     return cv2.warpAffine(face, transform, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
 
 
 def describe_regions(aligned: np.ndarray) -> np.ndarray:
-    """HOG of eyes and mouth, and their colours relative to the skin near by: (2, NUMBERS) float16."""
+    """HOG of eyes and mouth, and their colours relative to nearby skin: (2, N_FEATURES) float16."""
     lab = cv2.cvtColor(aligned, cv2.COLOR_RGB2LAB).astype(np.float32)
     grey = cv2.cvtColor(aligned, cv2.COLOR_RGB2GRAY)
     return np.stack([_describe_region(grey, lab, region) for region in REGIONS.values()]).astype(np.float16)
@@ -63,13 +63,13 @@ def _describe_region(grey: np.ndarray, lab: np.ndarray, region: Region) -> np.nd
 
 
 def even(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
-    """A cover of one colour, lit from a side."""
+    """A cover of one colour, lit from one side: (96, 96, 3) uint8, like those below."""
     colour, light = rng.integers(0, 256, 3), np.linspace(-1, 1, SIDE) * rng.uniform(0, 40)
     return (colour + light[None, :, None] + np.zeros((SIDE, 1, 1))).clip(0, 255).astype(np.uint8)
 
 
 def skin(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
-    """The face's own skin, with lines between fingers."""
+    """A cover like the face's own skin, with lines between fingers."""
     near = aligned[REGIONS["mouth"].skin].reshape(-1, 3)
     colour = np.median(near, axis=0) * rng.uniform(0.8, 1.15)
     light = rng.choice([-1, 1]) * np.linspace(-25, 25, SIDE)[:, None, None]
@@ -81,7 +81,7 @@ def skin(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
 
 
 def stuff(rng: np.random.Generator, aligned: np.ndarray) -> np.ndarray:
-    """Another part of the picture, turned and enlarged."""
+    """A cover cut from another part of the picture, turned and enlarged."""
     shift = tuple(map(int, rng.integers(SIDE // 4, 3 * SIDE // 4, 2)))
     turned = np.rot90(np.roll(aligned, shift, (0, 1)), int(rng.integers(1, 4)))
     zoom = int(rng.integers(SIDE // 3, SIDE))
@@ -93,7 +93,7 @@ COVERS: tuple[Cover, ...] = (even, skin, stuff)
 
 
 def plant(aligned: np.ndarray, region: str, cover: Cover, rng: np.random.Generator) -> np.ndarray:
-    """The aligned face with a cover on one or both eyes ("eyes") or on the mouth ("mouth")."""
+    """Draw a cover on one or both eyes ("eyes") or on the mouth ("mouth") of an aligned face."""
     mask = cv2.GaussianBlur(_shape(region, rng), (0, 0), 0.8)[..., None] / 255
     return (aligned * (1 - mask) + cover(rng, aligned) * mask).astype(np.uint8)
 
@@ -117,21 +117,21 @@ def _shape(region: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def describe_with_covers(aligned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`describe_regions` of a face as it is and with covers drawn by `rng`: (2, 2, d), open then covered."""
-    as_it_is = describe_regions(aligned)
+    """`describe_regions` of a face, unchanged and with covers drawn by `rng`: (2, 2, N_FEATURES) float16."""
+    unchanged = describe_regions(aligned)
     covers = [COVERS[k] for k in rng.integers(len(COVERS), size=2)]
     covered = [
         describe_regions(plant(aligned, region, cover, rng))[k]
         for k, (region, cover) in enumerate(zip(REGIONS, covers, strict=True))
     ]
-    return np.stack([as_it_is, np.stack(covered)])
+    return np.stack([unchanged, np.stack(covered)])
 
 
 def cover_probability(described: np.ndarray) -> np.ndarray:
-    """The probability that each face's eyes or mouth are covered, the larger of the two: (n,) float, 0..1.
+    """The probability that a face's eyes or mouth are covered, the larger of the two: (n,) float, 0..1.
 
-    `described`: (n, 2, 2, d) of `describe_with_covers`. NaN for faces without landmarks, whose rows are NaN,
-    and for all if fewer than 20 faces are left to train on.
+    `described`: (n, 2, 2, N_FEATURES) of `describe_with_covers`. The result is NaN for faces whose rows are
+    NaN, those without landmarks, and for all faces if fewer than 20 others are left to train on.
     """
     usable = np.isfinite(described).all(axis=(1, 2, 3))
     result = np.full(len(described), np.nan)
@@ -144,13 +144,16 @@ def cover_probability(described: np.ndarray) -> np.ndarray:
 def _out_of_fold(open_: np.ndarray, planted: np.ndarray) -> np.ndarray:
     probability = np.empty(len(open_))
     for train, test in KFold(FOLDS, shuffle=True, random_state=0).split(open_):
-        model = fit_cover_model(open_[train[:TEACHERS]], planted[train[:TEACHERS]])
+        model = fit_cover_model(open_[train[:MAX_TRAINING]], planted[train[:MAX_TRAINING]])
         probability[test] = model(open_[test])
     return probability
 
 
 def fit_cover_model(open_: np.ndarray, planted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a model of one region to descriptions (n, d) of open and covered ones; it returns probabilities."""
+    """Fit a model of one region to descriptions, (n, N_FEATURES), of open and of covered faces.
+
+    Returns a function from descriptions (m, N_FEATURES) to probabilities of being covered, (m,) float.
+    """
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=500))
     model.fit(np.concatenate([open_, planted]), np.repeat([0, 1], [len(open_), len(planted)]))
     return lambda described: model.predict_proba(described)[:, 1]

@@ -1,4 +1,4 @@
-"""People's decisions on faces: review/decisions.csv, a row a decision, append-only."""
+"""People's decisions on faces: review/decisions.csv, a row for each decision, append-only."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS, REJECTED_BY_PERSON, expression_of
 
 COLUMNS = ["image_id", "pixels", "verdict", "label", "reviewer", "time", "note"]
-VERDICTS = ("keep", "reject", "relabel", "withdraw")  # the last undoes the reviewer's decision before it
+VERDICTS = ("keep", "reject", "relabel", "withdraw")  # withdraw undoes the reviewer's previous decision
 FACE_ID = re.compile(r"[0-9a-f]{16}-\d+")
 
 
@@ -21,20 +21,21 @@ class BadDecisions(UserError):
 
 
 class Applied(NamedTuple):
-    """The faces after the decisions; the last three are rows that were not applied."""
+    """The faces after the decisions, and the decisions that were not applied."""
 
-    faces: pd.DataFrame  # without the rejected ones; `label` as decided, `reviewer` who decided or ""
+    faces: pd.DataFrame  # without rejected ones; `label` as decided, `reviewer` who decided, or ""
     rejected: pd.DataFrame  # image_id, reason, detail
-    stale: pd.DataFrame  # the face's pixels have changed since
-    unknown: pd.DataFrame  # no such face
-    disputed: pd.DataFrame  # reviewers disagree, and nobody has settled it
+    stale: pd.DataFrame  # decisions on faces whose pixels have changed since
+    unknown: pd.DataFrame  # decisions on faces that do not exist
+    disputed: pd.DataFrame  # decisions of reviewers who disagree
 
 
 def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFrame:
-    """The rows of a decisions file: text in all COLUMNS, and `line`, the line of the file that a row ends on.
+    """Parse a decisions file: COLUMNS as text, and `line`, the number of the line that a row ends on.
 
-    Raises BadDecisions, naming file and line, for a missing column, a truncated row, an invalid id, an
-    unknown verdict or label, an empty reviewer, a repeated row, and a withdrawal of nothing.
+    Raises:
+        BadDecisions: a column is missing, a row is truncated or repeated, an id, verdict or label is invalid,
+            the reviewer is empty, or a withdrawal has nothing to withdraw; the message names file and line.
     """
     lines = csv.reader(io.StringIO(text), strict=True)
     rows: list[list[str]] = []
@@ -43,8 +44,8 @@ def parse_decisions(text: str, name: str = "review/decisions.csv") -> pd.DataFra
         header = next(lines, [])
         if header != COLUMNS:
             missing = [column for column in COLUMNS if column not in header]
-            what = f"columns missing: {', '.join(missing)}" if missing else f"columns {', '.join(header)}"
-            raise BadDecisions(f"{name}: line 1: {what}; it must read {','.join(COLUMNS)}")
+            fault = f"columns missing: {', '.join(missing)}" if missing else f"columns {', '.join(header)}"
+            raise BadDecisions(f"{name}: line 1: {fault}; it must read {','.join(COLUMNS)}")
         for row in lines:
             if row:
                 where = f"{name}: line {lines.line_num}"
@@ -91,10 +92,11 @@ def _check_withdrawals(decisions: pd.DataFrame, name: str) -> None:
 
 
 def standing(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The decisions on one face that stand, one of each reviewer; `rows`: in the order they were written.
+    """The decisions on one face that are in force, at most one for each reviewer.
 
-    A reviewer's later decision replaces the earlier one; a withdrawal restores that. If reviewers disagree,
-    the face is disputed until one more decision, by anyone, settles it: then that stands alone.
+    `rows`: all decisions on the face, in the order they were written. A reviewer's later decision replaces
+    the earlier one; a withdrawal restores the earlier one. If reviewers disagree, the face is disputed until
+    one more decision, by anyone, settles it; then only that one is in force.
     """
     decisions: list[Mapping[str, str]] = []
     for row in rows:
@@ -112,12 +114,12 @@ def standing(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
 
 
 def is_disputed(stands: Iterable[Mapping[str, str]]) -> bool:
-    """Do the standing decisions disagree?"""
+    """Whether the decisions in force, those of `standing`, disagree."""
     return len({(row["verdict"], expression_of(row["label"])) for row in stands}) > 1
 
 
 def apply_decisions(faces: pd.DataFrame, decisions: pd.DataFrame) -> Applied:
-    """Apply the rows of `parse_decisions` to the faces with the same `image_id` and the same `pixels`.
+    """Apply decisions, as `parse_decisions` returns them, to the faces with the same image_id and pixels.
 
     `faces`: image_id, pixels, label and any other columns.
     """

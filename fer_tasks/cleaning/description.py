@@ -1,4 +1,4 @@
-"""Describe a face in numbers, once, for the doubts that compare all faces."""
+"""Compute a face's features once, for the rules that compare all faces."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,20 +18,20 @@ class CroppedFace(NamedTuple):
 
     path: Path
     landmarks: np.ndarray | None  # (5, 2) float, (x, y) px of the crop: eyes, nose, corners of the mouth
-    seed: int  # of the covers to plant on it
+    seed: int  # of the covers to draw on it
 
 
 class Description(NamedTuple):
-    """The numbers of one face."""
+    """The features of one face, or of n faces with a first axis of n."""
 
     hog: np.ndarray  # (1764,) float16, `hog.hog_of`
-    mirrored_hog: np.ndarray  # the same of the mirrored face
-    covers: np.ndarray  # (2, 2, d) float16, `covers.describe_with_covers`; NaN without landmarks
+    mirrored_hog: np.ndarray  # (1764,) float16, of the mirrored face
+    covers: np.ndarray  # (2, 2, N_FEATURES) float16, `covers.describe_with_covers`; NaN without landmarks
 
 
 def describe_files(read: ReadImage, faces: Sequence[CroppedFace]) -> list[Description]:
-    """Describe faces; `read(path)` decodes one to (M, M, 3) uint8."""
-    cv2.setNumThreads(1)  # one process a core
+    """Describe faces in files; `read(path)` decodes one to (M, M, 3) uint8."""
+    cv2.setNumThreads(1)  # the caller runs a process per core
     return [_describe(read(face.path), face) for face in faces]
 
 
@@ -42,6 +42,6 @@ def _describe(image: np.ndarray, face: CroppedFace) -> Description:
 
 def _covers(image: np.ndarray, face: CroppedFace) -> np.ndarray:
     if face.landmarks is None:
-        return np.full((2, 2, covers.NUMBERS), np.nan, np.float16)
+        return np.full((2, 2, covers.N_FEATURES), np.nan, np.float16)
     aligned = covers.align(image, face.landmarks)
     return covers.describe_with_covers(aligned, np.random.default_rng(face.seed))

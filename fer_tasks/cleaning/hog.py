@@ -1,4 +1,4 @@
-"""The features of cleaning's quick models: histograms of oriented gradients (Dalal & Triggs 2005)."""
+"""The input of cleaning's quick models: histograms of oriented gradients (Dalal & Triggs 2005)."""
 
 import cv2
 import numpy as np

@@ -1,5 +1,5 @@
-"""Doubt labels that a quick model, not trained on the face, would not give it (confident learning; Northcutt
-et al. 2021)."""
+"""Doubt labels that disagree with a quick model that was not trained on the face (confident learning;
+Northcutt et al. 2021)."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from fer_tasks.labels import EXPRESSIONS
 
 FOLDS = 5
-COMPONENTS, LANDMARKS = 300, 1500  # of the HOGs; of the kernel
+COMPONENTS, LANDMARKS = 300, 1500  # principal components of the HOGs; points that approximate the kernel
 
 
 def out_of_fold(
@@ -28,9 +28,9 @@ def out_of_fold(
 ) -> np.ndarray:
     """Predict each face by a model trained on neither it nor its copies: (n, 7) probabilities.
 
-    `hogs`: (n, d) of `hog.hog_of`. `labels`: (n,) int, indices into EXPRESSIONS. `groups`: (n,), of copies.
-    `apply`: like `map`, over the folds; it may run them in parallel. NaN if there is too little to train on:
-    fewer than two classes, fewer than FOLDS groups, or no class of FOLDS faces.
+    `hogs`: (n, d) of `hog.hog_of`. `labels`: (n,) int, indices into EXPRESSIONS. `groups`: (n,), equal for
+    copies. `apply`: a function like `map`, which may run the folds in parallel. The result is NaN if there is
+    too little to train on: fewer than two classes, fewer than FOLDS groups, or no class with FOLDS faces.
     """
     probabilities = np.full((len(labels), len(EXPRESSIONS)), np.nan)
     _, sizes = np.unique(labels, return_counts=True)
@@ -47,7 +47,7 @@ def out_of_fold(
 
 
 def _predict_fold(hogs: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Train on the rows `train` and predict the rows `test`: (n, 7), NaN if `train` has but one class."""
+    """Train on the rows `train` and predict the rows `test`: (n, 7), NaN if `train` has only one class."""
     if len(np.unique(labels[train])) < 2:
         return np.full((len(test), len(EXPRESSIONS)), np.nan)
     with warnings.catch_warnings():
@@ -68,8 +68,11 @@ def _model(hogs: np.ndarray) -> Pipeline:
 
 
 def label_doubt(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(n,) float: 0 where the model is sure of the label, 1 where it is sure of another. One minus cleanlab's
-    normalised margin; NaN where the probabilities are."""
+    """How strongly the model doubts each label: (n,) float, 0 if it is sure of the label, 1 if of another.
+
+    It is one minus cleanlab's normalised margin, and NaN where the probabilities are NaN. `labels`: (n,) int;
+    `probabilities`: (n, 7), of `out_of_fold`.
+    """
     doubt = np.full(len(labels), np.nan)
     predicted = np.isfinite(probabilities).all(axis=1)
     if predicted.any():

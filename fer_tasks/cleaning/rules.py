@@ -1,4 +1,4 @@
-"""Reasons to doubt a face: each a measure, a named rule and a threshold of params.yaml."""
+"""Rules that doubt a face: each compares a measure with a threshold of params.yaml."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -12,14 +12,15 @@ COLUMNS = ["image_id", "rule", "value", "threshold", "score", "suggestion", "oth
 
 
 class Rule(NamedTuple):
-    """A face is doubted when the absolute `measure` passes the threshold; NaN passes none."""
+    """A face is doubted if the absolute value of its measure is beyond the threshold; NaN never is."""
 
     name: str
-    threshold: str  # its key among the thresholds; max_… is exceeded above it, min_… below it
-    measure: str
+    threshold: str  # its key in params.yaml; above a max_… and below a min_… a face is doubted
+    measure: str  # a column of the measures
 
 
-# The first rule that a face breaks is its reason: dark and pale faces are not sharp, blurred ones are flat.
+# A face is rejected for the first rule that it breaks, so causes come before effects: dark and pale faces are
+# not sharp, blurred ones are flat.
 RULES = (
     Rule("profile", "max_yaw", "yaw"),
     Rule("rolled", "max_roll", "roll"),
@@ -36,7 +37,7 @@ RULES = (
     Rule("near_copy", "max_copy_correlation", "copy_correlation"),
     Rule("label_doubt", "max_label_doubt", "label_doubt"),
 )
-OF_COPIES = ("conflicting_labels", LEAK)  # no threshold of their own: they follow from the near-copies
+OF_COPIES = ("conflicting_labels", LEAK)  # have no threshold: they follow from the near-copies
 _OWN = list(dict.fromkeys(rule.name for rule in RULES))
 RULE_NAMES = (*_OWN[: _OWN.index("near_copy")], *OF_COPIES, *_OWN[_OWN.index("near_copy") :])
 
@@ -46,7 +47,11 @@ class UnknownRule(UserError):
 
 
 def check_rules(names: Collection[str]) -> None:
-    """Raise UnknownRule, listing the rules, for an unknown name."""
+    """Check the names of rules.
+
+    Raises:
+        UnknownRule: a name is unknown; the message lists the rules.
+    """
     unknown = [name for name in names if name not in RULE_NAMES]
     if unknown:
         raise UnknownRule(
@@ -55,7 +60,7 @@ def check_rules(names: Collection[str]) -> None:
 
 
 def doubts(measures: pd.DataFrame, thresholds: Mapping[str, float]) -> pd.DataFrame:
-    """One row for each face and rule that it breaks: COLUMNS; the worst face of a rule has score 1.
+    """A row for each face and rule that it breaks: COLUMNS. `score` is 0..1, 1 for a rule's worst face.
 
     `measures`: image_id; yaw (half eye distances), roll (degrees), second_face (share of the main face's
     area), eye_distance (px of the photo), brightness and contrast (0..255), sharpness (variance of the
@@ -88,8 +93,10 @@ def _broken(measures: pd.DataFrame, rule: Rule, threshold: float) -> pd.DataFram
 
 
 def rejected_by_rules(doubted: pd.DataFrame, rejecting: Collection[str]) -> pd.DataFrame:
-    """Which faces the rules named in `rejecting` reject, each for the first of its doubts in the order of
-    RULE_NAMES: image_id, reason, detail."""
+    """The faces that the rules in `rejecting`, and LEAK, reject: image_id, reason, detail.
+
+    A face's reason is the first of these rules that doubts it, in the order of RULE_NAMES.
+    """
     ordered = doubted.assign(order=doubted["rule"].map(RULE_NAMES.index)).sort_values("order")
     first = (
         ordered[ordered["rule"].isin({*rejecting, LEAK})]

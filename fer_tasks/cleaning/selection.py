@@ -12,10 +12,10 @@ from fer_tasks.labels import LEAK
 def select_faces(
     doubted: pd.DataFrame, decided: Applied, rejecting: Collection[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The faces to keep, and image_id, reason, detail of the others. People's decisions take precedence over
-    every rule but `leak`.
+    """The faces to keep, and the rejected ones with image_id, reason, detail.
 
-    `doubted`: `rules.COLUMNS`. `rejecting`: names of the rules that reject.
+    People's decisions take precedence over every rule except `leak`. `doubted`: `rules.COLUMNS`.
+    `rejecting`: names of the rules that reject.
     """
     kept_by_person = decided.faces[decided.faces["reviewer"] != ""]["image_id"]
     against = doubted[~doubted["image_id"].isin(kept_by_person) | (doubted["rule"] == LEAK)]

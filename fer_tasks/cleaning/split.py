@@ -1,4 +1,4 @@
-"""Assign train, validation and test by group, so that no copy of a test picture is trained on."""
+"""Assign training, validation and test splits by group, so that no copy of a test picture is trained on."""
 
 import hashlib
 
@@ -7,15 +7,16 @@ import pandas as pd
 from fer_tasks.cleaning.rules import COLUMNS
 from fer_tasks.labels import LEAK, SPLITS
 
-PRECEDENCE = SPLITS[::-1]  # a group that the source has in several splits belongs to the first of these
+PRECEDENCE = SPLITS[::-1]  # a group with faces in several splits belongs to the first of these
 
 
 def assign_splits(faces: pd.DataFrame, test_share: float, val_share: float) -> pd.Series:
-    """The split of every face; `faces` has group_id and source_split ("", "train", "val" or "test").
+    """The split of each face, "train", "val" or "test", in the order of `faces`.
 
-    A test (or validation) split of the source is kept; else `test_share` of all groups (`val_share` of the
-    train groups) is drawn by a hash of the group's id, so added pictures move no old ones. Only a source's
-    own splits can divide a group: see `leaks`.
+    `faces`: group_id, source_split ("", "train", "val" or "test"). If the source has a test (or validation)
+    split, it is kept. Otherwise `test_share` of all groups (or `val_share` of the training groups) is drawn,
+    by a hash of the group's id, so that new pictures do not move old ones. Only the source's own splits can
+    divide a group: see `leaks`.
     """
     given = faces["source_split"].where(faces["source_split"] != "", "train")
     split = given
@@ -28,10 +29,8 @@ def assign_splits(faces: pd.DataFrame, test_share: float, val_share: float) -> p
 
 
 def leaks(faces: pd.DataFrame) -> pd.DataFrame:
-    """Copies of test faces in train or validation, and of validation faces in train, as doubts.
-
-    `faces`: image_id, group_id, split.
-    """
+    """Doubts about leaks: copies of test faces in training or validation, and of validation faces in
+    training. `faces`: image_id, group_id, split. Returns `rules.COLUMNS`."""
     rank = faces["split"].map(PRECEDENCE.index)
     first = rank.groupby(faces["group_id"]).transform("min")
     leak = rank > first

@@ -21,13 +21,16 @@ def compare(
     `y_true`: (n,) int, indices into EXPRESSIONS, n > 0. `predicted`: (seeds, n) int for each step; row k of
     each step was trained with the same seed. Returns a row a step: step and, for each of METRICS, the columns
     `<metric>`, `<metric>_gain` (less the step before) and `<metric>_total` (less the first step), each also
-    with `_low` and `_high`. Raises ValueError for other shapes.
+    with `_low` and `_high`.
 
     Intervals are percentiles of a bootstrap that draws pictures and seeds, each with replacement and
-    independently of the other (the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). Every
-    step sees the same draws, so differences are paired by picture and by seed. With few seeds the variance
-    between seeds is underestimated: with three by about a third. Where draws do not differ, as with equal
-    predictions, they do not show the uncertainty of a figure: its interval is NaN.
+    independently of the other (the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). All
+    steps use the same draws, so differences are paired by picture and by seed. With few seeds the variance
+    between seeds is underestimated: with three by about a third. If all draws of a figure agree, as with
+    equal predictions, they do not show its uncertainty, and its interval is NaN.
+
+    Raises:
+        ValueError: the shapes are others, or n is 0.
     """
     shapes = {predictions.shape for predictions in predicted.values()}
     if not len(y_true) or len(shapes) != 1 or next(iter(shapes))[1:] != y_true.shape:

@@ -22,9 +22,13 @@ def equal_weights(members: int) -> np.ndarray:
 def log_likelihood_weights(probabilities: np.ndarray, y_true: np.ndarray, ridge: float) -> np.ndarray:
     """Weights w >= 0 of sum 1 that minimise −Σᵢ log Σₖ wₖ Pₖ(yᵢ|Xᵢ) + ridge Σₖ wₖ²: (k,) float64.
 
-    `probabilities`: (k, n, classes), of pictures no member was trained on. `y_true`: (n,) int, n > 0. The
-    problem is smooth, convex and as small as k, for SciPy's SLSQP; probabilities below SMALLEST count as
-    SMALLEST. Raises ValueError for other shapes.
+    `probabilities`: (k, n, classes), for pictures that no member was trained on. `y_true`: (n,) int, n > 0.
+    The problem is smooth and convex with k variables; SciPy's SLSQP solves it. Probabilities below SMALLEST
+    count as SMALLEST.
+
+    Raises:
+        ValueError: the shapes are others, or n is 0.
+        ArithmeticError: the solver fails.
     """
     _check(probabilities, y_true)
     truth = np.maximum(_of_truth(probabilities, y_true), SMALLEST)
@@ -53,10 +57,10 @@ def hinge_weights(probabilities: np.ndarray, y_true: np.ndarray, margin: float, 
     """Weights w >= 0 of sum 1 that minimise Σᵢ Σ_{y≠yᵢ} [1 − Σₖ wₖ (Pₖ(yᵢ) − Pₖ(y)) / margin]₊ + ridge
     Σₖ wₖ²: (k,) float64.
 
-    Shapes and errors as in `log_likelihood_weights`. margin > 0; from 1 on, the largest lead there is, the
-    sum is linear, and without a ridge one member gets all. With a variable ξ >= 1 − …, ξ >= 0 for each
-    bracket this is a sparse quadratic programme, for Clarabel (Goulart & Chen 2024). Among several
-    solutions an interior-point method ends in the middle: equal members get equal weights.
+    Shapes and errors as in `log_likelihood_weights`. margin > 0; a lead is at most 1, so from 1 on the sum is
+    linear, and without a ridge one member gets all the weight. With a variable ξ >= 1 − …, ξ >= 0 for each
+    bracket this is a sparse quadratic programme, which Clarabel solves (Goulart & Chen 2024). Among several
+    solutions its interior-point method ends in the middle, so equal members get equal weights.
     """
     _check(probabilities, y_true)
     leads = _leads(probabilities, y_true) / margin
@@ -90,7 +94,7 @@ def _of_truth(probabilities: np.ndarray, y_true: np.ndarray) -> np.ndarray:
 
 
 def _leads(probabilities: np.ndarray, y_true: np.ndarray) -> np.ndarray:
-    """By how much each member prefers the true class to each other one: (n (classes − 1), k)."""
+    """How much more probable each member finds the true class than each other one: (n (classes − 1), k)."""
     others = np.arange(probabilities.shape[2]) != y_true[:, None]
     leads = _of_truth(probabilities, y_true)[:, None] - np.moveaxis(probabilities, 0, -1)
     return leads[others]

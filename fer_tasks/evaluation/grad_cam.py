@@ -13,11 +13,12 @@ def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarr
     """Heat maps of the evidence for a class in each input.
 
     `x`: (n, M, N, C), as the model takes it. `classes`: (n,) int, the class of each map. Returns (n, m, n')
-    float32 in 0..1, of the size of the model's last feature maps: 1 where the evidence is strongest, 0 where
-    there is none. Raises NoFeatureMaps.
+    float32, 0..1, of the size of the model's last feature maps: 1 where the evidence is strongest, 0 where
+    there is none. A map is the ReLU of the feature maps' sum, each weighted by the mean gradient of the
+    class's score before the softmax.
 
-    A map is the ReLU of the feature maps' sum, each weighted by the mean gradient of the class's score before
-    the softmax.
+    Raises:
+        NoFeatureMaps: the model has no feature maps, or its last layer is not dense.
     """
     maps, head = _last_maps(model), model.layers[-1]
     if not isinstance(head, keras.layers.Dense):
@@ -34,7 +35,7 @@ def grad_cam(model: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarr
 
 def _last_maps(model: keras.Model) -> keras.KerasTensor:
     """The output of the last layer with weights and feature maps, after its activation and before pooling."""
-    # A nested model's own `output` lies in its own graph: the node is what this model calls it by.
+    # A nested model's `output` belongs to its own graph; its node has the tensor in this model's graph.
     outputs = [(layer, layer._inbound_nodes[-1].outputs[0]) for layer in model.layers]
     maps = [(layer, tensor) for layer, tensor in outputs if len(tensor.shape) == 4]
     weighted = [tensor for layer, tensor in maps if layer.weights]

@@ -13,9 +13,9 @@ WARM_UP, RUNS = 5, 50
 
 
 def milliseconds(model: keras.Model) -> float:
-    """The median time of a compiled call on one picture, in ms, on all threads that TensorFlow has here.
+    """The median time of a compiled call on one picture in ms, on all of TensorFlow's threads.
 
-    `predict()`, made for many pictures, would add some 50 ms of overhead.
+    `predict()`, which is made for many pictures, would add some 50 ms of overhead.
     """
     shape = (1, *model.input_shape[1:])
     call = tf.function(lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)])
@@ -29,7 +29,7 @@ def milliseconds(model: keras.Model) -> float:
 
 
 def measure_latencies(files: Mapping[str, Path], load: Callable[[Path], keras.Model]) -> dict[str, float]:
-    """`milliseconds` of the models in files, by their names; one is in memory at a time."""
+    """`milliseconds` of each model by its name; one model is in memory at a time."""
     latencies = {}
     for name, file in files.items():
         latencies[name] = milliseconds(load(file))

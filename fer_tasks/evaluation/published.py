@@ -16,7 +16,7 @@ class BadFigures(UserError):
 class Published(NamedTuple):
     """Figures as they were published."""
 
-    about: str  # whose they are: the table's head, lines that begin with #
+    about: str  # their source: the lines at the top of the table that begin with #
     figures: pd.DataFrame  # cell, test_accuracy (0..1), test_loss (NaN if not published)
 
 
@@ -32,10 +32,10 @@ COLUMNS = list(_Row.model_fields)
 
 
 def parse_published(text: str, file: str) -> Published:
-    """Parse a table of COLUMNS; `file` is its name.
+    """Parse a table of COLUMNS; `file` is its name, for messages.
 
-    Raises BadFigures, naming the line and the fix, for wrong columns, a figure out of range, or a repeated
-    cell.
+    Raises:
+        BadFigures: the columns are wrong, a figure is out of range, or a cell is repeated.
     """
     lines = text.splitlines()
     head = [line for line in lines if line.startswith("#")]

@@ -15,8 +15,10 @@ def scores(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """`accuracy`, `loss` (mean negative log-likelihood, nats) and `macro_f1` (mean over the classes that
     occur).
 
-    `y_true`: (n,) int, indices into EXPRESSIONS. `probabilities`: (n, 7), rows that sum to 1. Raises
-    ValueError for other shapes, and without pictures.
+    `y_true`: (n,) int, indices into EXPRESSIONS. `probabilities`: (n, 7), rows that sum to 1.
+
+    Raises:
+        ValueError: the shapes are others, or n is 0.
     """
     _check(y_true, probabilities)
     y_pred = probabilities.argmax(axis=1)
@@ -30,7 +32,7 @@ def scores(y_true: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 
 
 def per_class(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row an expression: expression, n, precision, recall, f1; NaN where the denominator is 0."""
+    """A row for each expression: expression, n, precision, recall, f1; NaN where the denominator is 0."""
     _check(y_true, probabilities)
     precision, recall, f1, n = precision_recall_fscore_support(
         y_true, probabilities.argmax(axis=1), labels=CLASSES, zero_division=np.nan
@@ -41,14 +43,19 @@ def per_class(y_true: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def confusion(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(7, 7) int: pictures of the row's expression that were predicted as the column's."""
+    """The confusion matrix, (7, 7) int: pictures of the row's expression predicted as the column's."""
     _check(y_true, probabilities)
     return confusion_matrix(y_true, probabilities.argmax(axis=1), labels=CLASSES)
 
 
 def accuracy_interval(right: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of an accuracy by Wilson (1927), which has a width even if all or none are right.
-    `right`: (n,) bool. Raises ValueError without pictures."""
+
+    `right`: (n,) bool, whether each prediction is right.
+
+    Raises:
+        ValueError: n is 0.
+    """
     if not len(right):
         raise ValueError("an interval needs at least one picture")
     low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")

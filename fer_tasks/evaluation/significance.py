@@ -13,9 +13,12 @@ LEVEL = 0.05
 def against(right: Mapping[str, np.ndarray], rival: str) -> pd.DataFrame:
     """Compare each model with one of them, the rival, on the same pictures.
 
-    `right`: of each model (n,) bool, n > 0, which pictures it predicted right. Returns a row for each
-    other model: cell, gain (its accuracy less the rival's) with its 95 % interval gain_low, gain_high, p (of
-    `mcnemar`, by `holm` for as many models as there are) and differs (p below LEVEL).
+    `right`: for each model (n,) bool, n > 0, which pictures it predicted right. Returns a row for each other
+    model: cell, gain (its accuracy less the rival's) with its 95 % interval gain_low, gain_high, p (of
+    `mcnemar`, adjusted by `holm` for the number of comparisons) and differs (p below LEVEL).
+
+    Raises:
+        ValueError: the models have different pictures, or none.
     """
     shapes = {model.shape for model in right.values()}
     if len(shapes) != 1 or not len(right[rival]):

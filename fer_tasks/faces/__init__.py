@@ -1,1 +1,1 @@
-"""From a photo to one aligned face: detect, choose, cut, measure."""
+"""Turn a photo into one aligned face: detect faces, choose one, cut it out, measure it."""

@@ -1,5 +1,7 @@
-"""Candidate boxes between MTCNN's networks: rows of (left, top, right, bottom), in the order of the `mtcnn`
-package."""
+"""Operations on candidate boxes between MTCNN's networks.
+
+A box is (left, top, right, bottom) in px, the order of the `mtcnn` package.
+"""
 
 from collections.abc import Callable
 
@@ -9,18 +11,18 @@ from scipy.special import expit, logit
 
 from fer_tasks.faces.pyramid import CELL, STRIDE, Page
 
-Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # of common area, and both areas
 
 
 def proposals(page: Page, output: np.ndarray, threshold: float) -> np.ndarray:
-    """The cells of a page that score above `threshold`, as boxes in their pictures.
+    """The cells of a page whose score is above `threshold`, as boxes in their pictures.
 
-    `output`: (5, m, n) float32, P-Net's for the page. Returns (k, 7) float64: picture, level, box,
-    score.
+    `output`: (5, m, n) float32, P-Net's output for the page: four offsets and the score's logit.
+    `threshold`: 0..1. Returns (k, 7) float64: picture, level, box (4), score (0..1).
     """
     of_piece = np.full(output.shape[1:], -1)
     for i, (piece, top, left) in enumerate(page):
-        # Half a stride more than fits counts, as in the package: its pooling rounds up.
+        # A last cell that only half fits counts, as in the package, whose pooling rounds up.
         rows, columns = (-(-(side - CELL) // STRIDE) + 1 for side in piece.pixels.shape[:2])
         row, column = top // STRIDE, left // STRIDE
         of_piece[row : row + rows, column : column + columns] = i
@@ -35,10 +37,10 @@ def proposals(page: Page, output: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: Overlap) -> np.ndarray:
-    """Non-maximum suppression: the boxes to keep, best first. `boxes`: (n, 4).
+    """Non-maximum suppression: the indices of the boxes to keep, by falling score.
 
-    A box is dropped if one of a higher score overlaps it by more than `threshold`. Not greedy, as in the
-    package: a suppressed box still suppresses others.
+    A box is dropped if one with a higher score overlaps it by more than `threshold`. As in the package, this
+    is not greedy: a dropped box still suppresses others. `boxes`: (n, 4). `scores`: (n,).
     """
     order = np.argsort(scores)[::-1]
     left, top, right, bottom = boxes[order].astype(np.float32).T
@@ -52,17 +54,17 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: O
 
 
 def of_union(common: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union, of areas."""
+    """Intersection over union, from areas."""
     return common / (one + other - common)
 
 
 def of_smaller(common: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over the smaller of two areas."""
+    """Intersection over the smaller one, from areas."""
     return common / np.minimum(one, other)
 
 
 def square(boxes: np.ndarray) -> np.ndarray:
-    """The squares around the centres of (n, 4) boxes, with their longer side."""
+    """Squares around the centres of (n, 4) boxes, with the boxes' longer sides: (n, 4)."""
     size = boxes[:, 2:] - boxes[:, :2]
     longest = size.max(axis=1, keepdims=True)
     corner = boxes[:, :2] + size / 2 - longest / 2
@@ -70,20 +72,24 @@ def square(boxes: np.ndarray) -> np.ndarray:
 
 
 def refined(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Move (n, 4) boxes by offsets, given as shares of their sides."""
+    """Move the sides of (n, 4) boxes by offsets, (n, 4), given as shares of the boxes' sides: (n, 4)."""
     return boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
 
 
 def placed(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(n, 10) points, five columns and five rows in shares of (n, 4) boxes' sides -> in px of the picture."""
+    """Convert points from shares of their boxes' sides to px of the picture: (n, 10).
+
+    `boxes`: (n, 4). `points`: (n, 10), five columns, then five rows.
+    """
     sides = boxes[:, 2:] - boxes[:, :2] + 1
     return points * sides.repeat(5, axis=1) + boxes[:, :2].repeat(5, axis=1) - 1
 
 
 def crops(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
-    """The (n, size, size, 3) float32 crops of (n, 4) boxes of an (M, N, 3) float32 image, 0 outside of it.
+    """Cut boxes out of an image: (n, size, size, 3) float32, 0 outside of the image.
 
-    Sampled as TensorFlow's `crop_and_resize` does: bilinear, the corners of the crop on those of the box.
+    `image`: (M, N, 3) float32. `boxes`: (n, 4). Sampled as TensorFlow's `crop_and_resize` does: bilinear,
+    with the corners of the crop on those of the box.
     """
     height, width = image.shape[:2]
     steps = np.linspace(0, 1, size)

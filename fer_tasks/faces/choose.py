@@ -1,4 +1,4 @@
-"""Choose the main face of a photo, or the reason why none is good enough."""
+"""Choose the main face of a photo, or give the reason why none is good enough."""
 
 import json
 from typing import Any
@@ -10,27 +10,27 @@ from fer_tasks.faces.signals import areas, pose_signals, scene_signals
 
 
 def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_face: int) -> dict[str, Any]:
-    """The manifest's columns of a photo's main face, or `reason` and `detail` if none is good enough.
+    """The manifest's columns for a photo's main face, or `reason` and `detail` if no face is good enough.
 
-    `min_score`: MTCNN's confidence, 0..1. `min_face`: px of the box's shorter side. Columns: rank (0 the
-    largest by area), box_row, box_col, box_height, box_width, score, landmarks (JSON, five [row, column]),
-    and the signals of pose and scene.
+    `min_score`: of MTCNN's confidence, 0..1. `min_face`: px of the box's shorter side. Columns: rank (by
+    area, 0 for the largest face), box_row, box_col, box_height, box_width (px), score, landmarks (JSON, five
+    [row, column] in px), and those of `pose_signals` and `scene_signals`.
     """
     if not len(faces.scores):
         return {"reason": "no_face", "detail": "MTCNN found no face"}
-    sure = Faces(*(values[faces.scores >= min_score] for values in faces))
-    if not len(sure.scores):
+    confident = Faces(*(values[faces.scores >= min_score] for values in faces))
+    if not len(confident.scores):
         return {"reason": "low_score", "detail": f"best score {faces.scores.max():.3f} < {min_score}"}
-    chosen = choose_face(sure, image_shape)
-    side = min(sure.boxes[chosen].round(2)[2:])
+    chosen = choose_face(confident, image_shape)
+    side = min(confident.boxes[chosen].round(2)[2:])
     if side < min_face:
         return {"reason": "face_too_small", "detail": f"{side:.0f} px < {min_face} px"}
-    return _columns(sure, chosen, image_shape)
+    return _columns(confident, chosen, image_shape)
 
 
 def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
-    """The columns of `main_face` for a picture that already is a face: no landmarks, and NaN for its score
-    and its pose."""
+    """The columns of `main_face` for a picture that is already a face: without landmarks, with NaN for score
+    and pose."""
     box = np.array([[0, 0, shape[0], shape[1]]], float)
     face = Faces(box, np.full((1, len(LANDMARKS), 2), np.nan), np.array([np.nan]))
     return {**_columns(face, 0, shape), "landmarks": ""}
@@ -49,13 +49,14 @@ def _columns(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> dict[st
 
 
 def choose_face(faces: Faces, image_shape: tuple[int, ...]) -> int:
-    """The index of the largest face, weighted by how central it is: half as much in a corner.
+    """The index of the face with the largest weighted area; the weight is 1 in the centre, 0.5 in a corner.
 
-    Raises ValueError without faces.
+    Raises:
+        ValueError: there is no face.
     """
     if not len(faces.scores):
         raise ValueError("no face to choose from")
     middle = np.array(image_shape[:2]) / 2
     centres = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
-    away = np.linalg.norm((centres - middle) / middle, axis=1) / np.sqrt(2)  # 0 in the centre, 1 in a corner
-    return int(np.argmax(areas(faces.boxes) * (1 - away.clip(0, 1) / 2)))
+    distance = np.linalg.norm((centres - middle) / middle, axis=1) / np.sqrt(2)  # 0 centre, 1 corner
+    return int(np.argmax(areas(faces.boxes) * (1 - distance.clip(0, 1) / 2)))

@@ -12,18 +12,18 @@ from fer_tasks.faces.signals import roll
 
 
 def transform_of(face: Mapping[str, Any], margin: float, size: int) -> np.ndarray:
-    """`face_transform` of a face with the columns of `choose.main_face`; level if it has landmarks."""
+    """`face_transform` for a face with the columns of `choose.main_face`; not rotated without landmarks."""
     box = np.array([face[f"box_{name}"] for name in ("row", "col", "height", "width")])
     degrees = roll(np.array(json.loads(face["landmarks"]))) if face["landmarks"] else 0.0
     return face_transform(box, degrees, margin, size)
 
 
 def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) -> np.ndarray:
-    """The map from photo to crop: the box's centre to the crop's, the eyes' line level.
+    """The affine map from photo to crop: it moves the box's centre to the crop's and makes the eyes level.
 
-    `degrees`: the angle of that line, `signals.roll`. `margin`: added to the box's longer side, as a share of
-    it. `size`: the crop's side in px. Returns (2, 3) float64 for (x, y, 1) columns, as OpenCV takes it;
-    `cv2.invertAffineTransform` undoes it.
+    `box`: row, column, height, width in px. `degrees`: the angle of the line between the eyes,
+    `signals.roll`. `margin`: added to the box's longer side, as a share of it. `size`: the crop's side in px.
+    Returns (2, 3) float64 for columns (x, y, 1), OpenCV's convention.
     """
     row, column, height, width = box
     scale = size / (max(height, width) * (1 + margin))
@@ -34,23 +34,24 @@ def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) ->
 
 
 def in_crop(landmarks: np.ndarray, transform: np.ndarray) -> np.ndarray:
-    """Where (5, 2) landmarks [row, column] of a photo lie in its crop: (5, 2) float, (x, y) px."""
+    """Map landmarks of a photo, (5, 2) [row, column] in px, into its crop: (5, 2) float, (x, y) px."""
     return landmarks[:, ::-1] @ transform[:, :2].T + transform[:, 2]
 
 
 def enough_for(transform: np.ndarray, height: int, width: int) -> int:
-    """px of the longer side of a (height, width) photo that the crop needs, at most its own."""
+    """The longer side in px, at most its own, to which a (height, width) photo may be shrunk without loss to
+    the crop."""
     return math.ceil(max(height, width) * min(1.0, _scale(transform)))
 
 
 def cut_face(image: np.ndarray, transform: np.ndarray, shape: tuple[int, int], size: int) -> np.ndarray:
-    """The (size, size, 3) uint8 crop of an (M, N, 3) uint8 photo; beyond its border the photo is mirrored.
+    """Cut a face out of a photo: (size, size, 3) uint8; beyond its border the photo is mirrored.
 
-    `shape`: height and width of the photo that `transform` was made for; the image may be a smaller copy of
-    it.
+    `image`: (M, N, 3) uint8, the photo or a smaller copy of it. `shape`: height and width of the photo that
+    `transform` was made for.
     """
     scale = _scale(transform) * shape[1] / image.shape[1]
-    if scale < 1:  # the affine warp interpolates between neighbours only: shrink by areas before it
+    if scale < 1:  # the affine warp only interpolates between neighbouring pixels: shrink by areas first
         shrunk = [max(1, round(side * scale)) for side in image.shape[1::-1]]
         image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
     transform = transform @ np.diag([shape[1] / image.shape[1], shape[0] / image.shape[0], 1])

@@ -1,4 +1,4 @@
-"""Find faces with MTCNN: the `mtcnn` package's weights and results, for many photos at a time."""
+"""Find faces with MTCNN, with the weights and results of the `mtcnn` package, in many photos at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -16,42 +16,44 @@ from fer_tasks.faces.pyramid import draw_page, pack, pieces
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left and right in the picture
 Mode = Literal["exact", "fast"]
-# The smallest face to look for: px, and share of the photo's shorter side.
+# The smallest face to look for: px, and share of the photo's shorter side; the larger one applies.
 SMALLEST: dict[Mode, tuple[float, float]] = {"exact": (20, 0), "fast": (40, 0.16)}
-TOGETHER = 4_000_000  # pixels of the photos that share pages and batches: what a worker holds at a time
-# The package's thresholds of score and of overlap.
+BATCH_PIXELS = 4_000_000  # pixels of photos to process together; bounds a worker's memory
+# The package's thresholds for scores and for overlaps.
 PROPOSE, REFINE, OUTPUT = 0.6, 0.7, 0.8
 SAME_LEVEL, SAME_PHOTO = 0.5, 0.7
 
 
 class Faces(NamedTuple):
-    """The n faces of one photo, in its own pixels."""
+    """The n faces of one photo, in px of the photo."""
 
     boxes: np.ndarray  # (n, 4) float64: row, column, height, width
     landmarks: np.ndarray  # (n, 5, 2) float64: row, column of LANDMARKS
-    scores: np.ndarray  # (n,) float64, 0..1, the best first
+    scores: np.ndarray  # (n,) float64, 0..1, best first
 
 
 class PreparedPhoto(NamedTuple):
-    """A photo as the networks take it."""
+    """A photo, prepared for the networks."""
 
     pixels: np.ndarray  # (M, N, 3) float32, -1..1
     shrink: float  # scale of its sides, at most 1
 
 
 def detect_faces(images: Iterable[np.ndarray], max_side: int, mode: Mode = "exact") -> Iterator[Faces]:
-    """Find the faces of each image, in order. `images`: (M, N, 3) uint8 RGB of any sizes, read as needed.
+    """Find the faces in each image; yield them in order.
 
-    An image whose longer side exceeds `max_side` px is shrunk to it first, which bounds the cost of a photo.
-    `exact` gives the results of the `mtcnn` package, unrounded. `fast` leaves out the finest levels of its
-    pyramid, those for faces below 40 px and below 16 % of the photo's shorter side.
+    `images`: (M, N, 3) uint8 RGB of any sizes, read as needed. An image whose longer side exceeds `max_side`
+    px is first shrunk to that, which bounds the time per photo. `mode`: `exact` gives the results of the
+    `mtcnn` package, unrounded; `fast` skips the finest levels of its pyramid, those for faces below 40 px or
+    below 16 % of the photo's shorter side.
 
-    Raises ValueError for an image of another shape or dtype.
+    Raises:
+        ValueError: an image has another shape or dtype.
     """
     batch: list[PreparedPhoto] = []
     for image in images:
         batch.append(_prepare(image, max_side))
-        if sum(photo.pixels.size for photo in batch) >= 3 * TOGETHER:
+        if sum(photo.pixels.size for photo in batch) >= 3 * BATCH_PIXELS:
             yield from _detect(batch, mode)
             batch = []
     if batch:
@@ -61,9 +63,10 @@ def detect_faces(images: Iterable[np.ndarray], max_side: int, mode: Mode = "exac
 def detect_files(
     read: Callable[[Path, int], np.ndarray], sizes: Mapping[Path, tuple[int, int]], max_side: int, mode: Mode
 ) -> list[Faces]:
-    """`detect_faces` for files: faces in the pixels of the full-size photos, `sizes` (height, width).
+    """`detect_faces` for files, with faces in px of the full-size photos.
 
-    `read(path, enough)` returns a photo, or a smaller copy whose longer side still has `enough` px.
+    `read(path, enough)` returns a photo, or a smaller copy whose longer side has at least `enough` px.
+    `sizes`: height and width of each full-size photo.
     """
     shapes = []
 
@@ -102,10 +105,10 @@ def _detect(photos: list[PreparedPhoto], mode: Mode) -> Iterator[Faces]:
 
 
 def _propose(photos: list[PreparedPhoto], mode: Mode) -> list[np.ndarray]:
-    """P-Net: the square boxes, (n, 4), that may hold a face, for each photo."""
+    """P-Net: for each photo the square boxes, (n, 4), that may hold a face."""
     cells = _suppress_within_levels(_proposed_cells(photos, mode))
-    of_photo = [cells[cells[:, 0] == i] for i in range(len(photos))]
-    return [_sift(own[:, 2:6], own[:, 6]) for own in of_photo]
+    by_photo = [cells[cells[:, 0] == i] for i in range(len(photos))]
+    return [_suppress_and_square(of_photo[:, 2:6], of_photo[:, 6]) for of_photo in by_photo]
 
 
 def _proposed_cells(photos: list[PreparedPhoto], mode: Mode) -> np.ndarray:
@@ -130,17 +133,17 @@ def _suppress_within_levels(cells: np.ndarray) -> np.ndarray:
     return np.concatenate([level[rows] for level, rows in zip(levels, kept, strict=True)])
 
 
-def _sift(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def _suppress_and_square(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return square(boxes[suppress(boxes, scores, SAME_PHOTO, of_union)])
 
 
 def _refine(photos: list[PreparedPhoto], boxes: list[np.ndarray]) -> list[np.ndarray]:
-    """R-Net: the boxes that it takes for faces, moved and squared."""
+    """R-Net: for each photo the boxes that it accepts, moved and made square."""
     kept = []
     outputs = _run_on_crops(photos, boxes, 24, REFINE_BATCH, _networks().refine)
     for own, output in zip(boxes, outputs, strict=True):
         good = output[:, 4] > logit(REFINE)
-        kept.append(_sift(refined(own, output[:, :4])[good], output[good, 4]))
+        kept.append(_suppress_and_square(refined(own, output[:, :4])[good], output[good, 4]))
     return kept
 
 
@@ -169,7 +172,7 @@ def _run_on_crops(
 def _batches(
     photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int
 ) -> Iterator[np.ndarray]:
-    """The crops of all photos' boxes in batches of one size, the last padded with zeros."""
+    """Yield the crops of all photos' boxes in batches of one size, the last padded with zeros."""
     waiting = np.empty((0, size, size, 3), np.float32)
     for photo, own in zip(photos, boxes, strict=True):
         for start in range(0, len(own), batch):

@@ -2,7 +2,7 @@
 thread.
 
 Zhang et al. 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks". The
-package's own networks need TensorFlow and 1 GB; these need 0.1 GB and no call costs more than its arithmetic.
+package's own networks need TensorFlow and 1 GB of memory; these need 0.1 GB, and a call has little overhead.
 """
 
 import importlib.util
@@ -15,17 +15,19 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-PAGE = 640  # px; the width of what P-Net looks at: larger pages gain nothing, smaller ones fill worse
-HEIGHTS = (160, 640)  # px; of a page, so that one that is not full costs less
+PAGE = 640  # px; the width of P-Net's input: larger pages are not faster, smaller ones are filled less well
+HEIGHTS = (160, 640)  # px; the heights of P-Net's input: a page that is not full takes less time
 REFINE_BATCH = 32
 OUTPUT_BATCH = 8
 Network = Callable[..., np.ndarray]
 
 
 class Networks(NamedTuple):
-    """Each maps float32 arrays, pixels in -1..1, to one float32 array; the score's logit is the last of the
-    values that it gives for a place or a crop, after four offsets of the box and ten of the landmarks. The
-    array is the network's own: the next call overwrites it."""
+    """The compiled networks: functions from float32 arrays, pixels in -1..1, to one float32 array.
+
+    For each position or crop the output has four offsets of the box, O-Net's also the ten coordinates of the
+    landmarks, and last the score's logit. The next call overwrites the array.
+    """
 
     # By the page's height H: page (1, H, PAGE, 3), mask (1, 1, H - 2, PAGE - 2) -> (1, 5, m, n)
     propose: dict[int, Network]
@@ -34,7 +36,7 @@ class Networks(NamedTuple):
 
 
 def compile_networks() -> Networks:
-    """Build and compile the networks: half a second."""
+    """Build and compile the networks, in about half a second."""
     propose = {height: _compile(_propose(height)) for height in HEIGHTS}
     return Networks(propose, _compile(_refine()), _compile(_output()))
 
@@ -51,7 +53,7 @@ def _compile(model: openvino.Model) -> Network:
 
 def _propose(height: int) -> openvino.Model:
     page, weights = ops.parameter([1, height, PAGE, 3], np.float32), _weights("pnet")
-    # Where a picture of odd size ends, pooling must not see its neighbour on the page: the mask is low there.
+    # The mask is very low where a picture of odd size ends: pooling must not take its neighbour on the page.
     mask = ops.parameter([1, 1, height - 2, PAGE - 2], np.float32)
     x = _convolution(ops.transpose(page, [0, 3, 1, 2]), weights[0:3])
     x = _pool(ops.add(x, mask), 2)
@@ -77,13 +79,13 @@ def _output() -> openvino.Model:
 
 
 def _weights(name: str) -> list[np.ndarray]:
-    package = importlib.util.find_spec("mtcnn")  # found, not imported: that would import TensorFlow
+    package = importlib.util.find_spec("mtcnn")  # not imported: that would import TensorFlow
     return joblib.load(Path(package.submodule_search_locations[0]) / "assets" / "weights" / f"{name}.lz4")
 
 
 def _heads(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Kernel and bias of all heads as one; of the last, a softmax of two classes, the difference is the
-    logit."""
+    """Join the heads into one kernel and bias. The last head is a softmax of two classes, whose difference
+    is the logit."""
     kernels, biases = list(weights[0::2]), list(weights[1::2])
     for each in (kernels, biases):
         each[-1] = each[-1][..., 1:] - each[-1][..., :1]
@@ -112,5 +114,5 @@ def _pool(x: Any, side: int, border: str = "same_upper") -> Any:
 
 
 def _flat(x: Any) -> Any:
-    """In the package's order: columns, rows, channels."""
+    """Flatten in the package's order: columns, rows, channels."""
     return ops.reshape(ops.transpose(x, [0, 3, 2, 1]), [0, -1], True)

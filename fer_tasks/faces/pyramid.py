@@ -1,4 +1,4 @@
-"""Image pyramids, and the pieces of many pictures packed on pages of one fixed shape."""
+"""Build image pyramids, and pack the levels of many pictures on pages of one fixed shape."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -9,29 +9,29 @@ import numpy as np
 from fer_tasks.faces.networks import HEIGHTS, PAGE
 
 CELL = 12  # px; the receptive field of one P-Net score
-STRIDE = 2  # px between the places of two scores
+STRIDE = 2  # px between the receptive fields of neighbouring scores
 CELLS = (PAGE - CELL) // STRIDE + 1  # scores along a page
-STEP = 0.709  # of one level to the next, as in the package
-SMALLEST = 20  # px; the faces that the package looks for
-NEVER = -1e9
+STEP = 0.709  # scale from one level to the next, as in the package
+SMALLEST = 20  # px; the smallest face that the package looks for
+NEVER = -1e9  # added to activations that pooling must not take
 
 
 class Piece(NamedTuple):
-    """A level of a picture, or a tile of a level that is larger than a page."""
+    """A level of a picture's pyramid, or a tile of a level that is larger than a page."""
 
     picture: int
     level: int
-    scale: float  # of the level to the picture
-    corner: tuple[int, int]  # row, column of the piece in its level, even
-    pixels: np.ndarray  # (M, N, 3) float32, at most PAGE each
+    scale: float  # of the level relative to the picture
+    corner: tuple[int, int]  # row, column of the piece in its level; even
+    pixels: np.ndarray  # (M, N, 3) float32, M and N at most PAGE
 
 
-Page = list[tuple[Piece, int, int]]  # pieces side by side, each with its row and column on the page, even
+Page = list[tuple[Piece, int, int]]  # pieces side by side, each with its row and column on the page; even
 
 
 def pieces(picture: int, image: np.ndarray, smallest: float) -> Iterator[Piece]:
-    """The levels of an (M, N, 3) float32 image for faces of at least `smallest` px, cut into
-    tiles that fit a page."""
+    """Yield the pyramid's levels of an (M, N, 3) float32 image for faces of at least `smallest` px, cut into
+    tiles that fit on a page."""
     height, width = image.shape[:2]
     sums = _sums(image)
     for number, scale in enumerate(scales(min(height, width), smallest)):
@@ -44,16 +44,16 @@ def pieces(picture: int, image: np.ndarray, smallest: float) -> Iterator[Piece]:
 
 
 def scales(side: int, smallest: float) -> np.ndarray:
-    """The scales of the package's levels for a picture whose shorter side has `side` px, without those for
-    faces below `smallest` px."""
+    """The scales of the package's levels for a picture with a shorter side of `side` px, without those for
+    faces below `smallest` px: (n,) float64."""
     levels = round(-np.log(side / CELL) / np.log(STEP) - 1)
     scales = CELL / SMALLEST * STEP ** np.arange(max(levels, 0))
     return scales[scales <= CELL / max(smallest, SMALLEST)]
 
 
 def _sums(image: np.ndarray) -> np.ndarray:
-    """(M + 1, N, 3) float32: row i is the sum of the first i rows. A loop: `cumsum` takes six times as
-    long."""
+    """Running sums, (M + 1, N, 3) float32: row i is the sum of the first i rows. This loop takes a sixth of
+    the time of `cumsum`."""
     sums = np.concatenate([np.zeros_like(image[:1]), image])
     for before, row in zip(sums, sums[1:], strict=False):
         row += before
@@ -61,8 +61,10 @@ def _sums(image: np.ndarray) -> np.ndarray:
 
 
 def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
-    """An image shrunk to `rows` rows by their means (as OpenCV's INTER_AREA does), from the sums of its first
-    rows: the cost of a small level is small, however large the image."""
+    """Shrink an image to `rows` rows by means of areas, as OpenCV's INTER_AREA does.
+
+    With the running sums of `_sums` a small level takes little time, however large the image.
+    """
     ends = np.arange(rows + 1) * (len(image) / rows)
     whole = np.minimum(ends.astype(int), len(image) - 1)
     upto = image[whole]
@@ -74,7 +76,7 @@ def _rows(image: np.ndarray, sums: np.ndarray, rows: int) -> np.ndarray:
 
 
 def pack(unpacked: Iterable[Piece]) -> list[Page]:
-    """Lay pieces on as few pages as first-fit on shelves of falling height needs."""
+    """Pack pieces on pages, by first-fit on shelves of decreasing height."""
     pages: list[Page] = []
     bottoms: list[int] = []  # of each page's shelves
     shelves: list[list[int]] = []  # page, top, height, first free column
@@ -95,9 +97,11 @@ def pack(unpacked: Iterable[Piece]) -> list[Page]:
 
 
 def draw_page(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
-    """Draw a page from the top into `pixels`, (PAGE, PAGE, 3) float32, and `mask`, (PAGE - 2, PAGE - 2)
-    float32: 0, and NEVER where pieces of odd size end. Returns the height of HEIGHTS that holds it. Pixels
-    between the pieces are left as they are: no score covers them."""
+    """Draw a page into `pixels` and `mask`; return the smallest of HEIGHTS that holds the page.
+
+    `pixels`: (PAGE, PAGE, 3) float32. Pixels between the pieces are left unchanged, as no score covers them.
+    `mask`: (PAGE - 2, PAGE - 2) float32, set to NEVER where pieces of odd size end and to 0 elsewhere.
+    """
     mask.fill(0)
     for piece, top, left in page:
         height, width = piece.pixels.shape[:2]

@@ -1,19 +1,19 @@
-"""Measures of a face for the rules of cleaning: size, pose, neighbours, light, sharpness."""
+"""Measure a face for the rules of cleaning: size, pose, neighbours, light, sharpness."""
 
 import cv2
 import numpy as np
 
 from fer_tasks.faces.detector import LANDMARKS, Faces
 
-# px of the crop that light is measured on, whatever size crops have: the rules' limits were chosen at it.
+# px of the crop that light is measured on, whatever size crops have: thresholds were chosen for this size.
 SIDE = 150
 
 
 def pose_signals(landmarks: np.ndarray) -> dict[str, float]:
-    """`eye_distance` in px, `roll` in degrees and `yaw` of (5, 2) landmarks.
+    """`eye_distance` in px, `roll` in degrees and `yaw` from (5, 2) landmarks [row, column] in px.
 
-    yaw = 2 (nose - eye centre)·u / eye distance, u the unit vector between the eyes: 0 frontal, beyond ±0.6 a
-    profile.
+    yaw = 2 (nose - eye centre)·u / eye distance, with u the unit vector between the eyes: 0 is frontal,
+    beyond ±0.6 a profile.
     """
     left, right, nose = (landmarks[LANDMARKS.index(name)] for name in ("left_eye", "right_eye", "nose"))
     distance = float(np.linalg.norm(right - left))
@@ -23,8 +23,8 @@ def pose_signals(landmarks: np.ndarray) -> dict[str, float]:
 
 
 def scene_signals(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> dict[str, float]:
-    """`n_faces`, `second_face` (the largest other face's area / the chosen one's) and `face_share` of the
-    photo's area."""
+    """`n_faces`, `second_face` (the area of the largest other face / that of the chosen one) and `face_share`
+    (the area of the chosen face / that of the photo)."""
     area = areas(faces.boxes)
     others = np.delete(area, chosen)
     return {
@@ -35,12 +35,13 @@ def scene_signals(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> di
 
 
 def light_signals(crop: np.ndarray) -> dict[str, float]:
-    """Measures of the light on a face; comparable only between crops of one size, SIDE.
+    """Measures of the light on a face, from an (M, N, 3) uint8 crop; comparable only for crops of SIDE px.
 
-    `sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000), and `brightness`, the mean grey
-    0..255, of an (M, N, 3) uint8 crop; of its middle, without the background: `contrast`, the
-    standard deviation of the grey, and `flatness`, the share 0..1 of 3 x 3 px squares with a standard
-    deviation below 1: skin in a photo is hardly ever that even, drawings are."""
+    Of the whole crop: `sharpness`, the variance of the Laplacian (Pech-Pacheco et al. 2000); `brightness`,
+    the mean grey value, 0..255. Of its middle, without background: `contrast`, the standard deviation of the
+    grey values; `flatness`, the share, 0..1, of 3 x 3 px squares with a standard deviation below 1, which
+    drawings have but skin in a photo hardly ever has.
+    """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     sharpness = float(cv2.Laplacian(grey, cv2.CV_64F).var())
     height, width = grey.shape
@@ -61,6 +62,9 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def roll(landmarks: np.ndarray) -> float:
-    """The angle of the line between the eyes in degrees, positive where the right eye lies lower."""
+    """The angle of the line between the eyes in degrees, positive if the right eye lies lower.
+
+    `landmarks`: (5, 2), [row, column] of LANDMARKS.
+    """
     down, right = landmarks[LANDMARKS.index("right_eye")] - landmarks[LANDMARKS.index("left_eye")]
     return float(np.degrees(np.arctan2(down, right)))

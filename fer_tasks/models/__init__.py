@@ -1,4 +1,4 @@
-"""The models by name. To add one, write its module and one line in BUILDERS."""
+"""Build models by name. To add a model, write its module and a line in BUILDERS."""
 
 import inspect
 from collections.abc import Callable
@@ -30,10 +30,12 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 
 
 def build_model(name: str, input_shape: tuple[int, ...], n_classes: int, **options: Any) -> keras.Model:
-    """Build a model: inputs of `input_shape`, (M, N, C); outputs (n, n_classes) float32 probabilities.
+    """Build a model: images (n, *input_shape) in, probabilities (n, n_classes) float32 out.
 
-    Raises BadModel for an unknown name or option, a value that an option does not take, or a shape that the
-    model cannot take.
+    `input_shape`: (M, N, C).
+
+    Raises:
+        BadModel: the name, an option or its value is unknown, or the model cannot take this shape.
     """
     check_model(name, options)
     if len(input_shape) != 3:
@@ -41,21 +43,27 @@ def build_model(name: str, input_shape: tuple[int, ...], n_classes: int, **optio
     try:
         return BUILDERS[name](input_shape, n_classes, **options)
     except (TypeError, ValueError) as error:
-        how = f" with {options}" if options else ""
-        raise BadModel(f"{name} cannot be built{how} for inputs of shape {input_shape}: {error}") from None
+        with_options = f" with {options}" if options else ""
+        raise BadModel(
+            f"{name} cannot be built{with_options} for inputs of shape {input_shape}: {error}"
+        ) from None
 
 
 def check_model(name: str, options: dict[str, Any]) -> None:
-    """Check a model's name and the names of its options. Raises BadModel, listing what there is."""
+    """Check a model's name and the names of its options.
+
+    Raises:
+        BadModel: one of them is unknown; the message lists the valid ones.
+    """
     if name not in BUILDERS:
         raise BadModel(f"no model {name!r}; choose one of {sorted(BUILDERS)}")
     try:
         inspect.signature(BUILDERS[name]).bind(None, None, **options)
     except TypeError as error:
-        known = list(inspect.signature(BUILDERS[name]).parameters)[2:]
-        raise BadModel(f"model {name!r}: {error}; its options: {known}") from None
+        names = list(inspect.signature(BUILDERS[name]).parameters)[2:]
+        raise BadModel(f"model {name!r}: {error}; its options: {names}") from None
 
 
 def load_model(file: Path) -> keras.Model:
-    """A model from its .keras file, its layers of ours among them."""
+    """Load a model from a .keras file; importing this package registers the custom layers that it needs."""
     return keras.saving.load_model(file)

@@ -13,8 +13,8 @@ from fer_tasks.models.hog import HOG
 class Depth(NamedTuple):
     """One of the paper's two networks."""
 
-    convolutions: tuple[tuple[int, int, bool], ...]  # filters, kernel side; does 2 x 2 max pooling follow?
-    dense: tuple[int, ...]
+    convolutions: tuple[tuple[int, int, bool], ...]  # filters, kernel side, whether 2 x 2 max pooling follows
+    dense: tuple[int, ...]  # units
 
 
 DEPTHS = {
@@ -37,14 +37,18 @@ def alizadeh_fazel(
 ) -> keras.Model:
     """Convolutions and dense layers, each with batch norm, ReLU and dropout.
 
-    `input_shape`: (M, N, C), values 0..1; the deep one halves it four times and so wants sides of at least 16
-    px. `hog`: the paper's hybrid, which sees the picture's HOG beside the last convolution. The paper works
-    on 48 × 48 × 1 and leaves the dropout rates, the padding and HOG's parameters open: the rates are those of
-    the 2021 project, the padding keeps the size (without any, the fourth pooling of 48 px would have nothing
-    left), HOG is scikit-image's default. The shallow one pools once, after its second convolution.
-    `norm_momentum`, of the moving statistics of batch norm, wants to be lower where an epoch has few steps.
-    `width`: the share of the paper's filters and units that each layer has, the width multiplier of Howard et
-    al. 2017.
+    `input_shape`: (M, N, C), values 0..1; 48 × 48 × 1 in the paper. The deep network halves the sides four
+    times, so they must have at least 16 px; the shallow one pools once, after its second convolution.
+    `hog`: the paper's hybrid, whose dense layers also take the picture's HOG.
+    `norm_momentum`: of batch norm's moving statistics; choose it lower if an epoch has few steps.
+    `width`: scales the filters and units of every layer (the width multiplier of Howard et al. 2017).
+
+    The paper leaves the dropout rates, the padding and HOG's parameters open. The rates here are those of the
+    2021 project; the padding keeps the size, since without padding nothing of 48 px is left for the fourth
+    pooling; HOG has scikit-image's defaults.
+
+    Raises:
+        BadModel: `depth` or `padding` is unknown, or the sides are too small.
     """
     check_choice("depth", depth, DEPTHS)
     check_choice("padding", padding, PADDINGS)

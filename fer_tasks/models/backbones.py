@@ -1,4 +1,4 @@
-"""Backbones of `keras.applications`, with ImageNet weights, weights of a file, or none."""
+"""Backbones from `keras.applications`, with ImageNet weights, weights from a file, or random weights."""
 
 import inspect
 from collections.abc import Callable
@@ -24,18 +24,21 @@ BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "MobileNetV3Large": keras.applications.MobileNetV3Large,
     "MobileNetV3Small": keras.applications.MobileNetV3Small,
 }
-# From 0..255: to -1..1, which these two want; or to 0..1, which the slides of 2021 call "rescale". The other
-# backbones rescale inside, and 2021 gave them 0..255 ("none"), so they see the same either way.
+# These two expect -1..1 ("own"); the 2021 project gave them 0..1, which its slides call "rescale". The other
+# backbones rescale inside, and 2021 gave them 0..255 ("none"), so both settings are the same for them.
 RESCALED = ("InceptionResNetV2", "MobileNetV2")
 PREPROCESSINGS = {"own": {"scale": 1 / 127.5, "offset": -1.0}, "as_2021": {"scale": 1 / 255}}
-EFFICIENT_NET_SCALE = (0.229, 0.224, 0.225)  # by the root of which Keras divides for `imagenet` alone
+# With weights="imagenet", and only then, Keras also divides EfficientNet's inputs by the roots of these.
+EFFICIENT_NET_SCALE = (0.229, 0.224, 0.225)
 
 
 @keras.saving.register_keras_serializable("fer_tasks")
 class InInference(layers.Wrapper):
-    """A layer that stays in inference mode while the model around it trains: batch norm by the statistics
-    that came with the weights, no dropout. `training=False` in a functional model would not do: Keras 3 gives
-    every layer in it the `training` of the outermost call.
+    """A layer that stays in inference mode while the model around it trains.
+
+    Its batch norms use the statistics that came with the weights, and dropout is off. Calling the layer with
+    `training=False` in a functional model would not work: Keras 3 passes every layer the `training` of the
+    outermost call.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -51,11 +54,16 @@ def backbone_features(
     alpha: float | None = None,
     norm_momentum: float | None = None,
 ) -> keras.KerasTensor:
-    """Images (n, M, N, 1 or 3), 0..255, to the backbone's feature maps (n, m, n, C).
+    """Apply a backbone to images (n, M, N, 1 or 3), 0..255: its feature maps, (n, m, n, C).
 
-    The backbone is one layer, named `backbone`. `trainable`: from the start, or frozen until a second phase
-    sets `model.get_layer("backbone").trainable`. Its kernels train then, but it stays in inference mode: few
-    pictures at a time spoil the statistics that ImageNet gave its batch norm.
+    The backbone is one layer, named `backbone`. `trainable`: whether it is trained from the start; otherwise
+    it is frozen until a second phase sets `model.get_layer("backbone").trainable`. Then its kernels are
+    trained, but it stays in inference mode: small batches would spoil its batch norms' ImageNet statistics.
+    `weights`, `preprocessing`, `alpha` and `norm_momentum` are those of `transfer`.
+
+    Raises:
+        BadModel: a name or the number of channels is wrong, or the weights cannot be downloaded or do not
+            fit.
     """
     check_choice("backbone", name, BACKBONES)
     check_choice("preprocessing", preprocessing, PREPROCESSINGS)
@@ -88,34 +96,36 @@ def _backbone(name: str, shape: tuple[int, ...], weights: str, options: dict[str
 
 
 def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
-    """Keras writes a download where it will look for it, so cells side by side take turns."""
+    """Build a backbone with ImageNet weights, which Keras downloads once; processes take turns by a lock,
+    since Keras would read a file that another one is still writing."""
     try:
         with FileLock(user_cache_path("monday-fer", ensure_exists=True) / f"{name}.lock"):
             return build(weights="imagenet")
-    except Exception as error:  # Keras wraps what its download meets in a bare Exception
+    except Exception as error:  # Keras wraps errors of its download in a bare Exception
         cut_off = isinstance(error, OSError | HTTPException) or "corrupted" in str(error)
         if not cut_off and "URL fetch failure" not in str(error):
             raise
         raise BadModel(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); remove any part of them "
-            f"in ~/.keras/models and try again, give `weights` a .weights.h5 file of "
-            f"keras.applications.{name}(include_top=False), or `none`"
+            f"the ImageNet weights of {name} could not be downloaded ({error}); remove partial files of them "
+            f"in ~/.keras/models and try again, or set `weights` to a .weights.h5 file of "
+            f"keras.applications.{name}(include_top=False) or to `none`"
         ) from None
 
 
 def _load(model: keras.Model, name: str, file: Path) -> None:
     if not file.is_file():
-        raise BadModel(f"weights: there is no file {file}; give a path, `imagenet` or `none`")
+        raise BadModel(f"weights: there is no file {file}; set a path, `imagenet` or `none`")
     try:
         model.load_weights(file)
     except (ValueError, OSError, KeyError) as error:
         raise BadModel(f"weights: {file} does not fit {name} without its top: {error}") from None
-    for layer in _normalizations(model):  # EfficientNet's: what `imagenet` has in a layer of its own
+    for layer in _normalizations(model):  # EfficientNet's; with `imagenet` Keras adds a layer for this
         layer.adapt_variance.assign(layer.adapt_variance * EFFICIENT_NET_SCALE)
 
 
 def _fused(model: keras.Model) -> keras.Model:
-    """The same model with our batch norm: MobileNetV2 takes a step of training in 0.6 to 0.7 of the time."""
+    """The same model with the fused batch norm: a training step of MobileNetV2 takes 0.6 to 0.7 of the
+    time."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         kind = BatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
@@ -124,7 +134,7 @@ def _fused(model: keras.Model) -> keras.Model:
     fused = keras.models.clone_model(model, clone_function=clone)
     fused.set_weights(model.get_weights())
     for layer in _normalizations(fused):
-        layer.finalize_state()  # it computes with copies of its weights
+        layer.finalize_state()  # the layer computes with copies of its weights
     return fused
 
 

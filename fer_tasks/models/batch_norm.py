@@ -1,4 +1,4 @@
-"""Batch norm in one kernel instead of a dozen."""
+"""Batch norm by one fused kernel."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from keras import layers
 
 @keras.saving.register_keras_serializable("fer_tasks")
 class BatchNormalization(layers.BatchNormalization):
-    """`keras.layers.BatchNormalization`, on TensorFlow by its fused kernel: the same mathematics, weights and
-    options, in less time (`benchmarks/batch_norm.py`).
+    """`keras.layers.BatchNormalization` by TensorFlow's fused kernel: the same mathematics, weights and
+    options in less time (`benchmarks/batch_norm.py`).
 
-    Fused are images, (n, M, N, C) with the channels last, in float32, bfloat16 or float16; everything else,
-    and every other backend, goes Keras' own way. Statistics are float32; the kernel reports a batch's
-    variance with Bessel's correction, which the moving variance of Keras does not have, so it is taken back.
+    The kernel is used for images (n, M, N, C), channels last, in float32, bfloat16 or float16. For anything
+    else, and on other backends, the layer does what Keras does. Statistics are float32. The kernel returns a
+    batch's variance with Bessel's correction; the correction is undone, as Keras' moving variance has none.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -31,7 +31,7 @@ class BatchNormalization(layers.BatchNormalization):
         )
 
     def _fused(self, inputs: Any, training: bool) -> Any:
-        import tensorflow as tf  # here: other backends do without it
+        import tensorflow as tf  # not at the top: other backends do not need it
 
         moving = [tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)]
         channels = tf.shape(moving[0])

@@ -12,8 +12,8 @@ from fer_tasks.models.errors import BadModel
 def conv_norm_relu(
     x: keras.KerasTensor, filters: int, side: int, padding: str = "same", norm_momentum: float = 0.99
 ) -> keras.KerasTensor:
-    """A convolution of stride 1, batch norm, ReLU: (n, M, N, C) to (n, M, N, filters), less where not
-    padded."""
+    """A convolution of stride 1, batch norm and ReLU: (n, M, N, C) -> (n, M, N, filters), smaller sides with
+    `padding` "valid"."""
     return norm_relu(layers.Conv2D(filters, side, padding=padding)(x), norm_momentum)
 
 
@@ -23,7 +23,7 @@ def norm_relu(x: keras.KerasTensor, norm_momentum: float) -> keras.KerasTensor:
 
 
 def probabilities(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
-    """A dense layer and softmax, (n, D) to (n, n_classes), in float32 also where the rest is bfloat16."""
+    """A dense layer and softmax, (n, D) -> (n, n_classes), in float32 even if the rest is bfloat16."""
     return layers.Dense(n_classes, activation="softmax", dtype="float32")(x)
 
 

@@ -4,4 +4,4 @@ from fer_tasks.errors import UserError
 
 
 class BadModel(UserError):
-    """A cell names an unknown model, option or weights, or a shape that the model cannot take."""
+    """A cell has an unknown model, option or weights, or a shape that its model cannot take."""

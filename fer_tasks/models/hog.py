@@ -6,19 +6,22 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-EPSILON = 1e-5  # what keeps an even block from dividing by 0
-TIE = 1e-5  # of a bin: what float32 may fall short by of the bin that an angle on the border belongs to
-CLIP = 0.2  # the most that one bin of a normalised block may have: the "Hys" of L2-Hys
+EPSILON = 1e-5  # prevents a division by 0 in a block without gradients
+TIE = 1e-5  # of a bin; added so that float32 errors do not move an angle on a border to the bin below
+CLIP = 0.2  # maximum of a bin in a normalised block: the "Hys" of L2-Hys
 
 
 @keras.saving.register_keras_serializable("fer_tasks")
 class HOG(layers.Layer):
-    """Histogram of oriented gradients (Dalal & Triggs 2005), with the numbers of `skimage.feature.hog`.
+    """Histogram of oriented gradients (Dalal & Triggs 2005), with the values of `skimage.feature.hog`.
 
-    (n, M, N, C) images to (n, D) float vectors, D = (M / 8 - 1)(N / 8 - 1) · 4 · 9 with the defaults: 9
-    unsigned orientations without interpolation, cells of 8 px, blocks of 2 × 2 cells, L2-Hys; of each pixel
-    the channel with the strongest gradient. Fixed: no gradient passes. Computed in float32 whatever the
-    dtype. Raises ValueError where no block fits.
+    (n, M, N, C) images -> (n, D) vectors; with the defaults D = (M / 8 - 1)(N / 8 - 1) · 4 · 9: unsigned
+    orientations without interpolation, cells of 8 × 8 px, blocks of 2 × 2 cells, L2-Hys normalisation. A
+    pixel's gradient is that of the channel where it is strongest. The layer has no weights and stops
+    gradients; it computes in float32 whatever its dtype.
+
+    Raises:
+        ValueError: the images are smaller than a block.
     """
 
     def __init__(
@@ -34,15 +37,15 @@ class HOG(layers.Layer):
         return ops.cast(vector, self.compute_dtype)
 
     def _histograms(self, rows: Any, columns: Any) -> Any:
-        """Of gradients (n, M, N): their mean magnitude by cell and orientation."""
+        """Gradients (n, M, N) -> their mean magnitude by cell and orientation, (n, m, n, orientations)."""
         angle = ops.mod(ops.arctan2(rows, columns), math.pi)
         bins = ops.cast(ops.floor(angle * (self.orientations / math.pi) + TIE), "int32")
-        bins = ops.minimum(bins, self.orientations - 1)  # an angle just below 0 rounds to a half turn
+        bins = ops.minimum(bins, self.orientations - 1)  # an angle just below 0 is rounded to half a turn
         votes = ops.one_hot(bins, self.orientations) * ops.hypot(rows, columns)[..., None]
         return ops.average_pool(votes, self.pixels_per_cell, self.pixels_per_cell, "valid")
 
     def _blocks(self, histograms: Any) -> Any:
-        """The normalised histograms of all blocks, which overlap, as one vector an image."""
+        """The normalised histograms of all blocks, which overlap, as one vector per image."""
         size = self.cells_per_block
         rows, columns = (side - size + 1 for side in histograms.shape[1:3])
         cells = [histograms[:, r : r + rows, c : c + columns] for r in range(size) for c in range(size)]
@@ -55,7 +58,7 @@ class HOG(layers.Layer):
         blocks = [side - self.cells_per_block + 1 for side in cells]
         if min(blocks) < 1:
             smallest = self.pixels_per_cell * self.cells_per_block
-            raise ValueError(f"HOG wants sides of at least {smallest} px, to hold a block")
+            raise ValueError(f"HOG needs sides of at least {smallest} px, the size of a block")
         return input_shape[0], math.prod(blocks) * self.cells_per_block**2 * self.orientations
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
@@ -67,8 +70,8 @@ class HOG(layers.Layer):
 
 
 def _gradients(image: Any) -> tuple[Any, Any]:
-    """Central differences down and across, 0 at the border, of the channel where they are strongest: (n, M,
-    N)."""
+    """Central differences down and across, (n, M, N) each, 0 at the border, of each pixel's channel with the
+    strongest gradient."""
     rows = ops.pad(image[:, 2:] - image[:, :-2], [(0, 0), (1, 1), (0, 0), (0, 0)])
     columns = ops.pad(image[:, :, 2:] - image[:, :, :-2], [(0, 0), (0, 0), (1, 1), (0, 0)])
     strongest = ops.one_hot(ops.argmax(ops.square(rows) + ops.square(columns), axis=-1), image.shape[-1])

@@ -6,8 +6,8 @@ from keras import layers
 
 from fer_tasks.models.blocks import check_sides, conv_norm_relu, norm_relu, probabilities
 
-STAGES = (64, 128, 256, 512)  # filters of the two 3 x 3 convolutions of each; 2 x 2 max pooling follows
-DENSE = (512, 512)
+STAGES = (64, 128, 256, 512)  # filters of a stage's two 3 x 3 convolutions; 2 x 2 max pooling follows
+DENSE = (512, 512)  # units
 
 
 def khaireddin_chen(
@@ -17,13 +17,17 @@ def khaireddin_chen(
     dropout: float = 0.4,
     norm_momentum: float = 0.99,
 ) -> keras.Model:
-    """Four stages of two convolutions, each with batch norm and ReLU, and three dense layers, the classes
-    among them.
+    """Four stages of two convolutions, each with batch norm and ReLU, and three dense layers, the last of
+    which gives the classes.
 
     `input_shape`: (M, N, C) with sides of at least 16 px, 40 × 40 crops of 48 × 48 in the paper; values 0..1.
-    The paper tells the stages and that there are three dense layers; that the two before the classes have 512
-    units with batch norm, and dropout after each, is ours. `width`: the share of filters and units that each
-    layer has: 0.5 costs a quarter of the arithmetic.
+    `width`: scales the filters and units of every layer; 0.5 needs a quarter of the arithmetic.
+
+    The paper describes the stages and has three dense layers. That the first two have 512 units, batch norm
+    and dropout is our choice.
+
+    Raises:
+        BadModel: the sides are too small.
     """
     check_sides("khaireddin_chen", input_shape, 2 ** len(STAGES))
     x = inputs = keras.Input(input_shape)

@@ -6,10 +6,10 @@ from keras import layers
 
 from fer_tasks.models.blocks import check_sides, conv_norm_relu, probabilities
 
-# Filters and 3 x 3 convolutions of each block; 2 x 2 pooling follows.
+# Filters and number of 3 x 3 convolutions of each block; 2 x 2 max pooling follows.
 BLOCKS = ((64, 2), (128, 3), (256, 4), (256, 4), (512, 4))
-LEVELS = (1, 2, 3)  # blocks whose last convolution, not pooled yet, goes to the end as well
-LEVEL_WIDTH = 256
+LEVELS = (1, 2, 3)  # indices of the blocks whose last convolution, before pooling, also feeds the classes
+LEVEL_WIDTH = 256  # units of the dense layer on each of them
 
 
 def mlcnn(
@@ -20,18 +20,22 @@ def mlcnn(
     dense_dropout: float = 0.5,
     norm_momentum: float = 0.99,
 ) -> keras.Model:
-    """Five blocks like those of a VGG; what blocks 2, 3 and 4 saw, by a dense layer of 256 each, is joined
-    with what block 5 saw.
+    """Five VGG-like blocks; the outputs of blocks 2, 3 and 4, each through a dense layer of 256, are joined
+    with that of block 5.
 
-    `input_shape`: (M, N, C) with sides of at least 32 px, 48 × 48 × 1 in the paper; values 0..1. The layers
-    are those of the authors' published summary (github.com/nhduong/fer2013icprai2018, its first network),
-    which has no batch norm and drops out after each block: `batch_norm` is ours. So are the rates, since the
-    summary does not tell them, nor what stands between the joined 1,280 numbers and the classes of a single
-    network; here, dropout.
+    `input_shape`: (M, N, C) with sides of at least 32 px, 48 × 48 × 1 in the paper; values 0..1.
+
+    The layers are those of the authors' published summary (github.com/nhduong/fer2013icprai2018, its first
+    network), which has dropout after each block and no batch norm. Our choices: `batch_norm`, the dropout
+    rates, and the dropout between the 1,280 joined features and the classes, since the summary does not
+    state these.
+
+    Raises:
+        BadModel: the sides are too small.
     """
     check_sides("mlcnn", input_shape, 2 ** len(BLOCKS))
     x = inputs = keras.Input(input_shape)
-    seen = []
+    level_features = []
     for block, (filters, convolutions) in enumerate(BLOCKS):
         for _ in range(convolutions):
             if batch_norm:
@@ -39,8 +43,8 @@ def mlcnn(
             else:
                 x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         if block in LEVELS:
-            seen.append(layers.Dense(LEVEL_WIDTH, activation="relu")(layers.Flatten()(x)))
+            level_features.append(layers.Dense(LEVEL_WIDTH, activation="relu")(layers.Flatten()(x)))
         x = layers.Dropout(conv_dropout)(layers.MaxPooling2D()(x))
-    x = layers.Concatenate()([*seen, layers.Flatten()(x)])
+    x = layers.Concatenate()([*level_features, layers.Flatten()(x)])
     x = layers.Dropout(dense_dropout)(x)
     return keras.Model(inputs, probabilities(x, n_classes), name="mlcnn")

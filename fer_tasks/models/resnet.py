@@ -7,7 +7,7 @@ from keras import layers
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import check_sides, conv_norm_relu, probabilities
 
-STAGES = 3  # each begins with 2 x 2 max pooling and twice the filters
+STAGES = 3  # each starts with 2 x 2 max pooling and doubles the filters
 
 
 def resnet(
@@ -18,13 +18,17 @@ def resnet(
     dropout: float = 0.3,
     norm_momentum: float = 0.99,
 ) -> keras.Model:
-    """A convolution of `filters`; three stages of max pooling, a convolution of twice the filters and
-    `blocks` residual blocks; global average pooling and the classes. All convolutions are 3 × 3 with batch
-    norm.
+    """A convolution; three stages of max pooling, a convolution of twice the filters and residual blocks;
+    global average pooling, dropout and the classes.
 
-    `input_shape`: (M, N, C) with sides of at least 8 px; values 0..1. Unlike ResNet-9 it pools before a
-    stage's first convolution, not after it: at 48 × 48 that takes a third off a training step. `dropout`
-    stands before the classes.
+    `input_shape`: (M, N, C) with sides of at least 8 px; values 0..1. `filters`: of the first convolution.
+    `blocks`: residual blocks per stage. All convolutions are 3 × 3 with batch norm.
+
+    Unlike ResNet-9 it pools before a stage's first convolution, not after it; at 48 × 48 a training step
+    takes a third less time.
+
+    Raises:
+        BadModel: the sides are too small.
     """
     check_sides("resnet", input_shape, 2**STAGES)
     inputs = keras.Input(input_shape)

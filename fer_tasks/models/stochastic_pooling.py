@@ -1,4 +1,4 @@
-"""Stochastic pooling."""
+"""Stochastic pooling as a layer."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from keras import layers, ops
 class StochasticPooling2D(layers.Layer):
     """Zeiler & Fergus, "Stochastic Pooling for Regularization of Deep Convolutional Neural Networks" (2013).
 
-    (n, M, N, C) to (n, M / strides, N / strides, C), rounded up: windows of `pool_size` px a side every
-    `strides` px, padded with zeros, which are never chosen. Of the activations a of a window one is drawn
-    with probability p = a / sum(a) in training; else their mean weighted by it, sum(p a) = sum(a²) / sum(a).
-    An activation below 0 counts as 0; where all are 0, so are the outcome and its gradient. Drawn and summed
-    in float32 whatever the layer's dtype; the same seed draws the same.
+    (n, M, N, C) -> (n, M / strides, N / strides, C), rounded up: windows of `pool_size` px per side every
+    `strides` px, padded with zeros, which are never chosen. In training, one of a window's activations a is
+    drawn with probability p = a / sum(a); in inference, the output is their mean weighted by p, sum(p a) =
+    sum(a²) / sum(a). Negative activations count as 0; if all are 0, so are the output and its gradient.
+    Computed in float32 whatever the layer's dtype. The same `seed` draws the same.
     """
 
     def __init__(self, pool_size: int = 3, strides: int = 2, seed: int | None = None, **kwargs: Any):
@@ -32,7 +32,7 @@ class StochasticPooling2D(layers.Layer):
         total = sum(windows)
         threshold = keras.random.uniform(ops.shape(total), seed=self.generator) * total
         below, drawn = windows[0], windows[0]
-        for window in windows[1:]:  # the last one whose predecessors sum up to no more than the threshold
+        for window in windows[1:]:  # draws the last one whose predecessors sum up to at most the threshold
             drawn = ops.where(below <= threshold, window, drawn)
             below = below + window
         return drawn
@@ -43,10 +43,10 @@ class StochasticPooling2D(layers.Layer):
         return of_squares / ops.where(mean > 0, mean, 1.0)
 
     def _windows(self, x: Any) -> list[Any]:
-        """The activations at each place of a window: pool_size² arrays (n, M / strides, N / strides, C).
+        """The activations at each position of a window: pool_size² arrays (n, M / strides, N / strides, C).
 
-        First every `strides`-th row and column apart, so that what follows are plain slices: slices with a
-        stride are what TensorFlow's CPU kernel is slow at.
+        Rows and columns are first separated by their remainder modulo `strides`. The slices that follow then
+        have no stride; slices with one are slow in TensorFlow's CPU kernel.
         """
         size, step = self.pool_size, self.strides
         pads, (rows, columns) = zip(*(self._padding(side) for side in x.shape[1:3]), strict=True)
@@ -62,9 +62,9 @@ class StochasticPooling2D(layers.Layer):
         ]
 
     def _padding(self, side: int) -> tuple[tuple[int, int], int]:
-        """Of a side: the zeros before and after it, up to whole strides, and the windows along it."""
+        """The zeros before and after a side, up to whole strides, and the number of windows along it."""
         out = -(-side // self.strides)
-        before = max((out - 1) * self.strides + self.pool_size - side, 0) // 2  # as other poolings pad "same"
+        before = max((out - 1) * self.strides + self.pool_size - side, 0) // 2  # as Keras pads "same"
         whole = self.strides * (out + -(-self.pool_size // self.strides) - 1)
         return (before, max(whole - side - before, 0)), out
 

@@ -1,4 +1,4 @@
-"""A backbone of `keras.applications` with a new head."""
+"""Transfer learning: a backbone from `keras.applications` with a new head."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from fer_tasks.models.backbones import backbone_features
 from fer_tasks.models.blocks import check_choice, probabilities
 from fer_tasks.models.errors import BadModel
 
-HEADS = {"plain": 1, "dnn": 2}  # dropouts that each has room for
-DENSE = 256  # of the dnn head
+HEADS = {"plain": 1, "dnn": 2}  # the most dropout rates that each head takes
+DENSE = 256  # units in the dnn head
 
 
 def transfer(
@@ -27,19 +27,26 @@ def transfer(
 ) -> keras.Model:
     """Backbone, global average pooling (the layer `features`) and a head.
 
-    `input_shape`: (M, N, 1 or 3), with sides of at least 32 px, of 75 px for InceptionResNetV2; values
-    0..255, so the recipe has no `rescale`: the backbone's own preprocessing is part of the model, or, with
-    `preprocessing: as_2021`, what the 2021 project did. `head`: `plain`, dropout and the classes; `dnn`, a
-    dense layer of 256 with ReLU before them (2021 tells no width). `dropout`: the rate before the classes; of
-    two, the first stands before the dense layer. `weights`: `imagenet` (Keras downloads them once), `none`,
-    or a `.weights.h5` file of the backbone's ImageNet weights without its top. `trainable`: the whole network
-    from the start, or only the head (`backbone_features` tells what a later phase may do). `alpha`: the width
-    of a MobileNet. `norm_momentum`: of the backbone's batch norm, where it trains.
+    `input_shape`: (M, N, 1 or 3) with sides of at least 32 px, for InceptionResNetV2 of at least 75 px;
+    values 0..255, so the recipe has no `rescale`.
+    `head`: `plain`, dropout and the classes; `dnn`, a dense layer of 256 with ReLU before these (the width is
+    our choice, as the 2021 slides state none).
+    `weights`: `imagenet` (Keras downloads them once), `none`, or a `.weights.h5` file with the backbone's
+    weights without its top.
+    `trainable`: whether the backbone is trained from the start; if not, a second phase may fine-tune it (see
+    `backbone_features`).
+    `preprocessing`: `own`, the backbone's; `as_2021`, that of the 2021 project. It is part of the model.
+    `alpha`: the width multiplier of a MobileNet.
+    `dropout`: the rate before the classes; the `dnn` head takes two, the first one before its dense layer.
+    `norm_momentum`: of the backbone's batch norms, if it is trained from the start.
+
+    Raises:
+        BadModel: `head` or `dropout` is wrong, or as `backbone_features`.
     """
     check_choice("head", head, HEADS)
     rates = [dropout] if isinstance(dropout, int | float) else list(dropout)
     if not 1 <= len(rates) <= HEADS[head]:
-        raise BadModel(f"the head {head!r} has room for {HEADS[head]} dropout rates; there are {len(rates)}")
+        raise BadModel(f"the head {head!r} takes at most {HEADS[head]} dropout rates; there are {len(rates)}")
     inputs = keras.Input(input_shape)
     x = backbone_features(inputs, backbone, weights, trainable, preprocessing, alpha, norm_momentum)
     x = layers.GlobalAveragePooling2D(name="features")(x)

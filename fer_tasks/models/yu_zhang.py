@@ -12,7 +12,7 @@ STAGES = (
     ((64, 3), (128, 3)),
     ((128, 3), (128, 3)),
 )  # filters, kernel side; pooling after each stage
-DENSE = (1024, 1024)
+DENSE = (1024, 1024)  # units
 POOLINGS = {
     "max": lambda: layers.MaxPooling2D(3, 2, "same"),
     "stochastic": lambda: StochasticPooling2D(3, 2),
@@ -25,9 +25,13 @@ def yu_zhang(
     """Five convolutions with ReLU in three stages, each pooled by 3 × 3 windows every 2 px, and two dense
     layers with ReLU and dropout.
 
-    `input_shape`: (M, N, C) with sides of at least 8 px, 48 × 48 in the paper; values 0..1. `pooling`:
-    `stochastic`, the paper's, or `max`, which the 2021 project put in its place. Open in the paper, or not
-    known to us: the dropout rate and the padding; ours keeps the size, so that 48 px end as 6 × 6.
+    `input_shape`: (M, N, C) with sides of at least 8 px, 48 × 48 in the paper; values 0..1.
+    `pooling`: `stochastic`, as in the paper, or `max`, which the 2021 project used instead.
+
+    The dropout rate and the padding are our choices. The padding keeps the size: 48 px become 6 × 6.
+
+    Raises:
+        BadModel: `pooling` is unknown, or the sides are too small.
     """
     check_choice("pooling", pooling, POOLINGS)
     check_sides("yu_zhang", input_shape, 8)

@@ -6,23 +6,28 @@ from pathlib import Path
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.label_table import pictures_behind
 
-MADE = ("data", "models", "reports", ".cache", ".dvc", ".git")  # all outputs of dvc.yaml lie in these
+OUTPUTS = ("data", "models", "reports", ".cache", ".dvc", ".git")  # all outputs of dvc.yaml lie in these
 
 
-def refuse_what_is_made_here(source: Path, project: Path = Path(".")) -> None:
-    """Raise SourceError if `source`, or a picture that its table names, is, contains or lies in a folder that
-    the project's stages write or `make clean` removes. Links, `..` and the case of names are resolved.
+def refuse_source_in_outputs(source: Path, project: Path = Path(".")) -> None:
+    """Refuse a source that overlaps a folder that the project's stages write or `make clean` removes.
+
+    The source, or a picture that its table names, must not be such a folder, lie in one or contain one.
+    Links, `..` and the case of names are resolved.
+
+    Raises:
+        SourceError: the source overlaps an output.
     """
-    made = {name: _with_parents(project / name) for name in MADE}
-    own = _with_parents(source)
-    for name, folders in made.items():
-        if folders[0] & set().union(*own):
+    outputs = {name: _with_parents(project / name) for name in OUTPUTS}
+    source_and_parents = _with_parents(source)
+    for name, output_and_parents in outputs.items():
+        if output_and_parents[0] & set().union(*source_and_parents):
             _refuse(source, f"is {name}/ or lies in it", name)
-        if own[0] & set().union(*folders):
+        if source_and_parents[0] & set().union(*output_and_parents):
             _refuse(source, f"contains {name}/", name)
     for folder in dict.fromkeys(_folder_of(picture) for picture in pictures_behind(source)):
         lies_in = set().union(*_with_parents(folder))
-        if name := next((name for name, folders in made.items() if folders[0] & lies_in), ""):
+        if name := next((name for name, (output, *_) in outputs.items() if output & lies_in), ""):
             _refuse(source, f"names pictures in {folder}, which lies in {name}/", name)
 
 
@@ -32,8 +37,8 @@ def _folder_of(picture: Path) -> Path:
 
 def _refuse(source: Path, fault: str, name: str) -> None:
     raise SourceError(
-        f"download.source: {source} {fault}; what is in {name}/ is removed when it is made anew, so nothing "
-        "was touched: move the source out of the project's own folders, and name its new place"
+        f"download.source: {source} {fault}; the project empties {name}/ before it writes there, so nothing "
+        "was touched: move the source out of the project's own folders and name its new path"
     )
 
 
@@ -47,7 +52,7 @@ def _with_parents(path: Path) -> list[set[object]]:
 
 def _identity(place: Path) -> set[object]:
     try:
-        found = os.stat(place)
+        status = os.stat(place)
     except (OSError, ValueError):
         return {str(place)}
-    return {str(place), (found.st_dev, found.st_ino)}
+    return {str(place), (status.st_dev, status.st_ino)}

@@ -4,5 +4,5 @@ from fer_tasks.errors import UserError
 
 
 class SourceError(UserError):
-    """The source that params.yaml names is missing, unreadable, without usable pictures, or lies in a folder
-    that the project writes."""
+    """The source in params.yaml is missing, unreadable, without usable pictures, or in a folder that the
+    project writes."""

@@ -1,15 +1,15 @@
-"""Repeated files in a source: keep one; under several labels, none can be trusted."""
+"""Repeated files in a source: keep one of them, or none if their labels differ."""
 
 import pandas as pd
 
 
 def split_exact_duplicates(pictures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Separate repeated files by their content; columns `image_id` (of the bytes), `source`, `label`,
-    `source_split`.
+    """Separate repeated files from the others: (kept, rejected).
 
-    Returns (kept, rejected). Of equal files with one label, one is kept, in the order test, val, train;
-    the others are rejected as `duplicate_file`. Equal files with several labels are all rejected as
-    `conflicting_labels`. Rejected rows have image_id, source, reason, detail.
+    `pictures`: image_id (equal for equal bytes), source, label, source_split. Of equal files with the same
+    label one is kept, preferably in test, then in val; the others are rejected as `duplicate_file`. Equal
+    files with different labels are all rejected as `conflicting_labels`, since no label can be trusted.
+    Rejected rows have image_id, source, reason, detail.
     """
     rank = pictures["source_split"].map({"test": 0, "val": 1}).fillna(2)
     pictures = (

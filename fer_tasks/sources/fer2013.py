@@ -1,8 +1,8 @@
-"""FER2013 (Goodfellow et al. 2013, "Challenges in representation learning"): its pixels in a CSV -> pictures,
-and FER+ (Barsoum et al. 2016): ten taggers' votes for a picture.
+"""Read FER2013 (Goodfellow et al. 2013, "Challenges in representation learning"), whose pictures are rows of
+a CSV file, and FER+ (Barsoum et al. 2016), the votes of ten taggers for each picture.
 
-`fer2013.csv` has the columns emotion, pixels, Usage; `icml_face_data.csv` the same in another order. Where
-the faces are files in class folders they need nothing of this but the votes.
+`fer2013.csv` has the columns emotion, pixels, Usage; `icml_face_data.csv` has the same ones in another order.
+Copies of FER2013 in class folders are read by folder.py; only their votes are read here.
 """
 
 import os
@@ -19,17 +19,17 @@ from fer_tasks.sources.names import counted, split_of
 from fer_tasks.sources.table import columns, is_table, rows
 
 SIDE = 48  # px
-PIXELS = {"emotion", "pixels", "usage"}  # the columns of their table
+PIXELS = {"emotion", "pixels", "usage"}  # the columns of the table of pixels
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # by their number in the CSV
 USAGES = ("Training", "PublicTest", "PrivateTest")
-# FER+'s names in lower case, and what they are here; the last three are not expressions here.
+# FER+'s tags in lower case -> our names; the last three tags are none of the seven expressions.
 TAGS = {"anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy", "neutral": "neutral"}
 TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "nf": "other"}
 VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
 
 
 def tables(source: Path) -> list[Path]:
-    """The table that `source` is, or those that it holds, at most three folders down."""
+    """`source` itself if it is a table, else the tables in it, at most three folders down."""
     if is_table(source):
         return [source]
     below = (path for pattern in ("*", "*/*", "*/*/*") for path in source.glob(f"{pattern}.[ct]sv"))
@@ -37,33 +37,34 @@ def tables(source: Path) -> list[Path]:
 
 
 def pixel_table(source: Path) -> Path | None:
-    """The table of FER2013's pixels that `source` is or holds, by its header; None if it is something
-    else."""
+    """The first table in `source` whose header is that of FER2013's pixels; None if there is none."""
     return next((path for path in tables(source) if PIXELS <= set(columns(path))), None)
 
 
 def votes_table(near: Iterable[Path]) -> Path | None:
-    """The first of the tables that holds FER+'s votes, by its header; None if none does."""
+    """The first of the tables whose header is that of FER+'s votes; None if there is none."""
     return next((path for path in near if set(TAGS) <= set(columns(path))), None)
 
 
 def note_unread(path: Path) -> str:
-    """A note on a table of FER2013 or FER+ that is not read where it lies; "" for other tables."""
+    """Why a table of FER2013 or FER+ is not read at this path; "" for other files."""
     if not is_table(path):
         return ""
     if PIXELS <= set(columns(path)):
-        return f"{path} is not read: one table of FER2013's pixels is, the first; join their rows in one file"
+        return f"{path} is not read: only the first table of FER2013's pixels is; join their rows in one file"
     if votes_table([path]):
         return f"{path} is not read: put FER+'s votes into the folder of the table of pixels, in one file"
     return ""
 
 
 def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], None]) -> Listing:
-    """Every row of the table as a picture, or with what is wrong.
+    """List every row of the table as a picture, or as rejected with what is wrong with it.
 
-    `save(path, pixels)` writes (48, 48) uint8 grey pixels as a PNG below `cache`.
-    Training is "train", PublicTest "val", PrivateTest "test". Raises SourceError for a table that cannot be
-    read.
+    `save(path, pixels)` writes (48, 48) uint8 grey pixels as a PNG below `cache`. Training becomes "train",
+    PublicTest "val", PrivateTest "test".
+
+    Raises:
+        SourceError: the table cannot be read.
     """
     pictures, rejected = [], []
     for number, (_, row) in enumerate(rows(table), start=1):
@@ -88,18 +89,22 @@ def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], N
 
 
 def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
-    """The pictures with their shares of FER+'s votes in the columns VOTES, 0..1, where one of the tables
-    `near` has them; empty for a picture that has none, or of which they are no numbers.
+    """Add the columns VOTES: each tag's share of FER+'s votes for a picture, 0..1.
 
-    A table with the column `file` names pictures as the source does, or by a base name that one picture has;
-    a name that it has twice says nothing;
-    `fer2013new.csv` has a row for each of fer2013.csv. Raises SourceError where that has fewer.
+    `near`: tables, of which the first with FER+'s votes is used; without one the pictures are returned as
+    they are. The shares are NaN for a picture without votes, or with votes that are not numbers.
+
+    A table with the column `file` names pictures as the source does, or by a base name that only one picture
+    has; a repeated name is ignored. `fer2013new.csv` has no such column: its rows are those of fer2013.csv.
+
+    Raises:
+        SourceError: `fer2013new.csv` has fewer rows than fer2013.csv.
     """
     table = votes_table(near)
     if table is None:
         return pictures
-    given = [row for _, row in rows(table)]
-    votes = pd.DataFrame({name: [row[name] for row in given] for name in columns(table)})
+    table_rows = [row for _, row in rows(table)]
+    votes = pd.DataFrame({name: [row[name] for row in table_rows] for name in columns(table)})
     counts = votes[list(TAGS)].apply(pd.to_numeric, errors="coerce").astype(float)
     counts = counts.where(np.isfinite(counts).all(axis=1) & (counts >= 0).all(axis=1))
     sums = counts.T.groupby(TAGS).sum(min_count=1).T.rename(columns=lambda name: f"votes_{name}")
@@ -112,35 +117,36 @@ def add_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> pd.DataFrame:
         return pictures
     if numbers.max() > len(shares):
         raise SourceError(
-            f"download.source: {table} has {counted(len(shares), 'row')}, the pictures' table has more"
+            f"download.source: {table} has {counted(len(shares), 'row')}, fewer than the table of pixels; "
+            "use both tables of one download"
         )
     return pictures.join(shares.set_axis(range(1, len(shares) + 1)), on=numbers)
 
 
 def notes_on_votes(pictures: pd.DataFrame, near: Iterable[Path]) -> list[str]:
-    """Notes on votes that `add_votes` cannot use."""
+    """Warnings about votes that `add_votes` cannot use."""
     table = votes_table(near)
     if table is None:
         return []
     if "file" not in columns(table) and _row_numbers(pictures).isna().all():
         return [f"{table} is not used: its votes are for the rows of fer2013.csv, which is not the source"]
-    given = [row for _, row in rows(table)]
+    table_rows = [row for _, row in rows(table)]
     if "file" in columns(table):
-        names = [row["file"] for row in given]
+        names = [row["file"] for row in table_rows]
         if not _file_names(pictures, names).isin(names).any():
             return [
                 f"{table} is not used: its column file names no picture of the source, or several by one name"
             ]
-    bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for row in given)
-    return [f"{table}: the votes of {counted(bad, 'row')} are not numbers, and not used"] if bad else []
+    bad = sum(not all(_is_count(row[tag]) for tag in TAGS) for row in table_rows)
+    return [f"{table}: the votes of {counted(bad, 'row')} are not numbers and are not used"] if bad else []
 
 
-def _file_names(pictures: pd.DataFrame, known: Iterable[str]) -> pd.Series:
-    """The name of each picture in a table of the names `known`: as the source has it, else its base name;
-    empty where other pictures have that, too."""
+def _file_names(pictures: pd.DataFrame, names: Iterable[str]) -> pd.Series:
+    """How a table that holds `names` may name each picture: as the source does, else by its base name; NaN
+    if several pictures have that base name."""
     whole = pictures["source"]
     base = whole.map(os.path.basename)
-    return whole.where(whole.isin(list(known)), base.mask(base.duplicated(keep=False)))
+    return whole.where(whole.isin(list(names)), base.mask(base.duplicated(keep=False)))
 
 
 def _row_numbers(pictures: pd.DataFrame) -> pd.Series:
@@ -155,16 +161,16 @@ def _is_count(text: str) -> bool:
 
 
 def _decode(row: dict[str | None, str]) -> tuple[np.ndarray, str]:
-    """The (48, 48) uint8 pixels of a row and "", or what is wrong with it."""
+    """The (48, 48) uint8 pixels of a row and "", or an empty array and what is wrong with the row."""
     none = np.empty(0, np.uint8)
     if row["usage"] not in USAGES:
         return none, f"Usage {row['usage']!r}; choose one of {', '.join(USAGES)}"
     if row["emotion"] not in map(str, range(len(EMOTIONS))):
-        return none, f"emotion {row['emotion']!r}; it is a number from 0 to {len(EMOTIONS) - 1}"
+        return none, f"emotion {row['emotion']!r}; it must be a number from 0 to {len(EMOTIONS) - 1}"
     try:
         pixels = np.array(row["pixels"].split(), int)
     except (ValueError, OverflowError):
         return none, "its pixels are not all numbers"
     if pixels.size != SIDE * SIDE or pixels.min() < 0 or pixels.max() > 255:
-        return none, f"{pixels.size} pixels; there are {SIDE * SIDE}, from 0 to 255"
+        return none, f"{pixels.size} pixels; there must be {SIDE * SIDE}, from 0 to 255"
     return pixels.astype(np.uint8).reshape(SIDE, SIDE), ""

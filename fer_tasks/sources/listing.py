@@ -1,4 +1,4 @@
-"""A source as tables: its pictures, the files that are not used, and warnings."""
+"""The content of a source as tables: its pictures, the rejected files, and warnings."""
 
 import os
 import stat
@@ -11,13 +11,13 @@ import pandas as pd
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.names import counted
 
-KNOWN = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
+CLASSES = f"the classes are {', '.join(EXPRESSIONS)}, or their other names"
 NUMBERS = "rename numbers to expressions. RAF-DB: 1 surprise, 2 fear, 3 disgust, 4 happy, 5 sad, 6 angry, "
 NUMBERS += "7 neutral. AffectNet: 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 angry"
-NUMBERED = r"(?:folder|label) '\d+'"  # how the detail of a number in place of a class begins
+NUMBERED = r"(?:folder|label) '\d+'"  # the detail of a file whose class is a number begins so
 COLUMNS = ["source", "path", "label", "source_split"]
-WARNED_OF = ["unknown_class", "unknown_split", "unreadable"]  # a line for each detail
-ONE_LINE = ["link_not_followed", "file_not_found"]  # a line for all, which differ in their details
+WARNED_OF = ["unknown_class", "unknown_split", "unreadable"]  # reasons with a warning for each detail
+ONE_LINE = ["link_not_followed", "file_not_found"]  # reasons with one warning: each file's detail differs
 
 
 class Listing(NamedTuple):
@@ -29,7 +29,7 @@ class Listing(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings before the pictures are used."""
+        """What the user should know before the pictures are used, a line each."""
         absent = [name for name in EXPRESSIONS if name not in set(self.pictures["label"])]
         warnings = [f"the source has no picture of {name}; the models will not know it" for name in absent]
         unsplit = int((self.pictures["source_split"] == "").sum())
@@ -41,21 +41,21 @@ class Listing(NamedTuple):
         named = self.rejected[self.rejected["reason"].isin(WARNED_OF)]["detail"]
         details = named.str.replace(r"^row \d+: ", "", regex=True)
         warnings += [
-            f"{counted(n, 'file')} set aside: {detail}" for detail, n in details.value_counts().items()
+            f"{counted(n, 'file')} rejected: {detail}" for detail, n in details.value_counts().items()
         ]
         for _, alike in self.rejected[self.rejected["reason"].isin(ONE_LINE)].groupby("reason"):
             first = f"{alike['source'].iloc[0]}: {alike['detail'].iloc[0]}"
-            warnings.append(f"{counted(len(alike), 'file')} set aside, such as {first}")
+            warnings.append(f"{counted(len(alike), 'file')} rejected, such as {first}")
         numbers = [NUMBERS] if details.str.match(NUMBERED).any() else []
         return [*warnings, *numbers, *self.notes]
 
 
 class Verdict(NamedTuple):
-    """A file before it is opened: its label and split, or why it is not used."""
+    """The decision on a file before it is opened: its label and split, or why it is not used."""
 
     label: str = ""
     split: str = ""  # train, val, test, or "" where the source does not say
-    reason: str = ""  # a fixed word; "" for a picture
+    reason: str = ""  # one of a few fixed words; "" for a picture
     detail: str = ""
 
 
@@ -65,26 +65,26 @@ def unused(reason: str, detail: str) -> Verdict:
 
 
 def fault_of(path: Path) -> Verdict | None:
-    """Why a file must not be opened, or None: a named pipe would block the run forever."""
+    """Why a file must not be opened, or None. A named pipe, for example, would block the run forever."""
     try:
-        about = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return unused("file_not_found", "there is no such file")
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         why = getattr(error, "strerror", None) or str(error)
         return unused("file_not_found", f"there is no such file: {why}")
-    if not stat.S_ISREG(about.st_mode):
-        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe, a socket or a device"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
         return unused("special_file", f"{kind}, not a file")
     if not os.access(path, os.R_OK):
         return unused("unreadable", "no permission to read it")
-    return None if about.st_size else unused("not_a_picture", "the file is empty")
+    return None if status.st_size else unused("not_a_picture", "the file is empty")
 
 
-def as_listing(found: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str]) -> Listing:
-    """The listing of files: for each the name that the user knows, its path and its verdict."""
+def as_listing(files: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str]) -> Listing:
+    """Make a listing of files: of each the name that the user knows, its path and its verdict."""
     rows = pd.DataFrame(
-        [(name, str(path), *verdict) for name, path, verdict in found],
+        [(name, str(path), *verdict) for name, path, verdict in files],
         columns=[*COLUMNS, "reason", "detail"],
     ).sort_values("source", ignore_index=True, kind="stable")
     pictures = rows[rows["reason"] == ""][COLUMNS]
@@ -93,7 +93,7 @@ def as_listing(found: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str])
 
 
 def together(one: Listing, other: Listing) -> Listing:
-    """Two listings of one source."""
+    """Join two listings of one source."""
     return Listing(
         pd.concat([one.pictures, other.pictures], ignore_index=True),
         pd.concat([one.rejected, other.rejected], ignore_index=True),

@@ -1,4 +1,4 @@
-"""Read tables that people made, row by row: commas, semicolons or tabs, in UTF-8 or UTF-16."""
+"""Read tables that people wrote, row by row, with commas, semicolons or tabs, in UTF-8 or UTF-16."""
 
 import csv
 import io
@@ -10,18 +10,18 @@ from pathlib import Path
 from fer_tasks.sources.errors import SourceError
 
 SUFFIXES = (".csv", ".tsv")
-SEPARATORS = ",;\t|"  # of those that part a header into equally many columns the first
+SEPARATORS = ",;\t|"  # the first one wins if several split the header into equally many columns
 SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])?"?', re.I)  # Excel's first line; a tab is stripped
-HEADER = 65_536  # characters at most
+HEADER = 65_536  # characters at most in a header
 
 
 def is_table(path: Path) -> bool:
-    """Does the file have a table's suffix? Its content is not read."""
+    """Whether the path is a file with a table's suffix; its content is not read."""
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 
 def columns(path: Path) -> list[str]:
-    """The names of a table's columns in lower case; none if it cannot be read."""
+    """The names of a table's columns in lower case; an empty list if it cannot be read."""
     try:
         with _open(path) as file:
             return _header(file)[0]
@@ -30,10 +30,12 @@ def columns(path: Path) -> list[str]:
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:
-    """The number of each row, as a spreadsheet counts them, and its values by column in lower case.
+    """Yield each row's number, as a spreadsheet counts them, and its values by column in lower case.
 
-    A value that is missing is "", those beyond the last column are under None. Raises SourceError, with the
-    number of the row, if the table cannot be read further.
+    A missing value is ""; values beyond the last column are under None.
+
+    Raises:
+        SourceError: the table cannot be read after a row, whose number the message states.
     """
     number = 0
     try:
@@ -56,23 +58,24 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:
 
 def _open(path: Path) -> io.TextIOWrapper:
     with path.open("rb") as file:
-        begin = file.read(2)
-    encoding = "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        start = file.read(2)
+    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return path.open(encoding=encoding, newline="")
 
 
 def _header(file: io.TextIOWrapper) -> tuple[list[str], str, int]:
-    """The names of the columns, what separates them, and how many lines lie above: empty ones, or Excel's,
-    which names the separator."""
+    """The names of the columns, the separator, and how many lines lie above the header: empty lines, or
+    Excel's line that declares the separator."""
     above, declared = 0, ""
     while line := file.readline(HEADER):
-        if met := SEPARATOR_LINE.fullmatch(line.strip()):
-            declared = met[1] or "\t"
+        if match := SEPARATOR_LINE.fullmatch(line.strip()):
+            declared = match[1] or "\t"
         elif line.strip():
             break
         above += 1
-    parted = {
-        mark: next(csv.reader([line], delimiter=mark, skipinitialspace=True), []) for mark in SEPARATORS
+    headers = {
+        separator: next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+        for separator in SEPARATORS
     }
-    mark = declared or max(SEPARATORS, key=lambda mark: len(parted[mark]))
-    return [name.strip().lower() for name in parted[mark]], mark, above
+    separator = declared or max(SEPARATORS, key=lambda separator: len(headers[separator]))
+    return [name.strip().lower() for name in headers[separator]], separator, above

@@ -1,1 +1,1 @@
-"""Read and write what is on disk: tables, arrays, pictures, datasets, cells."""
+"""Read and write files: tables, arrays, pictures, datasets, cells."""

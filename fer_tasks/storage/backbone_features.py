@@ -1,7 +1,7 @@
 """Read and write `.cache/features/<group>/<name>/<part>.npy`: features of frozen backbones.
 
-They are computed once for all cells, also for cells that run in parallel. A part is a .npy file followed by
-its CRC-32.
+They are computed once for all cells, even if cells run in parallel. A part is a .npy file followed by its
+CRC-32, 4 bytes, big-endian.
 """
 
 import io
@@ -31,9 +31,12 @@ def ensure_parts(
 ) -> Callable[[int], np.ndarray]:
     """Make sure every part of `name` exists and return a function that memory-maps one.
 
-    `sizes`: the number of rows of each part. A missing or damaged part is computed by one process, while
-    others compute other parts; the call returns when all exist. `on_progress` gets the rows that are ready
-    and the rows in all. Raises NotWritten if the disk is full or not writable.
+    `sizes`: the number of rows of each part. `compute(part)` returns a part's rows. A missing or damaged part
+    is computed by one process, while others compute other parts; the call returns when all parts exist.
+    `on_progress` gets the number of rows that are ready, and of all rows.
+
+    Raises:
+        NotWritten: the disk is full or not writable.
     """
     files = {part: group / name / f"{part}.npy" for part in sizes}
     ready = 0
@@ -50,11 +53,12 @@ def ensure_parts(
 
     try:
         (group / name).mkdir(parents=True, exist_ok=True)
-        for part in [part for part in sizes if not ensure(part, 0)]:  # another process has begun it
+        for part in [part for part in sizes if not ensure(part, 0)]:  # those that another process computes
             ensure(part, -1)
     except OSError as error:
         raise NotWritten(
-            f"features of a frozen backbone: {error}; free some space, or check the permissions of {group}"
+            f"features of a frozen backbone cannot be written: {error}; free some space, or check the "
+            f"permissions of {group}"
         ) from None
 
     @lru_cache(maxsize=128)  # each holds a file descriptor
@@ -65,15 +69,15 @@ def ensure_parts(
 
 
 def drop_other_features(folder: Path, keep: Collection[str]) -> None:
-    """Remove all groups but those to keep."""
+    """Remove all groups except those to keep."""
     for group in folder.iterdir() if folder.exists() else ():
         if group.name not in keep:
             shutil.rmtree(group)
 
 
 def _ensure_part(file: Path, compute: Callable[[], np.ndarray], patience: float) -> None:
-    """Compute a part that is missing or damaged, or wait `patience` s (-1: forever) for the process that
-    does. A process that dies frees its lock. Raises Timeout."""
+    """Compute a part that is missing or damaged, or wait at most `patience` s (-1: forever) for another
+    process to do so. The lock of a process that dies is released. Raises Timeout."""
     if _is_whole(file):
         return
     with FileLock(file.with_suffix(".lock"), timeout=patience):

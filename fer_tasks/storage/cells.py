@@ -1,5 +1,7 @@
-"""Read and write trained cells: `models/<cell>/{train.log, model.keras, history.csv, cell.json}`, cell.json
-last; an ensemble has cell.json alone."""
+"""Read and write trained cells: `models/<cell>/{train.log, model.keras, history.csv, cell.json}`.
+
+cell.json is written last, so its presence means that the cell is complete. An ensemble has only cell.json.
+"""
 
 import json
 import shutil
@@ -16,7 +18,7 @@ from fer_tasks.storage.files import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
-ENSEMBLE = "ensemble"  # the leaderboard's `model` of several cells that answer together
+ENSEMBLE = "ensemble"  # the leaderboard's `model` for an ensemble
 BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
 LOG = "train.log"
 
@@ -35,29 +37,30 @@ def read_cell(folder: Path) -> dict[str, Any] | None:
 
 
 def model_file(folder: Path) -> Path | None:
-    """The file of a cell's model; None if it has none."""
+    """The path of a cell's model file; None if there is no such file."""
     file = folder / "model.keras"
     return file if file.exists() else None
 
 
 def weights_id(about: dict[str, Any]) -> str:
-    """Identifies a trained network's weights: its fingerprint, and the batch size that fitted in memory."""
+    """An id of a trained network's weights: its fingerprint, and the batch size that fitted in memory."""
     return f"{about['fingerprint']} {about['batch_size']}"
 
 
 def is_ensemble(about: dict[str, Any]) -> bool:
-    """Does this content of cell.json describe an ensemble?"""
+    """Whether this content of cell.json describes an ensemble."""
     return "members" in about["settings"]
 
 
 def is_trained(folder: Path, fingerprint: str) -> bool:
-    """Is the cell with this fingerprint already trained?"""
+    """Whether the folder holds a trained cell with this fingerprint."""
     about = read_cell(folder)
     return bool(about) and about["status"] == "trained" and about["fingerprint"] == fingerprint
 
 
 def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
-    """The finished cells, best first: by highest validation accuracy, then lowest loss; failed cells last."""
+    """The finished cells, best first: by validation accuracy, then by lowest validation loss; failed cells
+    last. Columns: LEADERBOARD."""
     rows = [_row(about) for cell in cells if (about := read_cell(models / cell))]
     board = pd.DataFrame(rows, columns=LEADERBOARD)
     return board.sort_values(["val_accuracy", "val_loss"], ascending=[False, True], ignore_index=True)
@@ -65,12 +68,12 @@ def leaderboard(models: Path, cells: Sequence[str]) -> pd.DataFrame:
 
 def _row(about: dict[str, Any]) -> dict[str, Any]:
     settings = about["settings"]
-    same = {name: about.get(name) for name in LEADERBOARD}
+    row = {name: about.get(name) for name in LEADERBOARD}
     if is_ensemble(about):
-        return {**same, "model": ENSEMBLE, "recipe": ""}
-    tuned = settings.get("fine_tune")
-    epochs = settings["epochs"] + (tuned["epochs"] if tuned else 0)
-    return {**same, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
+        return {**row, "model": ENSEMBLE, "recipe": ""}
+    fine_tune = settings.get("fine_tune")
+    epochs = settings["epochs"] + (fine_tune["epochs"] if fine_tune else 0)
+    return {**row, "model": settings["model"], "recipe": settings["recipe"], "epochs": epochs}
 
 
 def networks(board: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +82,7 @@ def networks(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """The epochs of a cell so far, none or more: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
+    """The epochs of a cell so far, possibly none: epoch (from 1), loss, accuracy, val_loss, val_accuracy."""
     try:
         return pd.read_csv(folder / "history.csv")
     except FileNotFoundError:
@@ -92,7 +95,7 @@ def write_history(folder: Path, history: pd.DataFrame) -> None:
 
 
 def clear_cell(folder: Path) -> None:
-    """Remove a cell's files except its log and folders that are not its own, such as .ipynb_checkpoints."""
+    """Remove a cell's files, except its log and subfolders that others made, such as .ipynb_checkpoints."""
     for file in folder.glob("*"):
         if file.name != LOG and not file.is_dir():
             file.unlink()
@@ -101,7 +104,8 @@ def clear_cell(folder: Path) -> None:
 def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> None:
     """Replace a cell's files, all but its log.
 
-    `trained` is None for a failed cell without a good epoch; `about` says why it failed.
+    `trained` is None for a failed cell without a good epoch; `about` is the content of cell.json, with the
+    reason of a failure.
     """
     clear_cell(folder)
     if trained:
@@ -115,12 +119,12 @@ def write_best(models: Path, cell: str) -> None:
     with writing_to(models):
         empty_folder(models / BEST)
         for file in (models / cell).iterdir():
-            if file.is_file():  # shutil.copytree would hide that the disk is full
+            if file.is_file():  # not by shutil.copytree: it hides that the disk is full
                 shutil.copyfile(file, models / BEST / file.name)
 
 
 def begin_log(folder: Path, fingerprint: str) -> None:
-    """Start the log of a cell, or continue it if it has this fingerprint."""
+    """Start a cell's log, or keep it if it already is of this fingerprint."""
     title = f"cell {folder.name}, fingerprint {fingerprint}\n"
     file = folder / LOG
     if not file.exists() or not file.read_text().startswith(title):
@@ -134,10 +138,10 @@ def log(folder: Path, text: str) -> None:
 
 
 def archive_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, str]) -> list[str]:
-    """Move trained cells that are not in the grid, or have another fingerprint there, to
-    `cell_archive/<cell>-<fingerprint>`; return their names.
+    """Archive trained cells that the grid no longer has with this fingerprint; return their names.
 
-    `fingerprints`: the grid's, by name. Untrained cells that are not in the grid are removed.
+    They move to `cell_archive/<cell>-<fingerprint>`. Untrained cells that are not in the grid are removed.
+    `fingerprints`: those of the grid's cells, by name.
     """
     folders = [folder for folder in models.iterdir() if folder.is_dir()] if models.exists() else []
     moved = []
@@ -152,7 +156,7 @@ def archive_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, s
 
 
 def restore_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, str]) -> list[str]:
-    """Move archived cells with these fingerprints back to `models`; return their names."""
+    """Move archived cells with these fingerprints back to `models`; return their names, sorted."""
     archived = {name: cell_archive / f"{name}-{fingerprint}" for name, fingerprint in fingerprints.items()}
     restored = {name: folder for name, folder in archived.items() if read_cell(folder)}
     for name, folder in restored.items():
@@ -163,4 +167,4 @@ def restore_cells(models: Path, cell_archive: Path, fingerprints: Mapping[str, s
 def _move(folder: Path, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(folder, place)  # from one disk to another, too
+    shutil.move(folder, place)  # works between disks, too

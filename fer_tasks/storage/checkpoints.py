@@ -15,9 +15,12 @@ ABOUT = "about"  # the entry with everything that is not an array
 
 
 def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint atomically: a killed process leaves the old one or the whole new one.
+    """Write a checkpoint atomically: a killed process leaves the old one or the complete new one.
 
-    `about`: JSON, whose `fingerprint` identifies what it is a checkpoint of.
+    `about`: what JSON can hold; its `fingerprint` identifies the cell and all that its weights depend on.
+
+    Raises:
+        DiskError: the disk is full or cannot be written.
     """
     partial = file.with_name(f".{file.stem}.partial")
     with writing_to(file.parent):
@@ -28,7 +31,7 @@ def write_checkpoint(file: Path, about: Mapping[str, Any], arrays: Mapping[str, 
 
 
 def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """Read a checkpoint; None if there is none with this fingerprint, or it is damaged, as by a power cut."""
+    """Read a checkpoint as (about, arrays); None if it is missing, of another fingerprint, or damaged."""
     if not file.exists():
         return None
     try:
@@ -42,7 +45,7 @@ def read_checkpoint(file: Path, fingerprint: str) -> tuple[dict[str, Any], dict[
 
 
 def drop_checkpoint(file: Path) -> None:
-    """Remove a checkpoint if there is one."""
+    """Remove a checkpoint if it exists."""
     file.unlink(missing_ok=True)
 
 

@@ -1,9 +1,9 @@
 """Read and write the dataset layout: `images/`, `manifest.csv`, `rejected.csv` and, last, `dataset.json`.
 
 data/<stage>/
-  images/<first two of id>/<image_id>.<suffix>
-  manifest.csv    one row an image kept; columns only grow from stage to stage
-  rejected.csv    image_id, reason, detail: one row an image dropped at this stage
+  images/<first two digits of the id>/<image_id>.<suffix>
+  manifest.csv    a row for each image kept; columns only grow from stage to stage
+  rejected.csv    a row for each image dropped at this stage: image_id, reason, detail
   dataset.json    stage, kept, rejected: {reason: n}, made_from: {folder: fingerprint}, settings, fingerprint
 """
 
@@ -27,31 +27,35 @@ MADE_BY = {"raw": "download", "faces": "crop_faces", "textfree": "drop_text"}
 
 
 class IncompleteDataset(UserError):
-    """A stage's folder has no `dataset.json`: the stage never ran, or was interrupted."""
+    """A stage's folder has no `dataset.json`: the stage did not run, or was interrupted."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One stage's result on disk; `manifest["file"]` is relative to `root`."""
+    """A stage's result on disk."""
 
     root: Path
-    manifest: pd.DataFrame
-    rejected: pd.DataFrame
-    info: dict[str, Any]
+    manifest: pd.DataFrame  # image_id, file (relative to `root`) and more
+    rejected: pd.DataFrame  # REJECTED_COLUMNS and more
+    info: dict[str, Any]  # the content of dataset.json
 
     @property
     def fingerprint(self) -> str:
         return self.info["fingerprint"]
 
     def is_made_from(self, other: "Dataset") -> bool:
-        """Was it made from the present version of `other`?"""
+        """Whether it was made from the present version of `other`."""
         return other.fingerprint in self.info["made_from"].values()
 
 
 def read_dataset(root: Path) -> Dataset:
-    """Read a finished dataset. Raises IncompleteDataset, naming the stage that makes it."""
+    """Read a finished dataset.
+
+    Raises:
+        IncompleteDataset: the dataset is missing or incomplete; the message names the stage to run.
+    """
     if not (root / "dataset.json").exists():
-        raise IncompleteDataset(f"{root} is missing or incomplete; `dvc repro {_stage(root)}` makes it")
+        raise IncompleteDataset(f"{root} is missing or incomplete; run `dvc repro {_stage(root)}`")
     info = json.loads((root / "dataset.json").read_text())
     return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
 
@@ -62,7 +66,11 @@ def image_id(data: bytes) -> str:
 
 
 def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") -> str:
-    """Write one image file into a dataset; returns its path relative to `root`."""
+    """Write one image file into a dataset; return its path relative to `root`.
+
+    Raises:
+        DiskError: the disk is full or cannot be written.
+    """
     file = f"images/{image_id[:2]}/{image_id}{suffix}"
     _write(root, file, data)
     return file
@@ -95,10 +103,14 @@ def write_dataset(
     made_from: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the tables and then `dataset.json`, so that its presence means that the dataset is complete.
+    """Write the tables, then `dataset.json`: its presence means that the dataset is complete.
 
-    Rows are sorted by `image_id`, so the same content gives the same files. Returns the content of
-    `dataset.json`. Raises FileNotFoundError if an image of the manifest is not on disk.
+    Rows are sorted by `image_id`, so the same content gives the same files. `made_from`: {folder:
+    fingerprint} of the datasets that it was made from. Returns the content of `dataset.json`.
+
+    Raises:
+        FileNotFoundError: an image of the manifest is not on disk.
+        DiskError: the disk is full or cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
     missing = [file for file in manifest.get("file", []) if not (root / file).exists()]
@@ -122,7 +134,7 @@ def write_dataset(
 
 
 def image_files(manifest: pd.DataFrame, root: Path) -> dict[str, tuple[str, str]]:
-    """The images of a manifest: {image id: (pixel hash, path)}; the hash changes with the content."""
+    """The images of a manifest: {image_id: (hash of the pixels, path)}."""
     paths = f"{root}/" + manifest["file"]
     return dict(zip(manifest["image_id"], zip(manifest["pixels"], paths, strict=True), strict=True))
 

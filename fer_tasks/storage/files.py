@@ -1,4 +1,4 @@
-"""Read and write tables, arrays, JSON and text: whole files in one step, ids always as text."""
+"""Read and write tables, arrays, JSON and text. Text and tables are written atomically; ids are text."""
 
 import hashlib
 import io
@@ -21,10 +21,14 @@ TEXT_COLUMNS = tuple(
 
 
 def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
-    """Write blocks of rows as one .npy file of `rows` rows, never more than a block in memory.
+    """Write blocks of rows as one .npy file of `rows` rows, with one block in memory at a time.
 
-    Returns the first 16 hex digits of the SHA-256 of its content. Raises ValueError if the blocks do not have
-    `rows` rows in all.
+    `blocks`: (n, ...) arrays of one dtype and row shape. Returns the first 16 hex digits of the SHA-256 of
+    the rows.
+
+    Raises:
+        ValueError: the blocks do not have `rows` rows in all.
+        DiskError: the disk is full or cannot be written.
     """
     filled, digest, mode = 0, hashlib.sha256(), "wb"
     for block in blocks:
@@ -42,7 +46,7 @@ def write_array(path: Path, rows: int, blocks: Iterable[np.ndarray]) -> str:
 
 
 def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    """The header of a .npy file of such an array."""
+    """The header of a .npy file with an array of this dtype and shape."""
     descr, stream = np.lib.format.dtype_to_descr(dtype), io.BytesIO()
     header = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
@@ -50,19 +54,23 @@ def _header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A .npy file, memory-mapped: only the rows that are used are read."""
+    """Memory-map a .npy file: only the rows that are used are read."""
     return np.load(path, mmap_mode="r")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV of ours; text columns are always text, empty rather than NaN."""
+    """Read a CSV file of this project; TEXT_COLUMNS are text, with "" for missing values."""
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     text = table.columns.intersection(pd.Index(TEXT_COLUMNS))
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that people edit. Raises UserError if it is missing or not UTF-8."""
+    """Read a text file that people edit.
+
+    Raises:
+        UserError: the file is missing or not UTF-8.
+    """
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,7 +78,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of ours; None if it is missing or damaged, as after a power cut."""
+    """Read a JSON file of this project; None if it is missing or damaged, as after a power cut."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -78,17 +86,21 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV atomically: a reader sees the old file or the whole new one."""
+    """Write a CSV file atomically; raises DiskError as `write_bytes`."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: a reader sees the old file or the whole new one."""
+    """Write a text file atomically; raises DiskError as `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: a reader sees the old file or the whole new one."""
+    """Write a file atomically: a reader sees the old file or the complete new one.
+
+    Raises:
+        DiskError: the disk is full or cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
-# What photos come in. Pillow knows thirty more, but EPS would start Ghostscript, and most have decoders that
-# hardly anybody tries on damaged files. JPEG includes MPO, a JPEG with a second picture behind it.
+# The formats of photos. Pillow reads thirty more, but EPS would start Ghostscript, and most of their decoders
+# are hardly tested on damaged files. JPEG includes MPO, a JPEG file with a second picture behind it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
-OTHERS = {  # how files begin that are often met among photos but are not read
+OTHERS = {  # first bytes of other formats that are common among photos
     b"%!ps": "EPS or PostScript",
     b"\xc5\xd0\xd3\xc6": "EPS",
     b"8bps": "PSD",
@@ -34,7 +34,7 @@ OTHERS = {  # how files begin that are often met among photos but are not read
     b"\0\0\0\x0cjxl ": "JPEG XL",
     b"pk\3\4": "a ZIP archive",
 }
-TURNS = {  # of EXIF's Orientation: what makes the picture upright
+TURNS = {  # EXIF Orientation -> the operation that makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -43,23 +43,26 @@ TURNS = {  # of EXIF's Orientation: what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-ORIENTATION = 0x0112  # EXIF's tag
-# Chunks of a PNG; the others are about the picture.
+ORIENTATION = 0x0112  # the EXIF tag
+# The chunks of a PNG that its pixels depend on; the others are metadata.
 PIXELS_OF_PNG = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
-PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 262, 322, 323, 339  # TIFF's tags
-WHITE_IS_ZERO = 0  # of PHOTOMETRIC
-HEAD = 1 << 14  # bytes of an AVIF or HEIF in which its items are listed
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG, not of the coded data between two
+PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 262, 322, 323, 339  # TIFF tags
+WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
+HEAD = 1 << 14  # bytes at the start of an AVIF or HEIF file that hold its list of items
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # of a JPEG segment; never inside the coded data
 START_OF_FRAME, START_OF_SCAN = (0xC0, 0xC1, 0xC2), 0xDA
 END_OF_JPEG = b"\xff\xd9"
-NOISE = bytes(np.random.default_rng(0).integers(1, 255, 256, np.uint8))  # without 255, which begins a marker
+NOISE = bytes(np.random.default_rng(0).integers(1, 255, 256, np.uint8))  # without 255, which starts a marker
 
-Image.MAX_IMAGE_PIXELS = None  # the bound is `max_pixels` below, checked before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # the limit is `max_pixels` below, checked before anything is decoded
 pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 class BadImage(ValueError):
-    """A file that cannot be used as a picture: `reason` is a fixed word, `detail` says what was met."""
+    """A file that cannot be used as a picture.
+
+    `reason`: `not_a_picture`, `broken_picture`, `too_many_pixels` or `too_small`. `detail`: what is wrong.
+    """
 
     def __init__(self, reason: str, detail: str):
         super().__init__(f"{reason}: {detail}")
@@ -67,14 +70,18 @@ class BadImage(ValueError):
 
 
 def decode_image(data: bytes, max_pixels: int, min_side: int = 1, enough: int | None = None) -> np.ndarray:
-    """Decode the bytes of an image file, upright by its EXIF orientation; the first frame of an animation.
+    """Decode the bytes of an image file of one of FORMATS: (M, N, 3) uint8, RGB.
 
-    Only FORMATS are read. `max_pixels`, `min_side`: bounds on the size in the file's header, checked before
-    its pixels are decoded. `enough`: px of the longer side that will do; a larger JPEG is decoded at 1/2, 1/4
-    or 1/8 where that is no less. A file whose pixels are all there is decoded even if what surrounds them is
-    damaged: metadata, or the end of a JPEG. Returns (M, N, 3) uint8, RGB; transparent pixels lie on white,
-    more than 8 bits are scaled to 8 (see `_to_8_bits`). Raises BadImage: `not_a_picture`,
-    `too_many_pixels`, `too_small`, `broken_picture`.
+    The picture is turned upright by its EXIF orientation; of an animation the first frame is decoded.
+    Transparent pixels are laid on white; more than 8 bits are scaled to 8 (see `_to_8_bits`). A file with all
+    its pixels is decoded even if the rest is damaged, such as metadata or the end of a JPEG.
+
+    `max_pixels`, `min_side` (px): limits on the size in the file's header, checked before pixels are decoded.
+    `enough`: px of the longer side that are sufficient; a larger JPEG is decoded at 1/2, 1/4 or 1/8 of its
+    size if that still has so many.
+
+    Raises:
+        BadImage: the file is damaged or of another format, or its size is outside the limits.
     """
     try:
         return _decode(data, max_pixels, min_side, enough)
@@ -82,21 +89,21 @@ def decode_image(data: bytes, max_pixels: int, min_side: int = 1, enough: int | 
         if bad.reason != "broken_picture":
             raise
         try:
-            found = [_decode(repaired, max_pixels, min_side, enough) for repaired in _repairs(data)]
+            decoded = [_decode(repaired, max_pixels, min_side, enough) for repaired in _repairs(data)]
         except BadImage:
             raise bad from None
-        if not found or not all(np.array_equal(found[0], other) for other in found):
+        if not decoded or not all(np.array_equal(decoded[0], other) for other in decoded):
             raise
-        return found[0]
+        return decoded[0]
 
 
 def _decode(data: bytes, max_pixels: int, min_side: int, enough: int | None) -> np.ndarray:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF, odd palettes: the pixels are what counts
+            warnings.simplefilter("ignore")  # odd EXIF, odd palettes: only the pixels matter
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image, max_pixels, min_side)
-                if enough and image.format in ("JPEG", "MPO"):  # others would give an embedded thumbnail
+                if enough and image.format in ("JPEG", "MPO"):  # others could return an embedded thumbnail
                     share = enough / max(image.size)
                     image.draft(None, [math.ceil(side * share) for side in image.size])
                 image.load()
@@ -105,7 +112,7 @@ def _decode(data: bytes, max_pixels: int, min_side: int, enough: int | None) -> 
         raise
     except UnidentifiedImageError:
         raise _unidentified(data) from None
-    except Exception as error:  # what decoders raise on damage: KeyError, RuntimeError, zlib.error …
+    except Exception as error:  # decoders raise anything on damage: KeyError, RuntimeError, zlib.error …
         raise BadImage("broken_picture", str(error) or type(error).__name__) from None
 
 
@@ -124,47 +131,47 @@ def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
 def _unidentified(data: bytes) -> BadImage:
     start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if other := next((name for begins, name in OTHERS.items() if start.startswith(begins)), None):
-        return BadImage("not_a_picture", f"{other}; what is read: {', '.join(FORMATS)}")
-    named = [name for name in FORMATS if data and Image.OPEN[name][1](data[:16]) is True]
-    if named:
+        return BadImage("not_a_picture", f"{other}; supported formats: {', '.join(FORMATS)}")
+    formats = [name for name in FORMATS if data and Image.OPEN[name][1](data[:16]) is True]
+    if formats:
         return BadImage(
-            "broken_picture", f"begins as {named[0]}, but its header is damaged or of a kind that is not read"
+            "broken_picture", f"begins like {formats[0]}, but its header is damaged or not supported"
         )
     return BadImage("not_a_picture", f"{len(data)} bytes in none of the formats {', '.join(FORMATS)}")
 
 
 def _repairs(data: bytes) -> list[bytes]:
-    """What may be the same picture in a sound file: it is, if all of these decode to the same pixels."""
+    """Repaired copies of a damaged file; if all decode to the same pixels, these are the picture's."""
     if data.startswith(b"\x89PNG"):
         return [data[:8] + b"".join(chunk for chunk in _chunks(data) if chunk[4:8] in PIXELS_OF_PNG)]
     if data.startswith(b"\xff\xd8") and _has_all_scans(data):
-        # The decoder fills what is missing with grey; noise in its place shows whether anything is.
+        # The decoder fills missing pixels with grey. If noise at the end changes them, some are missing.
         cut = data.rstrip(b"\xff")
         return [cut + END_OF_JPEG, cut + NOISE + END_OF_JPEG]
-    if data[4:8] == b"ftyp":  # AVIF and HEIF: as items of another kind, EXIF and XMP are not looked at
+    if data[4:8] == b"ftyp":  # AVIF and HEIF: EXIF and XMP, renamed to other kinds of items, are ignored
         head = data[:HEAD].replace(b"Exif", b"free").replace(b"mime", b"free")
         return [head + data[HEAD:]]
     return []
 
 
 def _has_all_scans(jpeg: bytes) -> bool:
-    """Has the last scan of every component begun? A progressive JPEG shows a coarse picture long before."""
-    to_come, at = {(0, 0)}, 2  # (component, its first or last frequency) in full precision
-    while found := MARKER.search(jpeg, at):
-        start = found.end()
+    """Whether the last scan of every component has begun; before that, a progressive JPEG is only coarse."""
+    missing, at = {(0, 0)}, 2  # (component, its first or last frequency) not yet in full precision
+    while match := MARKER.search(jpeg, at):
+        start = match.end()
         at = start + int.from_bytes(jpeg[start : start + 2], "big")
-        marker, segment = found[0][1], jpeg[start + 2 : at]
+        marker, segment = match[0][1], jpeg[start + 2 : at]
         if marker in START_OF_FRAME:
-            to_come = {(component, end) for component in segment[6::3] for end in (0, 63)}
+            missing = {(component, end) for component in segment[6::3] for end in (0, 63)}
         if marker == START_OF_SCAN and len(segment) >= 6:
             low, high, bits = segment[-3:]
-            if bits % 16 == 0:  # else bits are left for another scan
-                to_come -= {(component, end) for component in segment[1:-3:2] for end in (low, high)}
-    return not to_come
+            if bits % 16 == 0:  # otherwise another scan has the remaining bits
+                missing -= {(component, end) for component in segment[1:-3:2] for end in (low, high)}
+    return not missing
 
 
 def _chunks(png: bytes) -> Iterator[bytes]:
-    """The chunks of a PNG, each with its length, name and checksum; the last one may be cut off."""
+    """Yield the chunks of a PNG, each with its length, name and checksum; the last one may be cut off."""
     at = 8
     while at < len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
@@ -173,17 +180,20 @@ def _chunks(png: bytes) -> Iterator[bytes]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF says, or its XMP. Pillow has turned AVIF, HEIF and TIFF already."""
+    """Turn a picture upright by its EXIF, or without EXIF by its XMP. Pillow has already turned AVIF, HEIF
+    and TIFF."""
     turn = TURNS.get(_orientation(image.info.get("exif") or b""))
     if turn is None and not image.info.get("exif"):
-        with suppress(Exception):  # damaged XMP raises anything, as decoders do, and says nothing
+        with suppress(Exception):  # damaged XMP may raise anything; it is ignored
             turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     return image if turn is None else image.transpose(turn)
 
 
 def _orientation(exif: bytes) -> int:
-    """EXIF's Orientation, 1 (upright) where it cannot be read. Nothing else of EXIF is looked at: cameras and
-    editors write its other fields wrong in every way, and Pillow stops at the first of them."""
+    """The EXIF Orientation, 1 (upright) if it cannot be read.
+
+    Parsed here, since Pillow stops at the first damaged field, and cameras and editors write many.
+    """
     tiff = exif.removeprefix(b"Exif\0\0")
     order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
 
@@ -207,42 +217,44 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> np.ndarray:
-    """The (M, N) uint8 greys of a picture of more than 8 bits."""
+    """The (M, N) uint8 grey values of a picture with more than 8 bits."""
     grey, tags = np.asarray(image), image.tag_v2 if image.format == "TIFF" else {}
     if image.format == "TIFF" and image.mode == "I" and tags.get(SAMPLE_FORMAT, (1,)) == (1,):
-        grey = grey.view(np.uint32)  # Pillow has no mode for it
+        grey = grey.view(np.uint32)  # Pillow has no mode for unsigned 32 bits
     scaled = _to_8_bits(grey)
-    return 255 - scaled if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else scaled  # Pillow inverts 8 bits only
+    return 255 - scaled if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else scaled  # Pillow inverts only 8 bits
 
 
 def _to_8_bits(grey: np.ndarray) -> np.ndarray:
-    """Scale (M, N) greys, integers of 16 or 32 bits or floats, to uint8.
+    """Scale (M, N) grey values, integers of 16 or 32 bits or floats, to uint8.
 
-    No file says which value is white: it is the least of 1 (of floats), 255 and 65535 that none exceeds, or
-    the largest value where that is above or below a sixteenth of it. Black is 0, or the least value
-    where that is negative. NaN is black.
+    No file states which value is white. It is taken to be the smallest of 1 (only for floats), 255 and 65535
+    that is not below the largest value; or the largest value itself, if it is above 65535 or below a
+    sixteenth of that white, or if there are negative values. Black is 0, or the smallest value if that is
+    negative. NaN becomes black.
     """
-    known = grey[np.isfinite(grey)]
-    if not known.size:
+    finite = grey[np.isfinite(grey)]
+    if not finite.size:
         return np.zeros(grey.shape, np.uint8)
-    black, most = min(float(known.min()), 0.0), float(known.max())
+    black, largest = min(float(finite.min()), 0.0), float(finite.max())
     whites = ([1.0] if grey.dtype.kind == "f" else []) + [255.0, 65535.0]
-    white = next((white for white in whites if most <= white), most)
-    if black < 0 or most < white / 16:
-        white = most
+    white = next((white for white in whites if largest <= white), largest)
+    if black < 0 or largest < white / 16:
+        white = largest
     share = (grey - np.float32(black)) / max(white - black, np.finfo(np.float32).tiny)
     return np.round(255 * np.nan_to_num(share, nan=0.0).clip(0, 1)).astype(np.uint8)
 
 
 def read_image(path: Path, enough: int | None = None) -> np.ndarray:
-    """Decode a file that a stage of ours wrote or checked: (M, N, 3) uint8, RGB; `enough` as in
-    `decode_image`."""
+    """Decode a file that a stage wrote or checked: (M, N, 3) uint8, RGB; `enough` as in `decode_image`."""
     return decode_image(path.read_bytes(), max_pixels=2**40, enough=enough)
 
 
 def read_image_for(path: Path, needs: Iterable[int]) -> dict[int, np.ndarray]:
-    """`read_image` by each `enough` of `needs`. Only a JPEG, which is decoded no larger than each needs, is
-    decoded more than once."""
+    """`read_image` for each value of `enough` in `needs`, by that value.
+
+    A JPEG is decoded once for each; any other file once, at its own size.
+    """
     data = path.read_bytes()
     if data.startswith(b"\xff\xd8"):
         return {need: decode_image(data, max_pixels=2**40, enough=need) for need in set(needs)}
@@ -250,7 +262,7 @@ def read_image_for(path: Path, needs: Iterable[int]) -> dict[int, np.ndarray]:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Height and width, px, by the header of a file that a stage of ours wrote."""
+    """Height and width in px, by the header of a file that a stage wrote."""
     with Image.open(path, formats=FORMATS) as image:
         return image.height, image.width
 
@@ -263,7 +275,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def encode_jpeg(image: np.ndarray, side: int, quality: int) -> bytes:
-    """JPEG bytes of an (M, N, 3) uint8 image, shrunk so that its longer side is at most `side` px; `quality`:
+    """JPEG bytes of an (M, N, 3) uint8 image, shrunk to a longer side of at most `side` px; `quality`:
     1..95."""
     small = Image.fromarray(image)
     small.thumbnail((side, side))
@@ -273,13 +285,15 @@ def encode_jpeg(image: np.ndarray, side: int, quality: int) -> bytes:
 
 
 def pixel_hash(image: np.ndarray) -> str:
-    """The first 16 hex digits of the SHA-256 of an image's shape and pixels: equal for equal pictures."""
+    """The first 16 hex digits of the SHA-256 of an image's shape, dtype and pixels."""
     digest = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
     digest.update(np.ascontiguousarray(image).tobytes())
     return digest.hexdigest()[:16]
 
 
 def perceptual_hash(image: np.ndarray) -> str:
-    """The 256-bit DCT hash (pHash; Zauner 2010) of an (M, N, 3) uint8 image, as 64 hex digits: few bits
-    differ between near-copies (resized, recompressed, brighter)."""
+    """The 256-bit DCT hash (pHash; Zauner 2010) of an (M, N, 3) uint8 image, as 64 hex digits.
+
+    Only a few bits differ between near-copies: resized, recompressed or brighter pictures.
+    """
     return str(imagehash.phash(Image.fromarray(image), hash_size=16))

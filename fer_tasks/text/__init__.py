@@ -1,1 +1,1 @@
-"""Detect writing on faces: one module per engine, the same columns."""
+"""Detect writing on faces: a module for each engine; all give the same columns."""

@@ -1,4 +1,4 @@
-"""Which pictures to send to OCR.space next, worked out from the replies kept so far."""
+"""Choose the pictures to send to OCR.space next, from the replies on disk."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -14,21 +14,22 @@ TRIAL = 3  # sheets to send before the service has shown that it reads them
 
 
 class Limits(NamedTuple):
-    """What a picture may be."""
+    """The limits of a picture to send."""
 
     max_bytes: int
     max_side: int  # px
-    use_sheets: bool  # many faces a picture, or one
+    use_sheets: bool  # many faces per picture; False: one
 
 
 class Conversation:
-    """Rounds of questions about faces, until each is read or refused by itself.
+    """Rounds of requests about faces, until each face is read, or could not be read even by itself.
 
-    Before each round the kept replies decide in which state the conversation is:
+    Before each round the replies on disk decide the state:
 
-    - trial: no sheet was read yet; the round is TRIAL sheets
-    - sheets: a sheet was read; the round is all remaining faces, as many a sheet as fit
-    - single faces: no sheet of a trial was read, or sheets are not wanted; the round is a question a face
+    - trial: no sheet has been read yet; the round is TRIAL sheets
+    - sheets: a sheet has been read; the round is all remaining faces, as many per sheet as fit
+    - single faces: a whole trial was sent and no sheet was read, or sheets are off; the round is one request
+      per face
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Conversation:
         self.update()
 
     def update(self) -> None:
-        """Read the kept replies again."""
+        """Read the replies on disk again."""
         self.replies = replay_replies(self.root)
         answered = {*self.replies.lines, *self.replies.unread}
         self.remaining = {face: path for face, path in self._paths.items() if face not in answered}
@@ -51,7 +52,7 @@ class Conversation:
         return self.limits.use_sheets and not self.replies.believed and self.replies.doubted >= TRIAL
 
     def next_round(self) -> Iterator[Question]:
-        """The questions of the next round: large sheets first, then smaller ones for faces that a larger one
+        """The requests of the next round: large sheets first, then smaller ones for faces that a larger sheet
         did not settle."""
         if not self.limits.use_sheets or self.sheets_fail:
             return self._questions(most=1)
@@ -59,7 +60,7 @@ class Conversation:
         return questions if self.replies.believed else islice(questions, TRIAL)
 
     def _questions(self, most: int) -> Iterator[Question]:
-        """Questions of at most `most` faces each."""
+        """Requests with at most `most` faces each."""
         max_bytes = min(self.limits.max_bytes, self.replies.max_bytes or self.limits.max_bytes)
         at_most = {face: min(most, max(1, self.replies.at_most.get(face, most))) for face in self.remaining}
         for size in sorted(set(at_most.values()), reverse=True):
@@ -69,7 +70,7 @@ class Conversation:
 
 
 def _fitting(batch: dict[str, np.ndarray], max_bytes: int) -> Iterator[Question]:
-    """One question about the batch; halves of it if its JPEG is too large."""
+    """One request with the whole batch, or with halves of it if the JPEG is too large."""
     question = make_question(batch)
     if len(question.jpeg) <= max_bytes or len(batch) == 1:
         yield question

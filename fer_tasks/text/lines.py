@@ -1,4 +1,4 @@
-"""Lines of writing on a face, from any engine, and the rule that decides which count."""
+"""Lines of writing on a face, by any engine, and the rule that decides which of them count."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Line(NamedTuple):
-    """A line of writing: `text` as it was read, "" if it could not be read; its box in px of the face."""
+    """A line of writing: its text, "" if it could not be read, and its box in px of the face."""
 
     text: str
     row: float
@@ -20,11 +20,12 @@ def apply_writing_rule(
 ) -> dict[str, Any]:
     """Decide whether a face of `shape` (height, width) px has writing on it.
 
-    A line counts when its box is at least `min_aspect` times as wide as high and at most `max_height` of the
-    face's height: engines mistake mouths and eyes for writing, and geometry distinguishes them. Text that was
-    read must have `min_letters` letters or digits; an unread box counts by its geometry alone.
-    Returns has_text, and of the lines that count: text, text_boxes (JSON list of [row, column, height, width]
-    in px), text_share (of the face's area, 0..1).
+    A line counts if its box is at least `min_aspect` times as wide as high and its height is at most
+    `max_height` of the face's: engines mistake mouths and eyes for writing, and their boxes have other
+    shapes. Text that was read must also have `min_letters` letters or digits.
+
+    Returns has_text and, for the lines that count, text, text_boxes (JSON list of [row, column, height,
+    width] in px) and text_share (of the face's area, 0..1).
     """
     height, width = shape
     counting = [

@@ -1,4 +1,4 @@
-"""Find and read writing with RapidOCR (PP-OCRv4 on ONNX Runtime), which ships its models."""
+"""Find and read writing with RapidOCR (PP-OCRv4 on ONNX Runtime), whose models are part of the package."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 
 from fer_tasks.text.lines import Line
 
-MIN_CONFIDENCE_READ = 0.6  # of a reading; below it the letters are guesses
+MIN_CONFIDENCE_READ = 0.6  # of the recognised text, 0..1; below it the letters are guesses
 _OF_THREAD = threading.local()
 
 
 def find_lines(images: Sequence[np.ndarray], side: int, min_confidence: float) -> list[list[Line]]:
-    """Find lines of writing on pictures, (M, N, 3) uint8 RGB; boxes are in px of the picture.
+    """Find the lines of writing on each picture, (M, N, 3) uint8 RGB; boxes are in px of the picture.
 
-    `side`: px of the longer side as the detector sees it. `min_confidence`: of a box, 0..1.
+    `side`: px to which the longer side is resized for the detector. `min_confidence`: of a box, 0..1.
     """
     return [list(_find(image, side, min_confidence)) for image in images]
 
@@ -25,8 +25,8 @@ def _find(picture: np.ndarray, side: int, min_confidence: float) -> Iterator[Lin
     scale = side / max(picture.shape[:2])
     image = cv2.cvtColor(cv2.resize(picture, None, fx=scale, fy=scale), cv2.COLOR_RGB2BGR)
     engine = _engine_of_thread(min_confidence)
-    found = engine(image, use_det=True, use_cls=False, use_rec=False)
-    corners = found[0] if isinstance(found, tuple) else found.boxes
+    detected = engine(image, use_det=True, use_cls=False, use_rec=False)
+    corners = detected[0] if isinstance(detected, tuple) else detected.boxes
     for points in [] if corners is None else corners:
         left, top = np.floor(np.min(points, axis=0).clip(0)).astype(int)
         right, bottom = np.ceil(np.max(points, axis=0)).astype(int)
@@ -35,8 +35,8 @@ def _find(picture: np.ndarray, side: int, min_confidence: float) -> Iterator[Lin
 
 
 def _read(engine: Any, line: np.ndarray) -> str:
-    read = engine(line, use_det=False, use_cls=False, use_rec=True)
-    text, score = read[0][0] if isinstance(read, tuple) else (read.txts[0], read.scores[0])
+    result = engine(line, use_det=False, use_cls=False, use_rec=True)
+    text, score = result[0][0] if isinstance(result, tuple) else (result.txts[0], result.scores[0])
     return text.strip() if score >= MIN_CONFIDENCE_READ else ""
 
 
@@ -49,11 +49,11 @@ def _engine_of_thread(min_confidence: float) -> Any:
 def _build_engine(min_confidence: float) -> Any:
     try:
         from rapidocr_onnxruntime import RapidOCR
-    except ImportError:  # it refuses Python 3.13; its successor answers with objects instead of tuples
+    except ImportError:  # it does not support Python 3.13; its successor returns objects instead of tuples
         from rapidocr import RapidOCR
 
         threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-        as_shown = {"Det.limit_type": "max", "Det.box_thresh": min_confidence, "Global.log_level": "error"}
-        return RapidOCR(params={**threads, **as_shown})
-    as_shown = {"det_limit_type": "max", "det_box_thresh": min_confidence}
-    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, **as_shown)
+        options = {"Det.limit_type": "max", "Det.box_thresh": min_confidence, "Global.log_level": "error"}
+        return RapidOCR(params={**threads, **options})
+    options = {"det_limit_type": "max", "det_box_thresh": min_confidence}
+    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1, **options)

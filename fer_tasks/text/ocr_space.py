@@ -16,11 +16,11 @@ from fer_tasks.network import Patience, Refused, TryAgain, host_of, reaching, re
 from fer_tasks.text.quota import QuotaSpent
 from fer_tasks.text.sheets import OcrWord
 
-PATIENCE = Patience(silent_s=90)  # it answers only when it has read the picture
-MAX_REPLY = 1 << 23  # bytes; a sheet full of words is a tenth of it
+PATIENCE = Patience(silent_s=90)  # the service answers only after it has read the picture
+MAX_REPLY = 1 << 23  # bytes; the reply to a sheet full of words is a tenth of that
 KEY = re.compile(r"api.?key.*(not valid|invalid)|E555", re.IGNORECASE | re.DOTALL)
 QUOTA = re.compile(r"maximum \d+ number of times", re.IGNORECASE)
-PASSES = re.compile(r"E500|resource exhaust|timed out|concurrent connections", re.IGNORECASE)
+TEMPORARY = re.compile(r"E500|resource exhaust|timed out|concurrent connections", re.IGNORECASE)
 REQUEST = re.compile(r"E201|parameter", re.IGNORECASE)  # the request is wrong, not the picture
 TOO_LARGE = re.compile(r"file size|too large|maximum permissible", re.IGNORECASE)
 VALIDATION = {-30, 3}  # FileParseExitCode of a refused picture
@@ -39,7 +39,7 @@ class TooLarge(NotRead):
 
 
 class NotReadNow(NotRead, TryAgain):
-    """The service was at fault: another attempt may help."""
+    """The service failed on this picture: another attempt may help."""
 
     after_s = None
 
@@ -77,18 +77,18 @@ class _Reply(BaseModel):
 
 
 class Failure(NamedTuple):
-    """What is known about a reply that reports a failure."""
+    """A reply that reports a failure."""
 
     host: str
-    text: str  # the body, or the messages in it
+    text: str  # the body, or the error messages in it
     status: int = 200  # of HTTP
     exit_code: int = 1  # OCRExitCode
     codes: frozenset[int] = frozenset()  # FileParseExitCode of each picture
-    reply: str = ""
+    reply: str = ""  # the body, for errors that keep it
 
 
 Failures = tuple[tuple[Callable[[Failure], Any], Callable[[Failure], Exception]], ...]
-# The first row that applies names the error.
+# (whether the row applies, the error): the first row that applies is raised.
 BY_TEXT: Failures = (
     (
         lambda f: KEY.search(f.text) or f.status == 401,
@@ -98,9 +98,9 @@ BY_TEXT: Failures = (
     ),
     (lambda f: QUOTA.search(f.text), lambda f: QuotaSpent(f"{f.host} says that the quota is spent")),
 )
-BY_BODY: Failures = (  # of a body that is no reply of `parse/image`
+BY_BODY: Failures = (  # for a body that is not a reply of `parse/image`
     *BY_TEXT,
-    (lambda f: PASSES.search(f.text), lambda f: TryAgain(f"{f.host}: {f.text.strip()[:200]}")),
+    (lambda f: TEMPORARY.search(f.text), lambda f: TryAgain(f"{f.host}: {f.text.strip()[:200]}")),
 )
 BY_STATUS: Failures = (
     (
@@ -141,7 +141,7 @@ def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: 
 
     Raises:
         TryAgain: a temporary fault.
-        QuotaSpent: the service counts no more calls.
+        QuotaSpent: the service accepts no more calls.
         TooLarge: the file is larger than the service accepts.
         Refused: anything else, such as a wrong key.
     """
@@ -168,7 +168,7 @@ def send(url: str, key: str, jpeg: bytes, engine: int, language: str, patience: 
 
 
 def _is_object(text: str) -> bool:
-    """Is the text a JSON object?"""
+    """Whether the text is a JSON object."""
     try:
         return isinstance(json.loads(text), dict)
     except ValueError:
@@ -176,17 +176,17 @@ def _is_object(text: str) -> bool:
 
 
 def read(reply: str) -> list[OcrWord]:
-    """The words of a reply, with boxes in px of the picture that was sent; none where there is no writing.
+    """The words in a reply, with boxes in px of the picture that was sent; none if there is no writing.
 
     Raises:
-        NotRead: the picture was not read; NotReadNow if the service was at fault.
+        NotRead: the picture could not be read; NotReadNow if another attempt may help.
         QuotaSpent: the quota is spent.
         Refused: the request or the key is wrong.
     """
     try:
         parsed = _Reply.model_validate_json(reply)
     except ValidationError:
-        raise NotReadNow("the reply makes no sense", reply) from None
+        raise NotReadNow("the reply of OCR.space cannot be parsed", reply) from None
     results = parsed.ParsedResults or []
     codes = frozenset(result.FileParseExitCode for result in results)
     if parsed.IsErroredOnProcessing or parsed.OCRExitCode != 1 or codes - {1}:
@@ -195,7 +195,7 @@ def read(reply: str) -> list[OcrWord]:
         _raise_first(BY_EXIT_CODE, failure)
     lines = [line for result in results if result.TextOverlay for line in result.TextOverlay.Lines]
     if not results or (not lines and any((result.ParsedText or "").strip() for result in results)):
-        raise NotReadNow("the reply has no boxes of words", reply)
+        raise NotReadNow("the reply of OCR.space has no boxes of words", reply)
     return [
         OcrWord(word.WordText, word.Top, word.Left, word.Height, word.Width, i)
         for i, line in enumerate(lines)

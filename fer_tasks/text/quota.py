@@ -1,7 +1,7 @@
-"""The quota of a service that counts calls: a ledger on disk, shared by all runs and processes.
+"""Keep the quota of a service that counts calls, by a ledger on disk that all runs and processes share.
 
-Sliding windows of pyrate-limiter in SQLite: no 86,400 s contain more calls than the daily quota, whenever
-midnight is.
+The ledger has pyrate-limiter's sliding windows in SQLite: no period of 86,400 s contains more calls than the
+daily quota, whatever time zone the service counts in.
 """
 
 import sqlite3
@@ -39,12 +39,11 @@ class QuotaSpent(UserError):
 
 
 class Clocks(NamedTuple):
-    """The wall clock, seconds since 1970, which people and NTP adjust; seconds since this boot, which nobody
-    adjusts; and an id of this boot, "" if the system has none."""
+    """The clocks of a machine."""
 
-    wall: Callable[[], float]
-    since_boot: Callable[[], float]
-    boot: Callable[[], str]
+    wall: Callable[[], float]  # seconds since 1970; people and NTP adjust it
+    since_boot: Callable[[], float]  # seconds since this boot; never adjusted
+    boot: Callable[[], str]  # an id of this boot; "" if the system has none
 
 
 def system_clocks() -> Clocks:
@@ -57,7 +56,10 @@ def _since_boot() -> float:
 
 
 def _binding(quota: Quota) -> list[Rate]:
-    """The limits that can be reached: not 25,000 a month at 500 a day. The limiter rejects others."""
+    """The limits that can be reached, from short to long; at 500 calls a day, 25,000 a month cannot be.
+
+    The limiter rejects limits that cannot be reached.
+    """
     rates: list[Rate] = []
     for rate in (Rate(n, ms) for n, ms in zip(quota, (SECOND, DAY, MONTH), strict=True)):
         rates = [shorter for shorter in rates if shorter.limit < rate.limit]
@@ -69,7 +71,8 @@ def _binding(quota: Quota) -> list[Rate]:
 class Ledger:
     """The calls made so far. A call is recorded before it is made, so a crash loses none.
 
-    Raises UserError if the file is damaged.
+    Raises:
+        UserError: the file is damaged.
     """
 
     def __init__(self, path: Path, quota: Quota, clocks: Clocks):
@@ -80,12 +83,13 @@ class Ledger:
             )
         except sqlite3.DatabaseError as error:
             raise UserError(
-                f"{path}, which counts the calls, cannot be used ({error}); move it away"
+                f"{path}, which counts the calls of OCR.space, cannot be read ({error}); move it away: calls "
+                "are then counted from zero"
             ) from None
         self._clocks = clocks
 
     def wait_ms(self) -> int:
-        """Record a call and return 0, or return the milliseconds until one is possible, at least 1."""
+        """Record a call and return 0; if none is possible yet, return the time until then, at least 1 ms."""
         with self._bucket.lock:
             now = self._now()
             item = RateItem(self._stamp(), now)
@@ -95,7 +99,11 @@ class Ledger:
             return max(1, int(self._bucket.waiting(item)))
 
     def take(self, patience_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Wait at most `patience_s` until a call is possible, and record it. Raises QuotaSpent."""
+        """Wait at most `patience_s` seconds until a call is possible, and record it.
+
+        Raises:
+            QuotaSpent: it would take longer.
+        """
         while wait := self.wait_ms():
             if wait > 1000 * patience_s:
                 again = datetime.fromtimestamp(self._clocks.wall() + wait / 1000, UTC)
@@ -109,10 +117,10 @@ class Ledger:
         return f"{self._clocks.boot()} {self._clocks.since_boot()!r} {self._clocks.wall()!r}"
 
     def _now(self) -> int:
-        """The ledger's own time, ms: it never goes back, and setting the clock does not move it.
+        """The ledger's own time in ms: it never runs backwards, and setting the clock does not change it.
 
-        It continues from the last call by the seconds since boot or, after a reboot, by the wall clock: only
-        that shows how long the machine was off.
+        It is the time of the last call plus the seconds that have passed: by the time since boot or, after a
+        reboot, by the wall clock, which alone shows how long the machine was off.
         """
         last = self._bucket.peek(0)
         if last is None:

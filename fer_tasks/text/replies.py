@@ -1,12 +1,12 @@
-"""The requests to OCR.space and its replies, kept where a person can look at both.
+"""Store requests to OCR.space and its replies, and derive results from them.
 
-<root>/<question>/
-  sheet.jpg     the picture that was sent: a sheet of faces, or one face by itself
-  layout.json   faces: their pixel hashes; layout: their places on the sheet, null for one face
+<root>/<request id>/
+  sheet.jpg     the picture that was sent: a sheet of faces, or a single face
+  layout.json   faces: their pixel hashes; layout: their places on the sheet, null for a single face
   reply.json    the unchanged reply; written last
 
-Results are derived from these files alone, so no face is sent twice, however the next sheets are laid out,
-and a better interpretation of old replies costs no call.
+Results are derived from these files alone. So no face is sent twice, however later sheets are laid out, and
+interpreting old replies in a better way costs no call.
 """
 
 import hashlib
@@ -24,27 +24,27 @@ from fer_tasks.text.sheets import Layout, Place
 
 
 class Question(NamedTuple):
-    """A picture to send, and the faces on it, by pixel hash; `layout` is None for one face by itself."""
+    """A picture to send, and the faces on it."""
 
-    id: str
-    faces: list[str]
-    layout: Layout | None
+    id: str  # 16 hex digits, by the picture's bytes
+    faces: list[str]  # pixel hashes
+    layout: Layout | None  # None for a single face
     jpeg: bytes
 
 
 class Replies(NamedTuple):
-    """The results of all replies so far, by pixel hash."""
+    """The results of all replies so far. Faces are named by their pixel hashes."""
 
     lines: dict[str, list[Line]]  # of the faces that were read
-    unread: dict[str, str]  # faces that could not be read even by themselves, and why
-    at_most: dict[str, int]  # faces to send again, and how many at most on a sheet
-    max_bytes: int | None  # of a picture; larger ones were refused
-    believed: int  # sheets whose canary was read
-    doubted: int  # and those whose was not
+    unread: dict[str, str]  # faces that could not be read even by themselves, with the error
+    at_most: dict[str, int]  # faces to send again, with the most faces that a sheet with them may have
+    max_bytes: int | None  # of a picture, since larger ones were refused; None if none was
+    believed: int  # number of sheets whose canary was read
+    doubted: int  # number of sheets whose canary was not read
 
 
 def make_question(faces: dict[str, np.ndarray]) -> Question:
-    """A sheet of faces, (M, N, 3) uint8 by pixel hash; one face alone is sent as it is."""
+    """Lay faces out on a sheet; a single face is sent as it is. `faces`: (M, N, 3) uint8 by pixel hash."""
     if len(faces) == 1:
         image, layout = next(iter(faces.values())), None
     else:
@@ -54,13 +54,13 @@ def make_question(faces: dict[str, np.ndarray]) -> Question:
 
 
 def files_of(question: Question) -> dict[str, bytes]:
-    """The files to write before a question is sent, by name."""
+    """The files to write before a question is sent: {name: bytes}."""
     laid_out = json.dumps({"faces": question.faces, "layout": question.layout})
     return {"sheet.jpg": question.jpeg, "layout.json": laid_out.encode()}
 
 
 def replay_replies(root: Path) -> Replies:
-    """Derive all results from the kept replies. A sheet whose canary was not read gives none."""
+    """Derive all results from the replies on disk. A sheet whose canary was not read gives none."""
     replies = Replies({}, {}, {}, None, 0, 0)
     for file in sorted(root.glob("*/reply.json")):
         question = json.loads((file.parent / "layout.json").read_text())

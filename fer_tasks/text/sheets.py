@@ -1,4 +1,7 @@
-"""Contact sheets: many faces in one picture, for an engine that counts pictures; and back again."""
+"""Contact sheets: lay many faces out on one picture, and assign the words read on it to the faces.
+
+OCR.space limits the number of pictures, not of faces.
+"""
 
 import difflib
 import io
@@ -12,19 +15,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fer_tasks.text.lines import Line
 
-GUTTER = 16  # px between tiles: at 8 px and less, words of neighbours were read as one
-BLOCK = 16  # px; tiles that begin where JPEG's blocks do cost the bytes that they cost alone
+GUTTER = 16  # px between tiles: with 8 px or less, words of neighbours were read as one
+BLOCK = 16  # px; a tile that starts at a JPEG block takes as many bytes on a sheet as alone
 GREY = 128
 QUALITY = 85
-FULL = 0.99  # of the size limit: a sheet is up to 0.4 % larger than its parts, by the shades between blocks
+FULL = 0.99  # share of the size limit to fill: a sheet takes up to 0.4 % more bytes than its tiles alone
 CAPTION = "MONDAY"
-CANARY = (64, 192)  # px, height and width of the caption's tile and of the blank one
-HEADER = 600  # bytes of a JPEG file that are not its blocks; a sheet has them once
-CANARY_COST = 12_000  # bytes, with what is grey beside it: the rest of a sheet is the sum of its tiles
+CANARY = (64, 192)  # px, height and width of the caption's tile and of the blank tile
+HEADER = 600  # bytes of a JPEG file besides its blocks
+CANARY_COST = 12_000  # bytes of the canary's row; the rest of a sheet takes the sum of its tiles' bytes
 
 
 class Place(NamedTuple):
-    """Where a tile lies on a sheet, px."""
+    """The box of a tile on a sheet, px."""
 
     row: int
     column: int
@@ -32,7 +35,7 @@ class Place(NamedTuple):
     width: int
 
 
-WHOLE = Place(0, 0, 0, 0)  # of a picture that is not a sheet
+WHOLE = Place(0, 0, 0, 0)  # the place of a face that is sent by itself
 
 
 class Layout(NamedTuple):
@@ -44,7 +47,7 @@ class Layout(NamedTuple):
 
 
 class OcrWord(NamedTuple):
-    """A word that was read on a sheet: its box in px of the sheet, and the number of its line."""
+    """A word that was read on a sheet, its box in px of the sheet, and the number of its line."""
 
     text: str
     row: float
@@ -57,8 +60,10 @@ class OcrWord(NamedTuple):
 def fill(
     faces: Iterable[tuple[str, np.ndarray]], max_bytes: int, max_side: int, most: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Cut a stream of named faces, (M, N, 3) uint8, into sheets' worth, in order: as many as fit into
-    `max_bytes` of JPEG and `max_side` px, and at most `most`."""
+    """Cut a stream of named faces, (M, N, 3) uint8, into batches for sheets, in order.
+
+    A batch has as many faces as fit into `max_bytes` of JPEG and `max_side` px per side, and at most `most`.
+    """
     batch: dict[str, np.ndarray] = {}
     size, side = HEADER + CANARY_COST, 0
     for name, face in faces:
@@ -74,7 +79,7 @@ def fill(
 
 
 def _cost(face: np.ndarray) -> int:
-    """Bytes of a face's and its gutter's blocks: they cost the same anywhere on a sheet."""
+    """The bytes of a face with its gutter, which are the same anywhere on a sheet."""
     height, width = map(_pitch, face.shape[:2])
     blocks = np.full((height, width, 3), GREY, np.uint8)
     _paste(blocks, face, 0, 0)
@@ -91,10 +96,10 @@ def _pitch(side: int) -> int:
 
 
 def lay_out(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, Layout]:
-    """Lay faces out in rows at their own size, grey between them, and below them the canary: a known caption
-    across a piece of the first face, and a blank tile.
+    """Lay faces out in rows at their own size, with grey between them, and the canary below them.
 
-    Returns the sheet, (M, N, 3) uint8, and its layout.
+    The canary shows whether the engine reads the sheet: a known caption across a piece of the first face, and
+    a blank tile. `faces`: (M, N, 3) uint8. Returns the sheet, (M, N, 3) uint8, and its layout.
     """
     pitch = _pitch(max(max(face.shape[:2]) for face in faces))
     columns = math.ceil(math.sqrt(len(faces)))
@@ -117,7 +122,7 @@ def _paste(sheet: np.ndarray, tile: np.ndarray, row: int, column: int) -> Place:
 
 
 def _caption(face: np.ndarray) -> np.ndarray:
-    """Writing on a photo, as memes have it: an engine that reads this reads captions on faces."""
+    """The known caption on a piece of a face, in the style of memes."""
     height, width = CANARY
     middle = cv2.resize(face, (width, width))[(width - height) // 2 :][:height]
     image = Image.fromarray(middle)
@@ -135,18 +140,21 @@ def encode(image: np.ndarray) -> bytes:
 
 
 def canary_was_read(words: Sequence[OcrWord], layout: Layout) -> bool:
-    """Was the known caption read, and nothing on the blank tile? If not, missing words prove nothing."""
+    """Whether the known caption was read, and nothing on the blank tile.
+
+    If not, a face without words on this sheet may still have writing on it.
+    """
     inside = _shares(words, [layout.caption, layout.blank]) > 0.5
-    read = "".join(word.text for word, on_it in zip(words, inside[:, 0], strict=True) if on_it)
-    alike = difflib.SequenceMatcher(None, read.upper(), CAPTION).ratio()
-    return alike >= 0.8 and not inside[:, 1].any()
+    text = "".join(word.text for word, on_caption in zip(words, inside[:, 0], strict=True) if on_caption)
+    similarity = difflib.SequenceMatcher(None, text.upper(), CAPTION).ratio()
+    return similarity >= 0.8 and not inside[:, 1].any()
 
 
 def assign(words: Sequence[OcrWord], layout: Layout) -> tuple[list[list[Line]], set[int]]:
-    """Assign words to faces: to the tile with 90 % of the word's area.
+    """Assign each word to the tile that has at least 90 % of the word's area.
 
-    Returns the lines of each face, in px of the face, and the faces touched by a word that belongs to no
-    tile: they must be sent again.
+    Returns the lines of each face, in px of the face, and the indices of faces to send again: those that a
+    word without a tile touches.
     """
     places = [*layout.faces, layout.caption, layout.blank]
     shares = _shares(words, places)
@@ -164,7 +172,7 @@ def assign(words: Sequence[OcrWord], layout: Layout) -> tuple[list[list[Line]], 
 
 
 def _widen(word: OcrWord) -> OcrWord:
-    """Widen by a gutter on all sides, so that a word between two tiles touches both."""
+    """Widen a word's box by a gutter on all sides, so that a word between two tiles touches both."""
     row, column, height, width = word[1:5]
     return OcrWord(
         word.text, row - GUTTER, column - GUTTER, height + 2 * GUTTER, width + 2 * GUTTER, word.line
@@ -172,7 +180,7 @@ def _widen(word: OcrWord) -> OcrWord:
 
 
 def lines_of(words: Sequence[OcrWord], place: Place = WHOLE) -> list[Line]:
-    """Join words to the engine's lines, in px of the tile at `place`."""
+    """Join words into the engine's lines, with boxes in px of the tile at `place`."""
     lines: dict[int, list[OcrWord]] = {}
     for word in words:
         lines.setdefault(word.line, []).append(word)
@@ -187,7 +195,7 @@ def _join(words: Sequence[OcrWord], place: Place) -> Line:
 
 
 def _shares(words: Sequence[OcrWord], places: Sequence[Place]) -> np.ndarray:
-    """The share of each word's box, (n,), that lies on each place, (m,): (n, m) float64 in 0..1."""
+    """The share of each of n words' boxes that lies on each of m places: (n, m) float64, 0..1."""
     w = np.array([word[1:5] for word in words], float).reshape(-1, 1, 4)
     p = np.array(places, float).reshape(1, -1, 4)
     begins = np.maximum(w[..., :2], p[..., :2])

@@ -1,4 +1,4 @@
-"""Named sets of random augmentations, drawn anew in each epoch."""
+"""Named sets of random augmentations, drawn again in each epoch."""
 
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ def augment(
 
     Values keep dtype and range: uint8 0..255, float32 0..1. Flip, rotation, zoom and shift are one affine
     transform, linear, with a mirrored border. Random erasing: Zhong et al. (2017), with random values. Mixup:
-    Zhang et al. (2018), one mixing share a batch.
+    Zhang et al. (2018), one mixing share per batch.
     """
     pictures = [_change(picture, chosen, rng) for picture in x]
     return mixup(np.stack(pictures), y, chosen.mixup, rng)

@@ -23,8 +23,10 @@ class TrainingFailed(UserError):
 class Epochs(keras.callbacks.Callback):
     """Keep the history and the best weights, and save a checkpoint after each epoch.
 
-    With an EMA of the weights, the averaged weights are what is validated and kept. Raises TrainingFailed
-    when a loss becomes NaN or infinite.
+    With an EMA of the weights, the averaged weights are validated and kept.
+
+    Raises:
+        TrainingFailed: a loss became NaN or infinite.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Epochs(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
-        """Training time so far, over all processes that took part."""
+        """Training time so far, over all processes that took part, in s."""
         return time.perf_counter() - self.began
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

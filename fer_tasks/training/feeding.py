@@ -61,13 +61,13 @@ class PartedArray:
 class Pictures(NamedTuple):
     """Inputs and labels for training or validation: pictures, or features in their place."""
 
-    x: np.ndarray | Rows | PartedArray  # (n, M, N, C), of features (n, ...)
+    x: np.ndarray | Rows | PartedArray  # (n, M, N, C); features (n, ...)
     y: np.ndarray | PartedArray  # (n, classes) float32, one-hot, mixed, or with a teacher's predictions
     batch_size: int
 
     @property
     def steps(self) -> int:
-        """Batches an epoch; the last may be smaller."""
+        """Batches per epoch; the last may be smaller."""
         return -(-len(self.x) // self.batch_size)
 
 

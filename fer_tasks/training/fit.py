@@ -63,16 +63,14 @@ def fit(
     save: Callable[[Checkpoint], None] | None = None,
     store: frozen_backbone.FeatureStore | None = None,
 ) -> Fitted:
-    """Build and train a model. Keep the weights of the epoch with the highest validation accuracy; on a tie,
-    the one with the lowest validation loss.
+    """Build and train a model; keep the epoch with the best validation accuracy, on a tie the lowest loss.
 
-    The same seed and number of threads give the same weights bit for bit, also when training is resumed:
-    `save` gets a checkpoint after each epoch, and `start` is the last of them. `on_epoch` gets each row of
-    the history. A second phase starts from the best weights of the first.
+    The same seed and number of threads give the same weights bit for bit, even if training is interrupted:
+    `save` gets a checkpoint after each epoch, and `start` is the checkpoint to resume from. `on_epoch` gets
+    each row of the history. A second phase starts from the best weights of the first.
 
     With `store`, the head of a frozen backbone is trained on features that are computed once; checkpoints of
-    that phase hold the head alone. With `plan.distil`, `arrays.teacher` is required; validation uses the
-    labels alone.
+    that phase hold only the head. `plan.distil` requires `arrays.teacher`; validation uses only the labels.
 
     Raises:
         TrainingFailed: a loss became NaN or infinite.
@@ -107,7 +105,7 @@ def fit(
 
 
 def _pictures(arrays: Arrays, plan: Plan, classes: int) -> tuple[Pictures, Pictures]:
-    """The train and validation pictures, with one-hot labels and, for a student, a teacher's predictions."""
+    """The training and validation pictures with one-hot labels; a student's also with teacher predictions."""
     one_hot = np.eye(classes, dtype=np.float32)
     train = Pictures(arrays.x_train, one_hot[arrays.y_train], plan.batch_size)
     if plan.distil:
@@ -116,7 +114,7 @@ def _pictures(arrays: Arrays, plan: Plan, classes: int) -> tuple[Pictures, Pictu
 
 
 def _learner(model: keras.Model, split: frozen_backbone.SplitModel | None, phase: Phase) -> keras.Model:
-    """What a phase trains: the model, or its head alone."""
+    """The model that a phase trains: the whole one, or its head alone."""
     return split.head if split and not phase.fine_tuning else model
 
 
@@ -157,7 +155,8 @@ def unfreeze(model: keras.Model) -> None:
     """Make the backbone trainable, except for its batch norms: they stay in inference mode and keep the
     statistics that its weights were trained with.
 
-    Raises NoBackbone for a model without a backbone.
+    Raises:
+        NoBackbone: the model has no layer named `backbone`.
     """
     if frozen_backbone.BACKBONE not in {layer.name for layer in model.layers}:
         raise NoBackbone(f"fine_tune: {model.name} has no backbone; leave it out, or choose model transfer")

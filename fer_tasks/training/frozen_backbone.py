@@ -42,10 +42,10 @@ Epoch = Callable[[int], tf.data.Dataset]  # endless batches from an epoch on
 
 
 class SplitModel(NamedTuple):
-    """A model cut in two, both of its own layers."""
+    """A model cut in two; both parts share its layers."""
 
-    extractor: keras.Model  # pictures (n, M, N, C), 0..255, to features: preprocessing and frozen backbone
-    head: keras.Model  # features to probabilities
+    extractor: keras.Model  # pictures (n, M, N, C), 0..255 -> features, by preprocessing and frozen backbone
+    head: keras.Model  # features -> probabilities
 
 
 def split_backbone(model: keras.Model) -> SplitModel | None:
@@ -67,11 +67,12 @@ def batches(
     done: int,
     store: FeatureStore,
 ) -> tuple[Epoch, tf.data.Dataset]:
-    """Batches of features in place of pictures: for training from epoch `done` of the first phase, and for
+    """Batches of features instead of pictures: for training from epoch `done` of the first phase, and for
     validation.
 
-    Augmented pictures are computed once for each of the plan's views: view v is what epoch v sees without
-    stored features. Later epochs take the views in turn, each in an order of its own.
+    The features of augmented pictures are computed once for each of the plan's views. View v has the
+    pictures that epoch v would see without stored features. Later epochs repeat the views in turn, each epoch
+    in its own order.
     """
     compute, name = cache(lambda: compile_inference(extractor)), _digest(extractor)
     validation = validation_batches(_plain(val, compute, name, store))
@@ -96,7 +97,7 @@ def _plain(pictures: Pictures, compute: Callable[[], Function], name: str, store
 def _view_batches(
     views: Mapping[int, Pictures], n_views: int, seed: int, first_epoch: int
 ) -> tf.data.Dataset:
-    """Endless batches: each epoch its view, from the second turn on in an order of its own."""
+    """Endless batches: each epoch has its view; from the second turn on, also its own order."""
     some_view = next(iter(views.values()))
     n, size, steps = len(some_view.x), some_view.batch_size, some_view.steps
 
@@ -161,7 +162,7 @@ class FeatureParts:
 
 
 def _digest(extractor: keras.Model) -> str:
-    """Changes with an extractor's layers and weights."""
+    """A digest of an extractor's layers and weights."""
     digest = hashlib.sha256(extractor.to_json().encode())
     for weight in extractor.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
@@ -169,6 +170,6 @@ def _digest(extractor: keras.Model) -> str:
 
 
 def _content(pictures: Pictures) -> str:
-    """Changes with the choice of pictures and their labels; the store's folder names the dataset."""
+    """A digest of the choice of pictures and their labels; the store's folder names the dataset."""
     rows = pictures.x.rows if isinstance(pictures.x, Rows) else pictures.x
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes() + pictures.y.tobytes()).hexdigest()

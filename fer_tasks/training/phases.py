@@ -1,4 +1,4 @@
-"""The phases of a plan: with a frozen backbone, then, where the plan fine-tunes, with one that learns too."""
+"""The phases of a plan: the first, and a second one if the plan fine-tunes the backbone."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Seed a model regardless of what other threads draw."""
+"""Seed a model independently of other threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from keras.src.random import seed_generator
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Build a model in this block and its first weights and dropout seeds depend on `seed` alone.
+    """The initial weights and dropout seeds of a model that is built in this block depend on `seed` alone.
 
-    Keras draws them from Python's global `random`, which every thread of the process shares: websockets,
-    which Prefect uses for its events, draws from it for each ping.
+    Without it they would not: Keras draws them from Python's global `random`, which all threads of the
+    process share. The websockets library, which Prefect uses for its events, draws from it for each ping.
     """
     keras.utils.set_random_seed(seed)
     shared = seed_generator.python_random

@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Settings, load_settings
-from fer_tasks.sources.apart import refuse_what_is_made_here
+from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.storage.dataset import Dataset
 from flows.command import ready_for_prefect
 from flows.engine.console import show_results_only
@@ -38,7 +38,7 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     signal.signal(signal.SIGTERM, _end_with_children)
     with ready_for_prefect():
         settings = load_settings()
-        refuse_what_is_made_here(Path(settings.download.source))
+        refuse_source_in_outputs(Path(settings.download.source))
         url = start_in_background(settings.server.idle_minutes)
         log = show_results_only(flow.name)
         sys.stderr.write(f"{flow.name}: Prefect's UI {url.removesuffix('/api')}, details in {log}\n")

@@ -1,1 +1,1 @@
-"""Data sets of Kaggle: its API, the user's key, the download, the archive."""
+"""Kaggle data sets: the API, the user's key, the download, the archive."""

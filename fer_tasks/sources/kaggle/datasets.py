@@ -1,9 +1,10 @@
-"""Download a data set of Kaggle: its current version, and that version's files in a cache on disk.
+"""Look up a Kaggle data set's current version, and download that version's files into a cache on disk.
 
 <root>/<owner>/<slug>/
   .lock             held by the run that downloads
-  <version>.zip     while it comes, with .part and .part.json (resumable_download.py); removed once unpacked
-  <version>/        the files, whole as soon as the folder is there
+  <version>.zip     the archive, as .part and .part.json until complete (resumable_download.py); removed once
+                    unpacked
+  <version>/        the unpacked files; the folder appears only when they are complete
 """
 
 import json
@@ -35,9 +36,9 @@ from fer_tasks.sources.kaggle.resumable_download import Progress, transfer
 from fer_tasks.sources.kaggle.unzip import BrokenArchive, unpack
 
 BASE = "https://api.kaggle.com"
-MAX_REPLY = 1 << 20  # bytes; Kaggle's description of a data set is a hundredth of it
-# Both become names of folders: no dots, no slashes.
-NAMED = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
+MAX_REPLY = 1 << 20  # bytes; Kaggle's description of a data set is a hundredth of that
+# Owner and slug become names of folders: no dots, no slashes.
+HANDLE = re.compile(r"([A-Za-z0-9][\w-]{0,99})/([A-Za-z0-9][\w-]{0,99})", re.ASCII)
 
 
 class Handle(NamedTuple):
@@ -61,7 +62,11 @@ class About(NamedTuple):
 
 @dataclass(frozen=True)
 class Service:
-    """Where Kaggle answers, who asks and how long to wait for it. Raises Refused for an open address."""
+    """The address of Kaggle, the user's key, and how long to wait for an answer.
+
+    Raises:
+        Refused: the address is neither https:// nor on this machine, so the key would be sent in the clear.
+    """
 
     base: str = BASE
     key: Key = NOBODY
@@ -75,25 +80,34 @@ class Service:
 
 @dataclass(frozen=True)
 class Store:
-    """Where downloads are kept, and their bounds."""
+    """Where downloads are kept, and their limits."""
 
     root: Path
     max_bytes: int  # of the zip, and of the unpacked files
-    wait_s: float = 3600  # for another run that downloads the same
+    wait_s: float = 3600  # for another run that downloads the same data set
 
 
 def handle_of(text: str) -> Handle:
-    """The handle in "owner/slug". Raises Refused for anything else."""
-    if not (met := NAMED.fullmatch(text.strip())):
+    """Parse "owner/slug".
+
+    Raises:
+        Refused: the text is something else.
+    """
+    if not (match := HANDLE.fullmatch(text.strip())):
         raise Refused(
-            f"{text!r} names no Kaggle data set; write owner/slug, the end of its address: "
+            f"{text!r} is not the name of a Kaggle data set; write owner/slug, the end of its address: "
             "https://www.kaggle.com/datasets/owner/slug"
         )
-    return Handle(met[1], met[2])
+    return Handle(match[1], match[2])
 
 
 def look_up(service: Service, handle: Handle) -> About:
-    """Ask for the current version with one small call. Raises TryAgain, Refused."""
+    """Ask for the current version, with one small call.
+
+    Raises:
+        TryAgain: a temporary fault.
+        Refused: no such data set, no access, or a reply that makes no sense.
+    """
     reply, body = _call(service, handle, "GetDataset")
     if reply.status_code != 200:
         raise Refused(f"Kaggle answered {reply.status_code} when asked about {handle}")
@@ -108,12 +122,16 @@ def look_up(service: Service, handle: Handle) -> About:
 def fetch(
     service: Service, handle: Handle, version: int, target: Path, max_bytes: int, progress: Progress
 ) -> None:
-    """Make one attempt to download a version's zip, of at most `max_bytes`, to `target`, resuming an earlier
-    one.
+    """Make one attempt to download a version's zip to `target`, resuming an earlier attempt.
 
-    `target` must name the version, since the parts beside it are used again, and the caller holds `alone`.
-    `progress(bytes here, bytes in all or 0)` is called for every 64 KiB. The key goes to `service` only,
-    never to the storage that it leads to. Raises TryAgain, Refused, DiskError; `target` is then absent.
+    `target` must name the version, since the partial files beside it are used again; the caller holds
+    `exclusive`. At most `max_bytes` are accepted. `progress(bytes so far, bytes in all or 0)` is called for
+    every 64 KiB. The key is sent to `service` only, never to the storage that it links to.
+
+    Raises:
+        TryAgain: a temporary fault; another attempt resumes.
+        Refused: another attempt would not help.
+        DiskError: the disk is full or cannot be written.
     """
     if target.exists():
         return
@@ -126,33 +144,42 @@ def fetch(
 
 
 def obtain(service: Service, handle: Handle, version: int, store: Store, progress: Progress) -> Path:
-    """The folder with a version's files; makes one attempt to download them if they are missing.
+    """Return the folder with a version's files; if it is missing, make one attempt to download them.
 
-    The zip is removed once unpacked: it would double the space, and the version's folder says enough.
-    It is kept if only disk space, or `max_bytes` for its files, was short, and removed if it is broken.
-    Older versions are removed when the new one is whole. Raises TryAgain, Refused, ArchiveError, DiskError.
+    The zip is removed once unpacked, since it would double the space. If the disk is full or the files would
+    exceed `store.max_bytes`, the zip is kept; if it is broken, it is removed. Older versions are removed when
+    the new one is complete.
+
+    Raises:
+        TryAgain: a temporary fault; another attempt resumes.
+        Refused: another attempt would not help, or another run has downloaded for too long.
+        ArchiveError: the zip is broken, too large or unsafe to unpack.
+        DiskError: the disk is full or cannot be written.
     """
     folder = store.root / handle.owner / handle.slug
-    files, packed = folder / str(version), folder / f"{version}.zip"
-    with alone(store, handle):
+    files, archive = folder / str(version), folder / f"{version}.zip"
+    with exclusive(store, handle):
         if not files.is_dir():
-            fetch(service, handle, version, packed, store.max_bytes, progress)
+            fetch(service, handle, version, archive, store.max_bytes, progress)
             try:
-                unpack(packed, files, store.max_bytes)
+                unpack(archive, files, store.max_bytes)
             except BrokenArchive:
-                packed.unlink()
+                archive.unlink()
                 raise
         with writing_to(folder, 0):
-            packed.unlink(missing_ok=True)
+            archive.unlink(missing_ok=True)
             _remove_older(folder, version)
     return files
 
 
 @contextmanager
-def alone(store: Store, handle: Handle) -> Iterator[None]:
-    """One run at a time downloads a data set; the others wait, at most `store.wait_s` seconds.
+def exclusive(store: Store, handle: Handle) -> Iterator[None]:
+    """Let one run at a time download a data set; the others wait, at most `store.wait_s` seconds.
 
-    The lock is the operating system's: it ends with its process, however that ends. Raises Refused.
+    The operating system releases the lock when the process ends, however it ends.
+
+    Raises:
+        Refused: the wait is over.
     """
     folder = store.root / handle.owner / handle.slug
     with writing_to(folder, 0):
@@ -163,7 +190,7 @@ def alone(store: Store, handle: Handle) -> Iterator[None]:
         except filelock.Timeout:
             raise Refused(
                 f"another run has been downloading {handle} for more than {store.wait_s:g} s; "
-                f"wait for it, or end it (it holds {folder / '.lock'})"
+                f"wait for it, or stop it (it holds {folder / '.lock'})"
             ) from None
     try:
         yield
@@ -173,13 +200,13 @@ def alone(store: Store, handle: Handle) -> Iterator[None]:
 
 def _remove_older(folder: Path, version: int) -> None:
     for path in folder.iterdir():
-        met = re.fullmatch(r"\.?(\d+)(\.zip.*|\.partial|\.old)?", path.name)
-        if not met or int(met[1]) >= version:
+        match = re.fullmatch(r"\.?(\d+)(\.zip.*|\.partial|\.old)?", path.name)
+        if not match or int(match[1]) >= version:
             continue
         if not path.is_dir():
             path.unlink()
             continue
-        old = folder / f".{met[1]}.old"  # a folder that is half removed must not look like a version
+        old = folder / f".{match[1]}.old"  # a half-removed folder must not look like a version
         shutil.rmtree(path.rename(old) if path != old else old)
 
 
@@ -187,15 +214,15 @@ def _call(service: Service, handle: Handle, call: str, **more: Any) -> tuple[req
     url = f"{service.base.rstrip('/')}/v1/datasets.DatasetApiService/{call}"
     body = {"ownerSlug": handle.owner, "datasetSlug": handle.slug, **more}
     with reaching(url, service.patience):
-        sent = {"json": body, "auth": service.key, "timeout": service.patience[:2]}
-        with requests.post(url, **sent, stream=True, allow_redirects=False) as reply:
+        options = {"json": body, "auth": service.key, "timeout": service.patience[:2]}
+        with requests.post(url, **options, stream=True, allow_redirects=False) as reply:
             answer = read_short(reply, service.patience, MAX_REPLY)
     refuse_for_now(reply, service.patience)
     if reply.status_code in (401, 403):
         page = f"https://www.kaggle.com/datasets/{handle}"
         raise Refused(
             f"Kaggle refuses {handle} to {service.key.origin} ({reply.status_code}): {HOW}; "
-            f"or see at {page} whether there is such a set and agree to its terms"
+            f"or see at {page} whether the set exists and agree to its terms"
         )
     if reply.status_code == 404:
         raise Refused(f"no such data set, or no access: {handle}")

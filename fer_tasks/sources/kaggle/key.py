@@ -1,4 +1,4 @@
-"""Find the Kaggle key in its usual places. No text made here ever contains the key."""
+"""Find the Kaggle key in its usual places. No message of this module ever contains the key."""
 
 import base64
 import json
@@ -16,9 +16,9 @@ HOW = (
 
 
 class Key(requests.auth.AuthBase):
-    """Adds the key to a request's headers; its text says where the key was found, never the key.
+    """Adds the key to a request's headers; `origin` and `repr` state where the key is from, never the key.
 
-    Without a header it adds none, and keeps requests from reading ~/.netrc.
+    With an empty header nothing is added, and requests is kept from reading ~/.netrc.
     """
 
     def __init__(self, origin: str, header: str = ""):
@@ -41,10 +41,13 @@ NOBODY = Key("no key")
 
 
 def authorization(environ: Mapping[str, str], home: Path) -> Key:
-    """The first key of: KAGGLE_API_TOKEN (a token or a file with one), ~/.kaggle/access_token,
-    KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json in $KAGGLE_CONFIG_DIR or in ~/.kaggle; else NOBODY.
+    """Return the first key found, or NOBODY.
 
-    Raises Refused, naming the place, for a key that cannot be one.
+    Searched in this order: KAGGLE_API_TOKEN (a token, or a file with one), ~/.kaggle/access_token,
+    KAGGLE_USERNAME with KAGGLE_KEY, kaggle.json in $KAGGLE_CONFIG_DIR or in ~/.kaggle.
+
+    Raises:
+        Refused: what is found cannot be a key; the message names the place.
     """
     return next(_keys(environ, home), NOBODY)
 
@@ -108,6 +111,6 @@ def _basic(origin: str, user: str, secret: str) -> Key:
 
 
 def _check(origin: str, text: str) -> None:
-    # Also what keeps it out of messages: http.client shows a header that it cannot send.
+    # Also keeps the key out of messages: http.client shows a header that it cannot send.
     if not text or not all("!" <= letter <= "~" for letter in text):
-        raise Refused(f"{origin} holds no key: one is a single word of ASCII letters; {HOW}")
+        raise Refused(f"{origin} does not hold a key: a key is a single word of ASCII letters; {HOW}")

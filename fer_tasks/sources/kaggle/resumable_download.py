@@ -1,7 +1,7 @@
 """Download one large file, resuming where an earlier attempt was cut off.
 
 <target>.part        the bytes so far
-<target>.part.json   what the server said about the whole file, to recognise it when resuming
+<target>.part.json   the server's headers about the whole file, to recognise it when resuming
 """
 
 import base64
@@ -31,8 +31,8 @@ CHUNK = 1 << 16  # bytes; a cut connection loses less than one
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 if unknown)
 
 
-class Whole(NamedTuple):
-    """What the server says about the whole file; "" and 0 where it says nothing."""
+class RemoteFile(NamedTuple):
+    """The whole file as the server's headers describe it; "" and 0 where they do not."""
 
     etag: str = ""
     md5: str = ""  # base64, as in X-Goog-Hash
@@ -40,10 +40,11 @@ class Whole(NamedTuple):
 
 
 def transfer(url: str, target: Path, max_bytes: int, patience: Patience, progress: Progress) -> None:
-    """Make one attempt to download `url` to `target`, without any key; a later attempt resumes there.
+    """Make one attempt to download `url` to `target`, without any key; a later attempt resumes it.
 
-    Afterwards `target` has the size and the md5 that the server declared, or does not exist. A file larger
-    than `max_bytes` is not downloaded, or no further than that if the server declares no size.
+    Afterwards `target` has the size and the MD5 that the server declared, or does not exist. A file larger
+    than `max_bytes` is refused; if the server declares no size, as soon as more bytes arrive. `progress` is
+    called for every chunk.
 
     Raises:
         TryAgain: a temporary fault; another attempt may help.
@@ -76,11 +77,11 @@ def _too_large(url: str, size: str, max_bytes: int) -> Refused:
     return Refused(f"{host_of(url)} sends a file of {size}; {allowed}")
 
 
-def _request(url: str, done: int, whole: Whole, patience: Patience) -> requests.Response:
-    headers = {"Accept-Encoding": "identity"}  # lengths, ranges and the md5 are of the bytes as stored
+def _request(url: str, done: int, whole: RemoteFile, patience: Patience) -> requests.Response:
+    headers = {"Accept-Encoding": "identity"}  # lengths, ranges and the MD5 are those of the bytes as stored
     if done:
         headers["Range"] = f"bytes={done}-"
-        if whole.etag.startswith('"'):  # a weak one must not be sent
+        if whole.etag.startswith('"'):  # a weak ETag must not be sent
             headers["If-Range"] = whole.etag
     return requests.get(
         url, headers=headers, auth=NOBODY, stream=True, timeout=patience[:2], allow_redirects=False
@@ -88,45 +89,48 @@ def _request(url: str, done: int, whole: Whole, patience: Patience) -> requests.
 
 
 def _read_head(
-    reply: requests.Response, part: Path, begun: tuple[int, Whole], patience: Patience
-) -> tuple[int, Whole]:
-    """The offset at which the reply's body starts, and what is now known about the whole file."""
+    reply: requests.Response, part: Path, begun: tuple[int, RemoteFile], patience: Patience
+) -> tuple[int, RemoteFile]:
+    """The offset at which the reply's body starts, and the whole file as it is now described.
+
+    `begun`: the number of bytes of earlier attempts, and their file.
+    """
     done, before = begun
     refuse_for_now(reply, patience)
     host = host_of(reply.url)
     if reply.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(f"{host} sends the file compressed anew; is there a proxy in the way?")
+        raise Refused(f"{host} sends the file compressed; is a proxy in between?")
     match reply.status_code:
         case 200 if is_page(reply):
-            raise Refused(f"{host} sends a web page instead of the file; is there a proxy in the way?")
+            raise Refused(f"{host} sends a web page instead of the file; is a proxy in between?")
         case 200:
             return 0, _whole(reply, _length(reply))
         case 206 if done:
             total, is_rest = _rest(reply, done)
-        case 416 if done:  # nothing is left to send: all the bytes are here
+        case 416 if done:  # nothing is left to send: all bytes are already downloaded
             total, is_rest = _nothing_left(reply, done)
         case status:
-            # A link is valid for a while only; the next attempt asks Kaggle for a new one.
+            # A link expires after a while; the next attempt asks Kaggle for a new one.
             raise TryAgain(f"{host} answered {status} to the link that Kaggle gave")
     if not is_rest:
         _start_over(part, f"{host} sent another part of the file than the bytes from {done} on")
     now = _whole(reply, total)
     if any(old and new and old != new for old, new in zip(before, now, strict=True)):
         _start_over(part, f"{host} holds another file than before")
-    return done, Whole(now.etag or before.etag, now.md5 or before.md5, total)
+    return done, RemoteFile(now.etag or before.etag, now.md5 or before.md5, total)
 
 
 def _rest(reply: requests.Response, done: int) -> tuple[int, bool]:
-    """The file's size by a 206's Content-Range, and whether it covers all bytes from `done` on."""
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", reply.headers.get("Content-Range", ""))
-    first, last, total = map(int, found.groups()) if found else (0, 0, 0)
+    """The file's size by the Content-Range of a 206, and whether that covers all bytes from `done` on."""
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", reply.headers.get("Content-Range", ""))
+    first, last, total = map(int, match.groups()) if match else (0, 0, 0)
     return total, (first, last) == (done, total - 1)
 
 
 def _nothing_left(reply: requests.Response, done: int) -> tuple[int, bool]:
-    """The file's size by a 416's Content-Range, and whether `done` bytes are all of it."""
-    found = re.fullmatch(r"bytes \*/(\d+)", reply.headers.get("Content-Range", ""))
-    total = int(found[1]) if found else 0
+    """The file's size by the Content-Range of a 416, and whether `done` bytes are all of it."""
+    match = re.fullmatch(r"bytes \*/(\d+)", reply.headers.get("Content-Range", ""))
+    total = int(match[1]) if match else 0
     return total, total == done
 
 
@@ -135,18 +139,18 @@ def _length(reply: requests.Response) -> int:
     return int(length) if length.isascii() and length.isdigit() else 0
 
 
-def _whole(reply: requests.Response, total: int) -> Whole:
+def _whole(reply: requests.Response, total: int) -> RemoteFile:
     hashes = re.search(r"(?:^|[,\s])md5=([A-Za-z0-9+/=]+)", reply.headers.get("X-Goog-Hash", ""))
-    return Whole(reply.headers.get("ETag", ""), hashes[1] if hashes else "", total)
+    return RemoteFile(reply.headers.get("ETag", ""), hashes[1] if hashes else "", total)
 
 
 def _receive(
-    reply: requests.Response, part: Path, begun: tuple[int, Whole], most: int, progress: Progress
+    reply: requests.Response, part: Path, begun: tuple[int, RemoteFile], most: int, progress: Progress
 ) -> int:
-    """Append the body to the part until it is larger than `most` bytes; return its size."""
+    """Append the body to the partial file, which stops once it exceeds `most` bytes; return its size."""
     done, whole = begun
     if not done:
-        part.unlink(missing_ok=True)  # first, so that an old part never lies beside a new note
+        part.unlink(missing_ok=True)  # first, so that an old part is never described by a new note
     _note(part).write_text(json.dumps(whole._asdict()))
     progress(done, whole.total)
     if reply.status_code == 416:
@@ -161,7 +165,7 @@ def _receive(
     return done
 
 
-def _check(part: Path, whole: Whole) -> None:
+def _check(part: Path, whole: RemoteFile) -> None:
     size = part.stat().st_size if part.exists() else 0
     if whole.total and size < whole.total:
         raise TryAgain(f"the download was cut after {size:,} of {whole.total:,} bytes")
@@ -171,7 +175,7 @@ def _check(part: Path, whole: Whole) -> None:
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
         if base64.b64encode(digest).decode() != whole.md5:
-            _start_over(part, "the file arrived damaged: its md5 is not the one that the server declared")
+            _start_over(part, "the file arrived damaged: its MD5 is not the one that the server declared")
 
 
 def _start_over(part: Path, why: str) -> NoReturn:
@@ -180,12 +184,12 @@ def _start_over(part: Path, why: str) -> NoReturn:
     raise TryAgain(f"{why}; the next attempt starts over")
 
 
-def _read_part(part: Path) -> tuple[int, Whole]:
-    """The bytes of earlier attempts and the file they belong to; a part without its note is not used."""
+def _read_part(part: Path) -> tuple[int, RemoteFile]:
+    """The number of bytes of earlier attempts, and their file; a part without its note is not used."""
     try:
-        return part.stat().st_size, Whole(**json.loads(_note(part).read_text()))
+        return part.stat().st_size, RemoteFile(**json.loads(_note(part).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
-        return 0, Whole()
+        return 0, RemoteFile()
 
 
 def _note(part: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Unpack an untrusted zip: all of it, into one folder and nowhere else, or nothing."""
+"""Unpack an untrusted zip: completely, and into one folder only, or not at all."""
 
 import re
 import shutil
@@ -16,14 +16,14 @@ MAX_MEMBERS = 1_000_000
 MAX_DEPTH = 32  # folders in a member's path
 CHUNK = 1 << 16  # bytes
 IN_UTF8 = 0x800  # the flag of a member whose name is in UTF-8
-# Of these two, zipfile unpacks no more into memory than it is asked for; of bzip2 and LZMA it does.
+# With bzip2 and LZMA, zipfile may unpack far more into memory than one read asks for.
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-# zipfile checks little of what it reads: a damaged archive ends in any of these.
+# zipfile checks little of what it reads: a damaged archive raises any of these.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, RuntimeError)
 
 
 class ArchiveError(UserError):
-    """An archive that must not be unpacked: it would leave its folder, holds links, or is too big."""
+    """An archive that must not be unpacked: a member is a link or leaves the folder, or it is too big."""
 
 
 class BrokenArchive(ArchiveError):
@@ -31,11 +31,16 @@ class BrokenArchive(ArchiveError):
 
 
 def unpack(zip_path: Path, target: Path, max_bytes: int, max_members: int = MAX_MEMBERS) -> None:
-    """Unpack `zip_path` into the new folder `target`, which is whole afterwards or does not exist.
+    """Unpack `zip_path` into the new folder `target`, which afterwards is complete or does not exist.
 
-    Nothing is written unless all members' paths, kinds and declared sizes are valid, and no more is written
-    than declared. One call at a time for a `target`. Raises ArchiveError, BrokenArchive and
-    DiskError, with nothing left behind; FileExistsError where `target` is there already.
+    All members' paths, kinds and declared sizes are checked before anything is written, and no more is
+    written than declared: at most `max_bytes` in all. Only one call at a time may use a `target`.
+
+    Raises:
+        ArchiveError: a member must not be unpacked, or there are too many or too large ones.
+        BrokenArchive: the file is damaged or not a zip.
+        DiskError: the disk is full or cannot be written.
+        FileExistsError: `target` already exists.
     """
     if target.exists():
         raise FileExistsError(f"{target} already exists")
@@ -56,7 +61,7 @@ def unpack(zip_path: Path, target: Path, max_bytes: int, max_members: int = MAX_
 
 
 def _check(archive: zipfile.ZipFile, zip_path: Path, max_bytes: int, max_members: int) -> int:
-    """Bytes that the archive says it unpacks to. Raises ArchiveError."""
+    """Check all members; return the bytes that the archive declares to unpack to. Raises ArchiveError."""
     members = archive.infolist()
     if len(members) > max_members:
         raise ArchiveError(f"{zip_path} has {len(members):,} members; at most {max_members:,} are unpacked")
@@ -70,12 +75,12 @@ def _check(archive: zipfile.ZipFile, zip_path: Path, max_bytes: int, max_members
 
 
 def _fault(member: zipfile.ZipInfo) -> str:
-    """Why a member must not be unpacked; "" where it may."""
-    name = member.orig_filename  # as it lies in the file: zipfile ends it at a NUL
+    """Why a member must not be unpacked; "" if it may."""
+    name = member.orig_filename  # as stored; zipfile's `filename` is cut at a NUL
     parts = PurePosixPath(name).parts
     kind = stat.S_IFMT(member.external_attr >> 16)
     if not parts or "\0" in name or name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts:
-        return "leads out of the folder, or nowhere"
+        return "leads out of the folder or is not a path"
     if "\\" in name:
         return "has a backslash in its path"
     if len(parts) > MAX_DEPTH:
@@ -88,15 +93,18 @@ def _fault(member: zipfile.ZipInfo) -> str:
 
 
 def name_of(member: zipfile.ZipInfo) -> str:
-    """A member's path. Where the archive does not say that it is UTF-8, zipfile takes it for code page 437;
-    but some programs write UTF-8 all the same, or the code page of their country, such as Korea's."""
+    """A member's path.
+
+    zipfile decodes a name without the UTF-8 flag by code page 437, but some programs write UTF-8 without the
+    flag, or their country's code page; Korea's is recognised.
+    """
     if member.flag_bits & IN_UTF8 or member.filename != member.orig_filename:
         return member.filename
     raw = member.filename.encode("cp437")
     with suppress(UnicodeDecodeError):
         return raw.decode("utf-8")
     with suppress(UnicodeDecodeError):
-        korean = raw.decode("euc_kr")  # its two bytes of a syllable are lines of a table in code page 437
+        korean = raw.decode("euc_kr")  # a syllable's two bytes are box-drawing characters in code page 437
         if all(c.isascii() or "\uac00" <= c <= "\ud7a3" for c in korean):
             return korean
     return member.filename
@@ -118,13 +126,13 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> Non
     with archive.open(member) as packed, path.open("xb") as file:  # x: no two members with one path
         written = _copy(packed, file, member.file_size)
     if written != member.file_size:
-        raise zipfile.BadZipFile(f"{member.filename[:200]} is not of the size that the archive says")
+        raise zipfile.BadZipFile(f"{member.filename[:200]} does not have the size that the archive declares")
 
 
 def _copy(packed: IO[bytes], file: IO[bytes], size: int) -> int:
-    """Copy until the end, or until more than `size` bytes came; returns how many came."""
-    came = 0
-    while came <= size and (chunk := packed.read(CHUNK)):
-        came += len(chunk)
-        file.write(chunk[: max(0, size - came + len(chunk))])
-    return came
+    """Copy at most `size` bytes; return how many were read, which is more than `size` if there are more."""
+    n_read = 0
+    while n_read <= size and (chunk := packed.read(CHUNK)):
+        n_read += len(chunk)
+        file.write(chunk[: max(0, size - n_read + len(chunk))])
+    return n_read

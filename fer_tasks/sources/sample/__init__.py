@@ -1,1 +1,1 @@
-"""The generated sample: portraits that are drawn, and the defects they are given."""
+"""The generated sample: drawn portraits with planted defects."""

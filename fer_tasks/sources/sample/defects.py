@@ -1,4 +1,8 @@
-"""What is wrong with some photos of the sample: what cleaning must catch."""
+"""Defects drawn into some photos of the sample, for cleaning to catch.
+
+Each function takes an (M, N, 3) uint8 photo, the place of its face and a random generator, and returns the
+changed photo.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +12,12 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Placed = tuple[float, float, float]  # x, y of the point between the eyes in the photo, px between the eyes
+Placed = tuple[float, float, float]  # x, y of the point between the eyes, and the eyes' distance, px
 WORDS = ("SALE 50%", "so funny!", "MONDAY", "STOCK PHOTO", "when you see it", "breaking news", "me at 8 am")
 
 
 def writing(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """A caption across the lower face or the forehead, at times half transparent."""
+    """Draw a caption across the lower face or the forehead, sometimes half transparent."""
     x, y, unit = face
     size = max(9, int(unit * rng.uniform(0.32, 0.45)))
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans-Bold.ttf"), size)
@@ -26,7 +30,7 @@ def writing(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.nda
 
 
 def covered_eyes(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """Sunglasses."""
+    """Draw sunglasses."""
     x, y, unit = face
     photo = photo.copy()
     for side in (-0.5, 0.5):
@@ -37,7 +41,7 @@ def covered_eyes(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> n
 
 
 def covered_mouth(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """A hand or a mask before the mouth."""
+    """Draw a hand or a mask over the mouth."""
     x, y, unit = face
     colour = [(205, 160, 130), (120, 175, 205), (235, 235, 230)][rng.integers(3)]
     corners = np.array([(-0.95, 0.75), (0.95, 0.75), (0.6, 1.9), (-0.6, 1.9)]) * unit + [x, y]
@@ -45,17 +49,17 @@ def covered_mouth(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> 
 
 
 def blurred(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """Out of focus."""
+    """Blur the photo as if out of focus."""
     return cv2.GaussianBlur(photo, (0, 0), face[2] * rng.uniform(0.11, 0.15))
 
 
 def dark(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """Far underexposed."""
+    """Underexpose the photo strongly."""
     return (photo * rng.uniform(0.12, 0.17)).astype(np.uint8)
 
 
 def bright(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
-    """Far overexposed."""
+    """Overexpose the photo strongly."""
     return (255 - (255 - photo.astype(float)) * rng.uniform(0.15, 0.2)).astype(np.uint8)
 
 

@@ -1,7 +1,6 @@
-"""A generated sample: photos of two morphed portraits with seven expressions, and with what cleaning must
-catch.
+"""Draw the sample: photos of two morphed portraits with seven expressions, some with planted defects.
 
-Something to try the pipeline on, not a data set to believe: two people, seven drawn expressions.
+It is for trying the pipeline, not for results: two people, seven drawn expressions.
 """
 
 import io
@@ -16,7 +15,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.defects import IN_PHOTO, Placed
 from fer_tasks.sources.sample.portraits import EYES, PARTS, UNIT, Look, draw_face
 
-# Share of the photos with each fault.
+# The share of the photos with each fault.
 FAULTS = {
     "writing": 0.06,
     "several_faces": 0.03,
@@ -28,7 +27,7 @@ FAULTS = {
     "dark": 0.02,
     "bright": 0.02,
 }
-# Broken files and copies, one each in the train split of a class, where it has room for them.
+# Broken files and copies: one each in the train split of a class that is large enough.
 IN_FILE = {
     "angry": ("near_copy", "half_a_file"),
     "disgust": ("near_copy", "no_picture"),
@@ -46,12 +45,14 @@ class Photo(NamedTuple):
 
     path: str
     fault: str  # "" for none
-    key: tuple[int, ...]  # of its random numbers
+    key: tuple[int, ...]  # seeds its random numbers
 
 
 def plan(expression: str, train: int, test: int, seed: int) -> list[Photo]:
-    """The files of a class, each with the fault planted in it; more of them change none of the others'
-    looks."""
+    """The files of a class, each with its fault.
+
+    `train`, `test`: the number of photos in each split; each photo has its own seed, derived from `seed`.
+    """
     label = EXPRESSIONS.index(expression)
     photos = []
     for split, n in (("test", test), ("train", train)):
@@ -76,23 +77,26 @@ def plan(expression: str, train: int, test: int, seed: int) -> list[Photo]:
 def draw_class(expression: str, train: int, test: int, seed: int) -> dict[str, bytes]:
     """Draw the photos of one class: {path such as "train/happy/happy-0012.jpg": the file's bytes}.
 
-    The same arguments give the same bytes. Raises ValueError for an unknown expression.
+    The same arguments give the same bytes.
+
+    Raises:
+        ValueError: the expression is unknown.
     """
     photos = plan(expression, train, test, seed)
-    sound = next((photo for photo in photos if not photo.fault and photo.path.endswith(".jpg")), photos[0])
-    return {photo.path: _file(photo, expression, sound) for photo in photos}
+    original = next((photo for photo in photos if not photo.fault and photo.path.endswith(".jpg")), photos[0])
+    return {photo.path: _file(photo, expression, original) for photo in photos}
 
 
-def _file(photo: Photo, expression: str, sound: Photo) -> bytes:
-    """`sound`: a sound photo of the class, of the test split if there is one, for those that copy it."""
+def _file(photo: Photo, expression: str, original: Photo) -> bytes:
+    """The bytes of a photo's file. `original`: a photo of the class without a fault, which copies repeat."""
     if photo.fault == "no_picture":
         return b"This is a text that somebody saved as a picture.\n" * 40
     if photo.fault == "two_labels":
         return _encode(_photo("neutral", "", (photo.key[0], 99)), ".jpg", 90)
     if photo.fault == "duplicate":
-        return _draw(sound, expression)
+        return _draw(original, expression)
     if photo.fault == "near_copy":
-        copy = np.asarray(Image.open(io.BytesIO(_draw(sound, expression))).convert("RGB"))
+        copy = np.asarray(Image.open(io.BytesIO(_draw(original, expression))).convert("RGB"))
         return _encode(cv2.resize(copy, None, fx=0.85, fy=0.85, interpolation=cv2.INTER_AREA), ".jpg", 75)
     whole = _draw(photo, expression)
     return whole[: len(whole) // 2] if photo.fault == "half_a_file" else whole
@@ -150,7 +154,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray
 
 
 def _lit(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light from one side, another exposure, contrast and colour, a little noise."""
+    """Add light from one side, change exposure, contrast and colour, add a little noise."""
     light = cv2.resize(rng.uniform(0.75, 1.2, (2, 2)).astype(np.float32), photo.shape[1::-1])[:, :, None]
     tint = rng.uniform(0.88, 1.12, 3)
     lit = 128 + (photo * light * tint - 128) * rng.uniform(0.8, 1.2) + rng.normal(0, 8)
@@ -167,6 +171,7 @@ def _encode(image: np.ndarray, suffix: str, quality: int) -> bytes:
 
 
 def _share(x: float, turn: int) -> int:
-    """Up or down by turns of the classes: in all about 7 `x`, so that a small sample has rare faults too."""
+    """Round `x` up or down depending on the class, so that all classes together have about 7 `x`: a small
+    sample has rare faults too."""
     classes = len(EXPRESSIONS)
     return int(x + (turn % classes + 0.5) / classes)

@@ -1,9 +1,8 @@
-"""Faces with an expression, made of two portraits in the public domain.
+"""Draw faces with an expression by morphing two portraits in the public domain.
 
-Eileen Collins (NASA; `skimage.data.astronaut`) and Grace Hopper (US Navy; Matplotlib's `grace_hopper.jpg`)
-ship inside dependencies. Their facial points are moved as an expression moves them, the two are mixed by
-their shapes and their colours (a morph), and the points between follow by thin-plate splines (Bookstein
-1989).
+The portraits ship inside dependencies: Eileen Collins (NASA; `skimage.data.astronaut`) and Grace Hopper (US
+Navy; Matplotlib's `grace_hopper.jpg`). Their facial points are moved as an expression moves them, shapes and
+colours of the two are mixed, and the pixels in between follow by thin-plate splines (Bookstein 1989).
 """
 
 from functools import cache
@@ -16,11 +15,11 @@ from PIL import Image
 from scipy.interpolate import RBFInterpolator
 from skimage import data
 
-TILE = 320  # px; the square that a face is drawn on
-EYES = np.array([[128.0, 140.0], [192.0, 140.0]])  # x, y of the eyes on it
-UNIT = 64.0  # px between them: the unit of the movements below
+TILE = 320  # px; the side of the square that a face is drawn on
+EYES = np.array([[128.0, 140.0], [192.0, 140.0]])  # x, y of the eyes on the tile
+UNIT = 64.0  # px between the eyes: the unit of the movements below
 
-# x, y on an enlarged cut of each portrait, measured by eye; left and right of the picture.
+# x, y in an enlarged cut of each portrait, measured by eye; left and right as seen in the picture.
 POINTS = {
     # name: (astronaut: 4 x from (140, 20); hopper: 3 x from (140, 20))
     "eye_l": ((251, 325), (250, 505)),
@@ -57,7 +56,7 @@ POINTS = {
     "forehead": ((340, 252), (385, 365)),
 }
 NAMES = tuple(POINTS)
-_CUT = ((140, 20, 4), (140, 20, 3))  # left, top and enlargement of the cuts that the points were measured on
+_CUT = ((140, 20, 4), (140, 20, 3))  # left, top and enlargement of the cuts in which they were measured
 
 
 def _part(name: str) -> str:
@@ -66,13 +65,13 @@ def _part(name: str) -> str:
     return kind if kind in ("nose", "mouth") else kind + side
 
 
-# What differs from face to face differs by part: close points that moved apart would cross and fold the skin.
+# Faces differ by whole parts: if close points moved separately, they could cross and fold the skin.
 PARTS = tuple(dict.fromkeys(map(_part, NAMES)))
 _PART_OF = [PARTS.index(_part(name)) for name in NAMES]
 
 
 class Movement(NamedTuple):
-    """How an expression moves the face, in eye distances; down and wider are positive."""
+    """How an expression moves the face, in eye distances; downwards and outwards are positive."""
 
     corners: float = 0  # of the mouth, downwards
     wide: float = 0  # each corner, outwards
@@ -81,7 +80,7 @@ class Movement(NamedTuple):
     brow_in: float = 0
     brow_mid: float = 0
     brow_out: float = 0
-    eyes: float = 1  # opening of the lids, 1 as it is
+    eyes: float = 1  # opening of the lids; 1 leaves it unchanged
     wings: float = 0  # of the nose
     cheeks: float = 0
 
@@ -101,25 +100,26 @@ MOVEMENTS = {
 class Look(NamedTuple):
     """One face: who, and how strongly."""
 
-    mix: float  # 0 the astronaut, 1 the admiral
+    mix: float  # 0 is the astronaut, 1 the admiral
     strength: float  # of the expression
-    turn: float  # of the head, eye distances that the nose moves sideways; beyond 0.3 a profile
-    wobble: np.ndarray  # (len(PARTS), 2) px that the parts of this face lie elsewhere than the mix's
+    turn: float  # of the head: eye distances that the nose moves sideways; beyond 0.3 a profile
+    wobble: np.ndarray  # (len(PARTS), 2) px, by which this face's parts are shifted
 
 
 class Portrait(NamedTuple):
     """A portrait and its facial points."""
 
     pixels: np.ndarray  # (M, N, 3) uint8
-    points: np.ndarray  # (len(NAMES), 2) x, y in it
-    frame: np.ndarray  # (n, 2) where the border of the tile lies in it
-    shape: np.ndarray  # (len(NAMES), 2) its points on the tile, its mouth at rest
+    points: np.ndarray  # (len(NAMES), 2) x, y in the portrait
+    frame: np.ndarray  # (n, 2) x, y of the tile's border in the portrait
+    shape: np.ndarray  # (len(NAMES), 2) x, y of the points on the tile, with the mouth at rest
 
 
 def draw_face(expression: str, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one face on a tile: ((320, 320, 3) uint8 RGB, (320, 320) float32 0..1, what of it is head).
+    """Draw one face on a tile: (320, 320, 3) uint8 RGB, and a mask of the head, (320, 320) float32 0..1.
 
-    Raises KeyError for an unknown expression.
+    Raises:
+        KeyError: the expression is unknown.
     """
     people = _portraits()
     shape = (1 - look.mix) * people[0].shape + look.mix * people[1].shape + look.wobble[_PART_OF]
@@ -150,7 +150,7 @@ _BORDER = np.array([(x, y) for x in _EDGE for y in _EDGE if {x, y} & {0.0, float
 
 
 def _at_rest(shape: np.ndarray) -> np.ndarray:
-    """The same shape with a closed, level mouth: one portrait smiles."""
+    """The shape with a closed, level mouth; one of the portraits smiles."""
     shape, at = shape.copy(), NAMES.index
     middle = (shape[at("mouth_l")] + shape[at("mouth_r")]) / 2
     for name, x, y in (("mouth_l", -0.55, 0.0), ("mouth_r", 0.55, 0.0), ("lip_top", 0, -0.11)):
@@ -184,7 +184,7 @@ def _moved(shape: np.ndarray, move: Movement, strength: float) -> np.ndarray:
 
 
 def _turned(shape: np.ndarray, turn: float) -> np.ndarray:
-    """Features slide sideways by how far they stand out, and the far half narrows."""
+    """Turn the head: points slide sideways by how far they protrude, and the far half narrows."""
     shape = shape.copy()
     outstanding = {"nose_tip": 1.0, "wing_l": 0.85, "wing_r": 0.85, "nose_bridge": 0.6, "chin": 0.5}
     for i, name in enumerate(NAMES):
@@ -206,7 +206,7 @@ def _warp(person: Portrait, shape: np.ndarray) -> np.ndarray:
 
 
 def _with_lips(shape: np.ndarray) -> np.ndarray:
-    """The points and, half-way from the middle of each lip to each corner, where a parabola puts the lip."""
+    """The points, and one more half-way from the middle of each lip to each corner, on a parabola."""
     corners = shape[[NAMES.index("mouth_l"), NAMES.index("mouth_r")]]
     middles = shape[[NAMES.index("lip_top"), NAMES.index("lip_bottom")]]
     between = [middle + (corner - middle) * [0.5, 0.25] for middle in middles for corner in corners]
@@ -214,8 +214,7 @@ def _with_lips(shape: np.ndarray) -> np.ndarray:
 
 
 def _open_mouth(face: np.ndarray, shape: np.ndarray, opened: float, expression: str) -> np.ndarray:
-    """Between lips that the portraits keep closed there is nothing to show: paint the dark, and teeth of a
-    smile."""
+    """Paint a dark mouth with teeth between open lips: the portraits' mouths are closed."""
     if opened < 0.04:
         return face
     upper, lower = (shape[NAMES.index(f"lip_inner_{part}")] for part in ("upper", "lower"))
@@ -232,7 +231,7 @@ def _open_mouth(face: np.ndarray, shape: np.ndarray, opened: float, expression: 
 
 
 def _head(shape: np.ndarray) -> np.ndarray:
-    """A soft ellipse around head and hair."""
+    """A soft elliptical mask of head and hair."""
     mask = np.zeros((TILE, TILE), np.float32)
     chin = shape[NAMES.index("chin"), 1]
     cv2.ellipse(mask, (160, int((chin + 40) / 2)), (104, int((chin - 20) / 2)), 0, 0, 360, 1.0, -1)
