@@ -15,6 +15,8 @@ from fer_tasks.training.optimization import LOSSES
 from fer_tasks.training.state import Checkpoint
 from tests.test_training import ALL_ON, ARRAYS, PLAN, X, same, tiny, with_backbone
 
+pytestmark = pytest.mark.slow
+
 CLASSES = 7
 plans = st.builds(
     Distillation,

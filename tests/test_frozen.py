@@ -23,6 +23,8 @@ from fer_tasks.training.backbone_runtime import compile_inference
 from fer_tasks.training.feeding import PartedArray, Rows
 from fer_tasks.training.state import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 90)
 FACES = RNG.integers(0, 120, (90, 16, 16, 3)) + 60 * LABELS[:, None, None, None]
@@ -149,7 +151,6 @@ def test_in_bfloat16_losses_are_those_of_the_plain_way_to_its_rounding():
     np.testing.assert_allclose(plain.history["loss"], shared.history["loss"], rtol=0.02)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "side", "options"),
     [
@@ -171,7 +172,6 @@ def test_the_models_of_the_grid_are_their_features_and_their_head(model, side, o
     np.testing.assert_allclose(head(features, training=False), whole(x, training=False), atol=1e-3)
 
 
-@pytest.mark.slow
 def test_a_model_of_the_grid_learns_by_its_features_what_it_learns_the_plain_way():
     faces = enlarged(24, 32)
     arrays = fit.Arrays(faces[:16], LABELS[:16], faces[16:], LABELS[16:24])

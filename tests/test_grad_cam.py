@@ -9,6 +9,8 @@ from fer_tasks.evaluation.grad_cam import NoFeatureMaps, grad_cam
 from fer_tasks.models import build_model, load_model
 from fer_tasks.reports.plots import overlay
 
+pytestmark = pytest.mark.slow
+
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}
 MODELS = {
     "frozen": ("transfer", 64, TINY, 2),

@@ -4,10 +4,13 @@ import time
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from fer_tasks.evaluation import latency
 from fer_tasks.models import load_model
+
+pytestmark = pytest.mark.slow
 
 
 def dense(units: int) -> keras.Model:

@@ -8,6 +8,8 @@ import pytest
 
 from fer_tasks.models import BUILDERS, BadModel, build_model, check_model, load_model
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 NONE = {"weights": "none"}
 MODELS = {

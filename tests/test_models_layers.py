@@ -15,6 +15,8 @@ from fer_tasks.models.hog import HOG
 from fer_tasks.models.stochastic_pooling import StochasticPooling2D
 from fer_tasks.recipes import make_transform
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 FACE = data.astronaut()[:150, 140:290]
 

@@ -5,6 +5,8 @@ import pytest
 
 from fer_tasks.models import build_model
 
+pytestmark = pytest.mark.slow
+
 
 def convolutions(*shapes: tuple[int, int, int], norm: bool = False) -> int:
     """The parameters of convolutions (channels, filters, side), each with its batch norm or without."""

@@ -10,6 +10,8 @@ from fer_tasks.models import BadModel, build_model
 from fer_tasks.models.backbones import BACKBONES, EFFICIENT_NET_SCALE
 from fer_tasks.models.batch_norm import BatchNormalization
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35, "weights": "none"}
 RNG = np.random.default_rng(0)
@@ -61,7 +63,6 @@ def test_momentum_of_the_backbone_s_batch_norm():
     assert {layer.momentum for layer in norms} == {0.8}
 
 
-@pytest.mark.slow
 def test_what_a_frozen_backbone_sees_is_the_same_in_training():
     model = transfer(backbone="EfficientNetB0", alpha=None)  # which has dropout inside
     for weight in inside(model).weights:  # a new one gives next to nothing
@@ -116,7 +117,6 @@ def test_parameters_of_the_heads():
     assert dnn.count_params() - body == 256 * width + 256 + 7 * 256 + 7
 
 
-@pytest.mark.slow
 def test_parameters_of_the_teacher():
     body = 54_336_736  # keras.io/api/applications gives 55.9 M with the top, 1,536,000 + 1,000 of them there
     seen = 9 * (1536 * 512 + 512 * 256) + 512 + 256 + 4 * (512 + 256)
@@ -142,7 +142,6 @@ def test_weights_of_a_file_are_those_of_the_backbone(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(body.get_weights(), loaded.get_weights(), strict=True))
 
 
-@pytest.mark.slow
 def test_an_efficient_net_sees_the_same_by_a_file_as_by_its_download(tmp_path, monkeypatch):
     name = "EfficientNetB0"
     shape = {"input_shape": (32, 32, 3), "include_top": False}

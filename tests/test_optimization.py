@@ -12,6 +12,8 @@ from fer_tasks.training.augmentation import SETS
 from fer_tasks.training.optimization import LOSSES, OPTIMIZERS, SCHEDULES, compile_model
 from fer_tasks.training.phases import phases
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(optimizer="sgd", learning_rate=0.1, epochs=2, batch_size=8)
 
 

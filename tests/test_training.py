@@ -18,6 +18,8 @@ from fer_tasks.training.optimization import OPTIMIZERS
 from fer_tasks.training.state import Checkpoint
 from flows.engine import own_process
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 60)
 X = (RNG.normal(0, 0.3, (60, 8, 8, 1)) + Y[:, None, None, None]).astype(np.float32).clip(0, 2) / 2
@@ -190,7 +192,6 @@ def train(file: Path, send) -> list[np.ndarray]:
     return fit.fit(with_backbone, ARRAYS, ALL_ON, 1, send, start, save).model.get_weights()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [2, 4])
 def test_a_process_that_is_killed_goes_on_and_ends_with_the_same_weights_to_the_bit(tmp_path, epoch):
     pids: list[int] = []

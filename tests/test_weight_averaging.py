@@ -2,10 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 
 from fer_tasks.settings.training import Plan
 from fer_tasks.training import fit
 from fer_tasks.training.weight_averaging import swap_in_ema_weights
+
+pytestmark = pytest.mark.slow
 
 RNG = np.random.default_rng(3)
 Y = RNG.integers(0, 3, 96)
