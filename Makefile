@@ -1,4 +1,4 @@
-# Each target is a line or two that anyone could type.
+# Each target is a line or two that you could also type.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,38 +8,38 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 
 .PHONY: help run test check server review ablation fer2013 stop schedule clean
 
-help:            ## what there is
+help:            ## list the targets
 	@grep -E '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
 
-run: $(VENV)/ready     ## set up, then from photos to the report: `dvc repro` with a Prefect server beside it
+run: $(VENV)/ready     ## set up, then run all stages from photos to the report: `dvc repro` with a Prefect server
 	python -m flows.run
 
-test: $(VENV)/ready    ## set up, then all tests, the slow ones too
+test: $(VENV)/ready    ## set up, then run all tests, the slow ones too
 	python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
 
-check: $(VENV)/ready   ## the fast tests and the linter
+check: $(VENV)/ready   ## run the linter and the fast tests
 	ruff check . && ruff format --check . && python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-ablation: $(VENV)/ready  ## what did each rule of cleaning earn? trains one small model a step and seed; it takes a while
+ablation: $(VENV)/ready  ## measure the effect of each cleaning rule: trains a small model per step and seed; takes a while
 	python -m flows.ablation
 
 fer2013: override export SOURCE := $(value SOURCE)
-fer2013: $(VENV)/ready  ## the line on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
+fer2013: $(VENV)/ready  ## run all stages on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
 	python -m flows.fer2013
 
-server: $(VENV)/ready  ## the Prefect server with its UI and the report, until Ctrl-C
+server: $(VENV)/ready  ## run the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server
 
-review: $(VENV)/ready  ## the page on which people judge doubted faces, until Ctrl-C: http://127.0.0.1:8321
+review: $(VENV)/ready  ## serve the page for reviewing doubted faces, until Ctrl-C: http://127.0.0.1:8321
 	python -m apps.review $(ARGS)
 
 stop:                  ## stop the server that `make run` left running
 	[ ! -e .cache/server/server.json ] || python -m flows.server.own_server
 
-schedule: $(VENV)/ready  ## rebuild by night when the source has changed, until Ctrl-C: deploy prefect.yaml and start a worker
+schedule: $(VENV)/ready  ## rebuild every night if the source has changed, until Ctrl-C: deploys prefect.yaml, starts a worker
 	python -m flows.schedule
 
-# A system upgrade can take away the Python that a venv was made with.
+# A system upgrade can remove the Python that the venv was made with.
 $(shell [ ! -d $(VENV) ] || $(BIN)/python -c 'import yaml' 2>/dev/null || rm -f $(VENV)/ready)
 
 $(VENV)/ready: requirements.lock
@@ -51,6 +51,6 @@ $(VENV)/ready: requirements.lock
 	@why=$$($(BIN)/python -c 'import cv2' 2>&1) || { echo "OpenCV does not start: $$(echo "$$why" | tail -n 1). Debian, Ubuntu: apt install libgl1 libglib2.0-0. Without these: rm -r $(VENV), then make PYTHON=python3.13 …" >&2; exit 1; }
 	touch $@
 
-clean:                 ## remove what was made here, but not the versions in .dvc, the replies of OCR.space, Prefect's runs
+clean:                 ## remove all outputs and caches, except versions in .dvc, replies of OCR.space, Prefect's database
 	rm -rf data models reports
 	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name ocr_space ! -name server -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""Speed and memory: `python -m benchmarks.<name> [folder]`; the last line printed is one JSON object."""
+"""Benchmarks: `python -m benchmarks.<name> [folder]`; the last line of the output is one JSON object."""

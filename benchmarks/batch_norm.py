@@ -1,9 +1,9 @@
-"""A training step with our fused batch norm against the same model with that of Keras.
+"""A training step with the fused batch norm, compared with the same model with Keras' batch norm.
 
 python -m benchmarks.batch_norm [--steps 8]
 
-Both models start from the same weights and take their steps in turn, on one thread; CPU time, so that other
-work on the machine does not count.
+Both models start from the same weights and take their steps in turn, on one thread. CPU time is measured, so
+that other work on the machine does not count.
 """
 
 import argparse
@@ -31,14 +31,14 @@ CASES = {
 
 
 def layer_alone() -> keras.Model:
-    """Batch norm and little else, on what the first convolution of the paper's CNN gives."""
+    """Batch norm and little else, on inputs of the shape that the paper CNN's first convolution gives."""
     inputs = keras.Input((48, 48, 64))
     x = layers.GlobalAveragePooling2D()(layers.ReLU()(BatchNormalization()(inputs)))
     return keras.Model(inputs, layers.Dense(7, activation="softmax")(x))
 
 
 def unfused(model: keras.Model) -> keras.Model:
-    """The same model, with the batch norm of Keras in place of ours."""
+    """The same model with Keras' batch norm instead of ours."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, keras.Model):
@@ -46,28 +46,29 @@ def unfused(model: keras.Model) -> keras.Model:
         kind = layers.BatchNormalization if isinstance(layer, BatchNormalization) else type(layer)
         return kind.from_config(layer.get_config())
 
-    twin = keras.models.clone_model(model, clone_function=clone)
-    twin.set_weights(model.get_weights())
-    return twin
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def measured(ours: keras.Model, steps: int) -> dict[str, float]:
-    """CPU milliseconds a picture and step of both, their ratio, and how far their first losses lie apart."""
+    """CPU ms per picture of a training step of both models, their ratio, and the difference of their first
+    losses."""
     rng = np.random.default_rng(0)
     x, y = rng.random((BATCH, *ours.input_shape[1:]), np.float32), rng.integers(0, 7, BATCH)
-    pair = {"fused": ours, "unfused": unfused(ours)}
-    times: dict[str, list[float]] = {way: [] for way in pair}
-    losses: dict[str, list[float]] = {way: [] for way in pair}
-    for model in pair.values():
+    models = {"fused": ours, "unfused": unfused(ours)}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    losses: dict[str, list[float]] = {name: [] for name in models}
+    for model in models.values():
         model.compile("sgd", "sparse_categorical_crossentropy")
     for _ in range(WARM_UP + steps):
-        for way, model in pair.items():
+        for name, model in models.items():
             start = time.process_time()
-            losses[way].append(float(model.train_on_batch(x, y)))
-            times[way].append(1000 * (time.process_time() - start) / BATCH)
-    fused, plain = (float(np.median(times[way][WARM_UP:])) for way in ("fused", "unfused"))
-    apart = abs(losses["fused"][0] - losses["unfused"][0])
-    figures = {"fused_ms": fused, "unfused_ms": plain, "ratio": plain / fused, "losses_apart": apart}
+            losses[name].append(float(model.train_on_batch(x, y)))
+            times[name].append(1000 * (time.process_time() - start) / BATCH)
+    fused, plain = (float(np.median(times[name][WARM_UP:])) for name in ("fused", "unfused"))
+    difference = abs(losses["fused"][0] - losses["unfused"][0])
+    figures = {"fused_ms": fused, "unfused_ms": plain, "ratio": plain / fused, "loss_difference": difference}
     return {name: round(value, 4) for name, value in figures.items()}
 
 

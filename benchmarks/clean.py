@@ -1,15 +1,15 @@
-"""Cleaning's rules on planted faults, beside `cleanvision`; near-copies among 30,000 faces; leaks.
+"""Cleaning's rules on planted faults, compared with `cleanvision`; near-copies among 30,000 faces; leaks.
 
 python -m benchmarks.clean FOLDER                   # FOLDER: photos in class folders
 python -m benchmarks.clean FOLDER --many FER2013    # … and near-copies among its faces, a folder or a zip
 
-Faults are planted on every face. `threshold` is that of params.yaml (of cleanvision: its own). `chosen_…` is
-chosen on one half of the photos, by their ids, so that a rule which rejects doubts 1 % of the faces as they
-are there, and one which asks 5 %; it is empty where no threshold doubts so many. All figures are of the other
-half. Some faces as they are have the fault already, so `false` is an upper bound. `precision` is that of as
-many faulty faces as others.
+Faults are planted on every face. `threshold` is that of params.yaml, for cleanvision its own. `chosen_…` is
+chosen on one half of the photos, by their ids: there a rule that rejects may doubt 1 % of the unchanged
+faces, one that asks 5 %. It is empty if no threshold doubts so many. All figures are for the other half.
+`false` is an upper bound, since some unchanged faces have the fault already. `precision` assumes as many
+faulty faces as others.
 
-Without --many the 30,000 faces are blends of two of FOLDER's. Ten to fifteen minutes on two cores.
+Without --many the 30,000 faces are blends of two of FOLDER's. Takes 10 to 15 minutes on two cores.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from benchmarks.lib import cleanvision_reference, copies, many_faces, planted_faults
-from benchmarks.lib.faces import CutFace, anew, cut_faces, listed
+from benchmarks.lib.faces import CutFace, cut_faces, detect_again, listed
 from benchmarks.lib.rule_scores import our, score
 from fer_tasks.cleaning import covers
 from fer_tasks.faces.signals import light_signals
@@ -35,28 +35,27 @@ Row = dict[str, Any]
 
 
 def on_light(faces: list[CutFace], first: np.ndarray) -> list[Row]:
-    """Blur, light and drawings: our rules, and cleanvision's where it has one."""
-    sound = [face.image for face in faces]
-    ours = pd.DataFrame([light_signals(image) for image in sound])
-    theirs = cleanvision_reference.scores(sound, OF_CLEANVISION.values())
+    """Blur, light and drawings: our rules, and cleanvision's if it has one. `first`: (n,) bool, the faces of
+    the first half."""
+    images = [face.image for face in faces]
+    ours = pd.DataFrame([light_signals(image) for image in images])
+    theirs = cleanvision_reference.scores(images, OF_CLEANVISION.values())
     rng, rows = np.random.default_rng(2021), []
     for fault, plant in (planted_faults.LIGHT | planted_faults.DRAWINGS).items():
-        faulty = [plant(image, rng) for image, known in zip(sound, first, strict=True) if not known]
+        faulty = [plant(image, rng) for image, in_first in zip(images, first, strict=True) if not in_first]
         judge, measure = our(planted_faults.RULE_OF[fault])
-        said = np.array([light_signals(image)[measure] for image in faulty])
-        rows.append({"fault": fault, **score(judge, ours[measure].to_numpy(), first, said)})
+        measured = np.array([light_signals(image)[measure] for image in faulty])
+        rows.append({"fault": fault, **score(judge, ours[measure].to_numpy(), first, measured)})
         if issue := OF_CLEANVISION.get(judge.name):
-            other, said = (
-                cleanvision_reference.judge(issue, judge.allowed),
-                cleanvision_reference.scores(faulty, [issue])[issue],
-            )
-            rows.append({"fault": fault, **score(other, theirs[issue].to_numpy(), first, said.to_numpy())})
+            other = cleanvision_reference.judge(issue, judge.allowed)
+            measured = cleanvision_reference.scores(faulty, [issue])[issue].to_numpy()
+            rows.append({"fault": fault, **score(other, theirs[issue].to_numpy(), first, measured)})
     return rows
 
 
 def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
-    """Covered eyes and mouths, by a model trained on the first half of the faces: on the kinds of covers that
-    it was trained with, and on new ones. Landmarks are those of the open face."""
+    """Covered eyes and mouths, by a model trained on the first half of the faces: with the kinds of covers
+    that it was trained on, and with new ones. Landmarks are those of the open face."""
     aligned = [covers.align(face.image, face.landmarks) for face in faces]
     seeds = [int(face.image_id[:8], 16) for face in faces]
     described = np.stack(
@@ -73,21 +72,24 @@ def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
     def probability(regions: np.ndarray) -> np.ndarray:
         return np.max([model(regions[:, k]) for k, model in enumerate(models)], axis=0)
 
-    sound = np.empty(len(faces))
-    sound[first], sound[~first] = covers.cover_probability(training), probability(described[~first, 0])
+    unchanged = np.empty(len(faces))
+    unchanged[first], unchanged[~first] = (
+        covers.cover_probability(training),
+        probability(described[~first, 0]),
+    )
     rng, second, judge = np.random.default_rng(2021), np.flatnonzero(~first), our("covered")[0]
     covered = _covers_trained_with([aligned[k] for k in second], rng)
     covered |= _new_covers([faces[k] for k in second], rng)
     rows = []
     for fault, images in covered.items():
         regions = np.stack([covers.describe_regions(image) for image in images])
-        rows.append({"fault": fault, **score(judge, sound, first, probability(regions))})
+        rows.append({"fault": fault, **score(judge, unchanged, first, probability(regions))})
     return rows
 
 
 def _covers_trained_with(aligned: list[np.ndarray], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
     return {
-        f"taught: {cover.__name__} on {region}": [
+        f"trained on: {cover.__name__} on {region}": [
             covers.plant(image, region, cover, rng) for image in aligned
         ]
         for region in covers.REGIONS
@@ -96,7 +98,7 @@ def _covers_trained_with(aligned: list[np.ndarray], rng: np.random.Generator) ->
 
 
 def _new_covers(faces: list[CutFace], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    """Aligned faces with covers that are cut from other faces, by kind."""
+    """Aligned faces with covers that the model was not trained on, by their kind."""
     covered = {}
     for name, plant in planted_faults.COVERS.items():
         others = [faces[k].image for k in rng.permutation(len(faces))]
@@ -108,7 +110,7 @@ def _new_covers(faces: list[CutFace], rng: np.random.Generator) -> dict[str, lis
 
 
 def turned(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """By 45 to 80 degrees to either side, all of it to be seen."""
+    """Rotate a photo by 45 to 80 degrees to either side, without cutting off any of it."""
     height, width = photo.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.choice([-1, 1]) * rng.uniform(45, 80), 1)
     across, down = abs(turn[0, 0]), abs(turn[0, 1])
@@ -118,14 +120,15 @@ def turned(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def on_turned(faces: list[CutFace], first: np.ndarray) -> list[Row]:
-    """Rolled faces: photos turned, and their faces looked for again; `lost` is the share without one."""
-    second = [face for face, known in zip(faces, first, strict=True) if not known]
+    """Rolled faces: detect faces again in turned photos; `lost` is the share of photos without a face."""
+    second = [face for face, in_first in zip(faces, first, strict=True) if not in_first]
     with tempfile.TemporaryDirectory() as folder:
-        found = [face for face in anew(second, turned, Path(folder)) if face]
+        detected = [face for face in detect_again(second, turned, Path(folder)) if face]
     judge, measure = our("rolled")
-    sound = np.abs([face.found[measure] for face in faces])
-    faulty = np.abs([face.found[measure] for face in found])
-    return [{"fault": "rolled", **score(judge, sound, first, faulty), "lost": 1 - len(found) / len(second)}]
+    unchanged = np.abs([face.columns[measure] for face in faces])
+    faulty = np.abs([face.columns[measure] for face in detected])
+    lost = 1 - len(detected) / len(second)
+    return [{"fault": "rolled", **score(judge, unchanged, first, faulty), "lost": lost}]
 
 
 def show(title: str, rows: list[Row]) -> None:

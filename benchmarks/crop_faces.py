@@ -1,4 +1,4 @@
-"""Face detection beside the `mtcnn` package one photo at a time: CPU time, the same answers, memory, and
+"""Face detection compared with the `mtcnn` package, one photo at a time: CPU time, agreement, memory, and
 re-runs.
 
 python -m benchmarks.crop_faces FOLDER     # FOLDER: photos in class folders
@@ -28,12 +28,12 @@ from testing.project_copy import change_params, copy_project
 
 SIZES = {"0.13 MP": 130_000, "0.3 MP": 300_000}
 CORES = 2
-SHARD = 64  # pictures that a worker is given at a time
+SHARD = 64  # pictures that a worker gets at a time
 MAX_SIDE = 10_000  # the photos are compared at their own size
 
 
 def photos(files: Iterable[Path], pixels: int) -> Iterator[np.ndarray]:
-    """The files' pictures, scaled to about so many pixels."""
+    """Yield the files' pictures, scaled to about this number of pixels."""
     for file in files:
         image = decode_image(file.read_bytes(), 2**40)
         scale = (pixels / (image.shape[0] * image.shape[1])) ** 0.5
@@ -41,7 +41,7 @@ def photos(files: Iterable[Path], pixels: int) -> Iterator[np.ndarray]:
 
 
 def package(images: Iterator[np.ndarray]) -> Iterator[Faces]:
-    """The reference: `mtcnn.MTCNN().detect_faces`, one picture at a time, TensorFlow on one thread."""
+    """Detect by the reference: `mtcnn.MTCNN().detect_faces`, one picture at a time, on one thread."""
     import tensorflow as tf
     from mtcnn import MTCNN
 
@@ -49,49 +49,48 @@ def package(images: Iterator[np.ndarray]) -> Iterator[Faces]:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     detector = MTCNN()
     for image in images:
-        found = detector.detect_faces(image)
-        boxes = np.array([face["box"] for face in found], float).reshape(-1, 4)[:, [1, 0, 3, 2]]
-        points = [[face["keypoints"][name][::-1] for name in LANDMARKS] for face in found]
-        scores = np.array([face["confidence"] for face in found], float)
+        faces = detector.detect_faces(image)
+        boxes = np.array([face["box"] for face in faces], float).reshape(-1, 4)[:, [1, 0, 3, 2]]
+        points = [[face["keypoints"][name][::-1] for name in LANDMARKS] for face in faces]
+        scores = np.array([face["confidence"] for face in faces], float)
         yield Faces(boxes, np.array(points, float).reshape(-1, 5, 2), scores)
 
 
-WAYS: dict[str, Callable[[Iterator[np.ndarray]], Iterator[Faces]]] = {
+DETECTORS: dict[str, Callable[[Iterator[np.ndarray]], Iterator[Faces]]] = {
     "package": package,
     "exact": partial(detect_faces, max_side=MAX_SIDE, mode="exact"),
     "fast": partial(detect_faces, max_side=MAX_SIDE, mode="fast"),
 }
 
 
-def timed(way: str, files: Sequence[Path], pixels: int) -> tuple[float, float, list[Faces]]:
-    """CPU seconds and wall seconds of one process on the files' pictures, all decoded before; and the
-    faces."""
+def timed(detector: str, files: Sequence[Path], pixels: int) -> tuple[float, float, list[Faces]]:
+    """Detect in one process: CPU seconds, wall seconds and the faces. All pictures are decoded before."""
     images = list(photos(files, pixels))
-    list(WAYS[way](iter(images[:2])))  # what is compiled at first use
+    list(DETECTORS[detector](iter(images[:2])))  # compiles what is compiled at first use
     start, cpu = time.perf_counter(), time.process_time()
-    found = list(WAYS[way](iter(images)))
-    return time.process_time() - cpu, time.perf_counter() - start, found
+    detected = list(DETECTORS[detector](iter(images)))
+    return time.process_time() - cpu, time.perf_counter() - start, detected
 
 
-def on_all_cores(way: str, files: Sequence[Path], pixels: int) -> tuple[float, float, list[Faces]]:
-    """CPU ms a picture and pictures a second of one process a core, and the faces in the order of the
-    files."""
+def on_all_cores(detector: str, files: Sequence[Path], pixels: int) -> tuple[float, float, list[Faces]]:
+    """Detect with a process per core: CPU ms per picture, pictures per second, and the faces in the order of
+    the files."""
     with ProcessPoolExecutor(CORES, multiprocessing.get_context("spawn")) as pool:
         parts = list(
-            pool.map(timed, [way] * CORES, [files[i::CORES] for i in range(CORES)], [pixels] * CORES)
+            pool.map(timed, [detector] * CORES, [files[i::CORES] for i in range(CORES)], [pixels] * CORES)
         )
-    found: list[Any] = [None] * len(files)
+    detected: list[Any] = [None] * len(files)
     for i, (_, _, faces) in enumerate(parts):
-        found[i::CORES] = faces
+        detected[i::CORES] = faces
     return (
         1000 * sum(cpu for cpu, _, _ in parts) / len(files),
-        len(files) / max(w for _, w, _ in parts),
-        found,
+        len(files) / max(wall for _, wall, _ in parts),
+        detected,
     )
 
 
 def peak_mb(mode: str, files: Sequence[Path], n: int) -> int:
-    """The peak resident MB of a worker of the stage on n pictures, some of them many times."""
+    """The peak resident MB of a worker of the stage on n pictures; the files are repeated as needed."""
     for start in range(0, n, SHARD):
         shard = {files[i % len(files)]: (640, 640) for i in range(start, min(start + SHARD, n))}
         detect_files(read_image, shard, 640, mode)
@@ -104,18 +103,18 @@ def in_a_worker(function: Callable, *arguments: Any) -> Any:
 
 
 def cost_of_size(size: tuple[int, int], image: np.ndarray, path: Path) -> float:
-    """CPU ms of a JPEG file of this size (height, width), from the file to its faces, as the stage has it."""
+    """CPU ms from a JPEG file of this size (height, width) to its faces, as in the stage."""
     cv2.imwrite(str(path), cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)[:, :, ::-1])
-    spent = []
+    seconds = []
     for _ in range(6):
         cpu = time.process_time()
         detect_files(read_image, {path: size}, 640, "fast")
-        spent.append(time.process_time() - cpu)
-    return 1000 * float(np.median(spent[1:]))
+        seconds.append(time.process_time() - cpu)
+    return 1000 * float(np.median(seconds[1:]))
 
 
 def compare(files: Sequence[Path]) -> dict[str, Any]:
-    """The package against both modes, at both sizes; prints a table."""
+    """Compare the package with both modes, at both sizes; print a table."""
     figures: dict[str, Any] = {}
     heads = "".join(f"{name:>9}" for name in ("count", "boxes", "points px", "main"))
     print(f"{'':22}{'CPU ms':>8}{'pictures/s':>12}{'ratio':>7}{heads}")
@@ -123,28 +122,29 @@ def compare(files: Sequence[Path]) -> dict[str, Any]:
         reference_ms, speed, reference = on_all_cores("package", files, pixels)
         print(f"{size + ', package':22}{reference_ms:8.1f}{speed:12.1f}")
         for mode in ("exact", "fast"):
-            ms, speed, found = on_all_cores(mode, files, pixels)
-            same = agreement(reference, found)
-            agreed = "".join(f"{value:9.3f}" for value in same.values())
-            print(f"{f'{size}, {mode}':22}{ms:8.1f}{speed:12.1f}{reference_ms / ms:7.1f}{agreed}", flush=True)
+            ms, speed, detected = on_all_cores(mode, files, pixels)
+            agreed = agreement(reference, detected)
+            columns = "".join(f"{value:9.3f}" for value in agreed.values())
+            ratio = f"{reference_ms / ms:7.1f}"
+            print(f"{f'{size}, {mode}':22}{ms:8.1f}{speed:12.1f}{ratio}{columns}", flush=True)
             suffix = "" if pixels < 200_000 else "_large"
             figures |= {
                 f"{mode}_ratio{suffix}": round(reference_ms / ms, 2),
                 f"{mode}_ms{suffix}": round(ms, 2),
             }
             if not suffix:
-                figures |= _of_interest(mode, same)
+                figures |= _of_interest(mode, agreed)
     return figures
 
 
-def _of_interest(mode: str, same: dict[str, float]) -> dict[str, float]:
+def _of_interest(mode: str, agreed: dict[str, float]) -> dict[str, float]:
     if mode == "fast":
-        return {"same_main_face_fast": round(same["same_main_face"], 4)}
-    return {name: round(same[name], 4) for name in ("same_count", "matched_boxes", "landmarks_px")}
+        return {"same_main_face_fast": round(agreed["same_main_face"], 4)}
+    return {name: round(agreed[name], 4) for name in ("same_count", "matched_boxes", "landmarks_px")}
 
 
 def memory_and_size(files: Sequence[Path]) -> dict[str, Any]:
-    """The peak of a worker on few and on many pictures, and what a large picture costs."""
+    """The peak memory of a worker on few and on many pictures, and the CPU time of a large picture."""
     few, many = (max(in_a_worker(peak_mb, mode, files, n) for mode in ("exact", "fast")) for n in (500, 5000))
     print(f"a worker's peak: {few} MB on 500 pictures, {many} MB on 5,000")
     image = next(photos(files, 24_000_000))
@@ -163,7 +163,7 @@ def memory_and_size(files: Sequence[Path]) -> dict[str, Any]:
 
 
 def rerun(folder: Path) -> dict[str, Any]:
-    """The stage by `dvc repro`, from files to crops, and again with 1 % of the pictures changed."""
+    """Run the stage by `dvc repro`, from files to crops, and again with 1 % of the pictures changed."""
     with tempfile.TemporaryDirectory() as temporary:
         project = copy_project(Path(temporary))
         source = shutil.copytree(folder, project / "photos")
@@ -185,14 +185,14 @@ def rerun(folder: Path) -> dict[str, Any]:
 
 def pictures(folder: Path) -> list[Path]:
     """The files of a folder that can be decoded."""
-    found = []
+    files = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             decode_image(file.read_bytes(), 2**40, enough=8)
-            found.append(file)
+            files.append(file)
         except BadImage:
             pass
-    return found
+    return files
 
 
 def main() -> None:

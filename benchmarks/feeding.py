@@ -1,5 +1,5 @@
-"""Feeding training beside the way of 2021, Keras' `ImageDataGenerator.flow_from_directory`: pictures a second
-of the same files, plain and augmented, in the same run.
+"""Pictures per second into training, compared with `ImageDataGenerator.flow_from_directory` of Keras, which
+the 2021 project used: for the same files, plain and augmented, in the same run.
 
 python -m benchmarks.feeding FOLDER     # FOLDER: faces in class folders
 """
@@ -27,7 +27,7 @@ from fer_tasks.training.feeding import Pictures, Rows, training_batches
 
 BATCH = 32
 LIGHT = SETS["light"]
-IN_2021 = {  # the same changes as LIGHT, in that class's words
+IN_2021 = {  # the same augmentations as LIGHT, as that class names them
     "horizontal_flip": True,
     "rotation_range": LIGHT.rotation,
     "width_shift_range": LIGHT.shift,
@@ -39,7 +39,7 @@ IN_2021 = {  # the same changes as LIGHT, in that class's words
 
 
 def of_2021(folder: Path, side: int, augmented: bool) -> Callable[[], Iterator[int]]:
-    """Makes epochs: the sizes of their batches."""
+    """Return a function that runs an epoch by Keras and yields the sizes of its batches."""
     flow = ImageDataGenerator(rescale=1 / 255, **(IN_2021 if augmented else {})).flow_from_directory(
         folder, (side, side), color_mode="grayscale", batch_size=BATCH, seed=1
     )
@@ -47,13 +47,13 @@ def of_2021(folder: Path, side: int, augmented: bool) -> Callable[[], Iterator[i
 
 
 def ours(pictures: Pictures, augmented: bool) -> Callable[[], Iterator[int]]:
-    """Makes epochs: the sizes of their batches."""
+    """Return a function that runs an epoch by tf.data and yields the sizes of its batches."""
     batches = training_batches(pictures, SETS["light" if augmented else "none"], seed=1, epoch=0)
     return lambda: (len(x) for x, _ in batches.take(pictures.steps))
 
 
 def pack(folder: Path, side: int, target: Path) -> Pictures:
-    """What `make_features` does once: the files as one array on disk."""
+    """Write the files as one array on disk, as `make_features` does once."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     files = {file: i for i, name in enumerate(classes) for file in sorted(name.iterdir())}
     steps = [{"op": "gray"}, {"op": "resize", "size": side}, {"op": "rescale"}]
@@ -64,7 +64,7 @@ def pack(folder: Path, side: int, target: Path) -> Pictures:
 
 
 def rate(epoch: Callable[[], Iterator[int]]) -> tuple[float, float]:
-    """Pictures a second, and CPU ms a picture, of an epoch."""
+    """Pictures per second, and CPU ms per picture, of an epoch."""
     start, cpu = time.perf_counter(), time.process_time()
     n = sum(epoch())
     return n / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / n
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.feeding", description=__doc__)
     parser.add_argument("folder", type=Path, help="faces in class folders")
     parser.add_argument("--side", type=int, default=150, help="px of the model's input")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each way, in turn; the best counts")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each loader; the best counts")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -89,18 +89,18 @@ def main() -> None:
 
 
 def compare(folder: Path, side: int, pictures: Pictures, rounds: int) -> dict[str, float]:
-    """Both ways in turn; prints a table."""
+    """Time both loaders in turn; print a table."""
     figures = {}
     print(f"{'':24}{'pictures/s':>12}{'CPU ms':>9}{'ratio':>8}")
     for augmented in (False, True):
-        ways = of_2021(folder, side, augmented), ours(pictures, augmented)
-        spent = [[rate(way) for way in ways] for _ in range(rounds)]
-        before, now = (max(each) for each in zip(*spent, strict=True))
+        epochs = of_2021(folder, side, augmented), ours(pictures, augmented)
+        rates = [[rate(epoch) for epoch in epochs] for _ in range(rounds)]
+        (old, old_ms), (new, new_ms) = (max(each) for each in zip(*rates, strict=True))
         suffix, name = ("_augmented", "augmented") if augmented else ("", "plain")
-        print(f"{'flow_from_directory, ' + name:24}{before[0]:12,.0f}{before[1]:9.3f}")
-        print(f"{'ours, ' + name:24}{now[0]:12,.0f}{now[1]:9.3f}{now[0] / before[0]:8.1f}", flush=True)
-        figures[f"ratio{suffix}"] = round(now[0] / before[0], 2)
-        figures |= {f"per_s_2021{suffix}": round(before[0]), f"per_s{suffix}": round(now[0])}
+        print(f"{'flow_from_directory, ' + name:24}{old:12,.0f}{old_ms:9.3f}")
+        print(f"{'ours, ' + name:24}{new:12,.0f}{new_ms:9.3f}{new / old:8.1f}", flush=True)
+        figures[f"ratio{suffix}"] = round(new / old, 2)
+        figures |= {f"per_s_2021{suffix}": round(old), f"per_s{suffix}": round(new)}
     return figures
 
 

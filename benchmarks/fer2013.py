@@ -1,5 +1,5 @@
-"""Trained cells on all 3,589 pictures of FER2013's private test split, as published figures count them: those
-that are there twice or under two labels, too, which `download` sets aside.
+"""Test trained cells on all 3,589 pictures of FER2013's private test split, as published figures do: with
+repeated pictures and those under two labels, which `download` rejects.
 
 python -m benchmarks.fer2013 SOURCE [--models models] [CELL ...]
 """
@@ -28,8 +28,11 @@ from fer_tasks.training.fit import predict
 def pictures_of(
     source: Path, cache: Path, splits: Sequence[str] = ("train", "val", "test")
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Its pictures of these splits, (n, 48, 48, 3) uint8, their classes, (n,) int, and their splits, (n,)
-    str."""
+    """FER2013's pictures of these splits, (n, 48, 48, 3) uint8, their classes, (n,) int, and their splits,
+    (n,) str.
+
+    `source`: a folder with fer2013.csv, or of class folders. `cache`: where the table's pictures are written.
+    """
     if table := fer2013.pixel_table(source):
         listing = fer2013.list_pictures(
             table, cache, lambda path, pixels: write_bytes(path, encode_png(pixels))
@@ -56,13 +59,13 @@ def main() -> None:
         transform = make_transform(read_cell(arguments.models / cell)["recipe"])
         model = load_model(arguments.models / cell / "model.keras")
         x = np.stack([transform(image) for image in images])
-        for how, views in (("", "none"), (" and mirrored", "flip"), (" perturbed", "perturbations")):
+        for suffix, views in (("", "none"), (" and mirrored", "flip"), (" perturbed", "perturbations")):
             probabilities = predict(model, x, test_time_augmentation=views)
-            said = scores(y_true, probabilities)
+            accuracy, loss = (scores(y_true, probabilities)[name] for name in ("accuracy", "loss"))
             low, high = accuracy_interval(probabilities.argmax(axis=1) == y_true)
             interval = f"95 % interval {low:.4f} to {high:.4f}"
-            print(f"{cell}{how}: accuracy {said['accuracy']:.4f} ({interval}), loss {said['loss']:.4f}")
-            figures[cell + how.replace(" ", "_")] = round(said["accuracy"], 4)
+            print(f"{cell}{suffix}: accuracy {accuracy:.4f} ({interval}), loss {loss:.4f}")
+            figures[cell + suffix.replace(" ", "_")] = round(accuracy, 4)
     print(json.dumps({"pictures": len(y_true), **figures}))
 
 

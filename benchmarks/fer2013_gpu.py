@@ -1,13 +1,13 @@
-"""FER2013 as its published figures are made, on a GPU: by Keras' JAX backend, from all of Training.
+"""Train and test on FER2013 as for published figures, on a GPU: by Keras' JAX backend, on all of Training.
 
-Eight residual networks learn from the labels; one of twice their filters learns from the mean of their
-answers to the very views that it is shown (Beyer et al., "Knowledge distillation: A good teacher is patient
-and consistent", 2022). A quarter of the test pictures is in the train split, too, or nearly so: the figures
-are said of all, and of those that nobody has learnt.
+Eight residual networks learn from the labels. A student with twice their filters learns from the mean of
+their predictions for the very views that it is shown (Beyer et al., "Knowledge distillation: A good teacher
+is patient and consistent", 2022). A quarter of the test pictures are in the training split too, or nearly
+so: accuracies are given for all test pictures, and for those without a copy among the training pictures.
 
 pip install "jax[cuda13]"
-python -m benchmarks.fer2013_gpu SOURCE            # learns from Training, tells PublicTest: to choose by
-python -m benchmarks.fer2013_gpu SOURCE --final    # learns from both, tells PrivateTest
+python -m benchmarks.fer2013_gpu SOURCE            # trains on Training, tests on PublicTest: for choices
+python -m benchmarks.fer2013_gpu SOURCE --final    # trains on both, tests on PrivateTest
 """
 
 import argparse
@@ -61,12 +61,12 @@ class State(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a step is made of; of an epoch, a row a step."""
+    """The inputs of a training step; for an epoch, each field has a first axis of steps."""
 
-    rows: Any  # (BATCH,) int
+    rows: Any  # (BATCH,) int, of the pictures
     share: Any  # of mixup
-    momentum: Any  # of the averages
-    key: Any
+    momentum: Any  # of the moving averages
+    key: Any  # of JAX's random numbers
 
 
 class Learner(NamedTuple):
@@ -76,8 +76,10 @@ class Learner(NamedTuple):
 
 
 def learner(filters: int, steps: int, teacher: keras.Model | None = None) -> Learner:
-    """A network that learns for so many steps, and its compiled epoch: (state, teachers' weights, pictures,
-    labels, steps) to the next state and the losses."""
+    """A network to train for `steps` steps, and its compiled epoch.
+
+    The epoch maps (state, teachers' weights, pictures, labels, steps) to the next state and the losses.
+    """
     build = partial(build_model, "resnet", (SIDE, SIDE, 1), CLASSES, filters=filters)
     model = build()
     plan = Plan(
@@ -93,20 +95,20 @@ def learner(filters: int, steps: int, teacher: keras.Model | None = None) -> Lea
     optimizer.build(model.trainable_variables)
 
     def loss(trained: Values, others: Values, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Values]:
-        said, others = model.stateless_call(trained, others, x, training=True)
-        return keras.losses.categorical_crossentropy(y, said).mean(), others
+        probabilities, others = model.stateless_call(trained, others, x, training=True)
+        return keras.losses.categorical_crossentropy(y, probabilities).mean(), others
 
     def step(teachers: Weights, x: jax.Array, y: jax.Array, state: State, now: Step) -> tuple[State, Any]:
         views, mixing = jax.random.split(now.key)
-        seen = augment(views, x[now.rows].astype(jnp.float32) / 255, SETS["strong"])
+        inputs = augment(views, x[now.rows].astype(jnp.float32) / 255, SETS["strong"])
         target = y[now.rows] * (1 - SMOOTHING) + SMOOTHING / CLASSES
         other = jax.random.permutation(mixing, BATCH)
-        seen, target = (now.share * a + (1 - now.share) * a[other] for a in (seen, target))
-        seen = seen[..., None]
+        inputs, target = (now.share * a + (1 - now.share) * a[other] for a in (inputs, target))
+        inputs = inputs[..., None]
         if teacher is not None:
-            target = SOFT * _mean_answer(teacher, teachers, seen) + (1 - SOFT) * target
-        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(*state.weights, seen, target)
-        trained, memory = optimizer.stateless_apply(state.optimizer, slopes, state.weights.trained)
+            target = SOFT * _mean_prediction(teacher, teachers, inputs) + (1 - SOFT) * target
+        (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(*state.weights, inputs, target)
+        trained, memory = optimizer.stateless_apply(state.optimizer, gradients, state.weights.trained)
         weights = Weights(trained, others)
         average = jax.tree.map(partial(_average, now.momentum), state.average, weights)
         return State(weights, memory, average), value
@@ -134,7 +136,7 @@ def _average(momentum: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
     return (momentum * old + (1 - momentum) * new).astype(new.dtype)
 
 
-def _mean_answer(model: keras.Model, stacked: Weights, x: jax.Array) -> jax.Array:
+def _mean_prediction(model: keras.Model, stacked: Weights, x: jax.Array) -> jax.Array:
     def answer(_: None, weights: Weights) -> tuple[None, jax.Array]:
         return None, model.stateless_call(*weights, x, training=False)[0]
 
@@ -142,7 +144,7 @@ def _mean_answer(model: keras.Model, stacked: Weights, x: jax.Array) -> jax.Arra
 
 
 def epochs_of(n: int, epochs: int, seed: int) -> Iterator[Step]:
-    """An epoch's steps; what does not fill a batch is left out."""
+    """Yield the steps of each epoch; pictures that do not fill a batch are left out."""
     rng, steps = np.random.default_rng(seed), n // BATCH
     t = np.arange(epochs * steps)
     momentum = np.minimum(EMA, (1 + t) / (10 + t))
@@ -154,27 +156,27 @@ def epochs_of(n: int, epochs: int, seed: int) -> Iterator[Step]:
         yield Step(jnp.asarray(rows), *(jnp.asarray(a[now], jnp.float32) for a in (share, momentum)), keys)
 
 
-def train(learns: Learner, teachers: Any, x: jax.Array, y: jax.Array, epochs: int, seed: int) -> Weights:
-    """The averaged weights at the end."""
-    state, bar = learns.start(seed), tqdm(epochs_of(len(x), epochs, seed), f"seed {seed}", epochs)
+def train(network: Learner, teachers: Any, x: jax.Array, y: jax.Array, epochs: int, seed: int) -> Weights:
+    """Train a network; return the averaged weights at the end."""
+    state, bar = network.start(seed), tqdm(epochs_of(len(x), epochs, seed), f"seed {seed}", epochs)
     for steps in bar:
-        state, losses = learns.epoch(state, teachers, x, y, steps)
+        state, losses = network.epoch(state, teachers, x, y, steps)
         bar.set_postfix(loss=f"{losses.mean():.4f}")
     return state.average
 
 
 def predictor(model: keras.Model) -> Callable[..., np.ndarray]:
-    """(weights, pictures, views) to the mean probabilities over the views."""
+    """Return a function from (weights, pictures, views) to the mean probabilities over the views."""
 
     @jax.jit
-    def answer(weights: Weights, x: jax.Array, view: jax.Array) -> jax.Array:
-        seen = warp(x.astype(jnp.float32) / 255, jnp.broadcast_to(view, (len(x), 2, 3)))
-        return model.stateless_call(*weights, seen[..., None], training=False)[0]
+    def predict_view(weights: Weights, x: jax.Array, view: jax.Array) -> jax.Array:
+        inputs = warp(x.astype(jnp.float32) / 255, jnp.broadcast_to(view, (len(x), 2, 3)))
+        return model.stateless_call(*weights, inputs[..., None], training=False)[0]
 
     def predict(weights: Weights, x: jax.Array, views: jax.Array) -> np.ndarray:
-        parts = range(0, len(x), AT_ONCE)
-        said = [jnp.concatenate([answer(weights, x[i : i + AT_ONCE], v) for i in parts]) for v in views]
-        return np.mean(said, axis=0)
+        blocks = [x[i : i + AT_ONCE] for i in range(0, len(x), AT_ONCE)]
+        predictions = [jnp.concatenate([predict_view(weights, block, v) for block in blocks]) for v in views]
+        return np.mean(predictions, axis=0)
 
     return predict
 
@@ -188,38 +190,40 @@ def save(model: keras.Model, weights: Weights, file: Path) -> None:
     write_bytes(file, model_bytes(model))
 
 
-def copied(images: np.ndarray, learnt: np.ndarray) -> np.ndarray:
-    """Which pictures, (n, 48, 48, 3) uint8, are copies of one that is learnt, or nearly so, by the rules of
-    `clean`: (n,) bool."""
+def copied(images: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Which pictures are near-copies of a training picture, by the rules of `clean`: (n,) bool.
+
+    `images`: (n, 48, 48, 3) uint8. `training`: (n,) bool, which are training pictures.
+    """
     faces = [CutFace("", Path(), perceptual_hash(image), image, np.empty(0), {}) for image in images]
     rules = load_settings().clean.rules
     groups = nearest(faces, rules.min_copy_bits - 1, rules.max_copy_correlation)["group_id"]
-    return groups.isin(groups[learnt]).to_numpy() & ~learnt
+    return groups.isin(groups[training]).to_numpy() & ~training
 
 
 class Data(NamedTuple):
-    """Pictures to learn from and to test on."""
+    """Pictures to train and to test on."""
 
     x: jax.Array  # (n, 48, 48) uint8
     y: jax.Array  # (n, 7), one-hot
     x_test: jax.Array
     y_test: np.ndarray  # (m,) int
-    new: np.ndarray  # (m,) bool: no picture to learn from is a copy of it
+    new: np.ndarray  # (m,) bool, test pictures without a copy among the training pictures
 
 
 def read_data(source: Path, final: bool) -> Data:
-    """Training and PublicTest; with `final`, both of them and PrivateTest."""
+    """Read Training to train on and PublicTest to test on; with `final`, both to train on and PrivateTest."""
     with tempfile.TemporaryDirectory() as cache:
         images, labels, splits = pictures_of(source, Path(cache))
-    learnt = np.isin(splits, ["train", "val"] if final else ["train"])
-    tested = splits == ("test" if final else "val")
-    new = ~copied(images, learnt)[tested]
+    train = np.isin(splits, ["train", "val"] if final else ["train"])
+    test = splits == ("test" if final else "val")
+    new = ~copied(images, train)[test]
     grey = jnp.asarray(images[..., 0])
-    return Data(grey[learnt], jnp.eye(CLASSES)[labels[learnt]], grey[tested], labels[tested], new)
+    return Data(grey[train], jnp.eye(CLASSES)[labels[train]], grey[test], labels[test], new)
 
 
 def accuracies(name: str, probabilities: np.ndarray, data: Data) -> dict[str, float]:
-    """Accuracy on all test pictures and on those without a copy; prints both with their intervals."""
+    """Accuracy on all test pictures and on those without a copy; both are printed with their intervals."""
     correct = probabilities.argmax(1) == data.y_test
     for which, some in (("all", correct), ("without a copy", correct[data.new])):
         low, high = accuracy_interval(some)
@@ -228,7 +232,7 @@ def accuracies(name: str, probabilities: np.ndarray, data: Data) -> dict[str, fl
 
 
 def bench(data: Data, out: Path) -> dict[str, float]:
-    """Train the teachers and the student, save the student; returns the accuracies."""
+    """Train the teachers and the student and save the student; return the accuracies."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     views = views_of("perturbations", SIDE)
     batches = len(data.x) // BATCH
@@ -258,13 +262,13 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="the folder with fer2013.csv, or with train/ and test/")
-    parser.add_argument("--final", action="store_true", help="learn from PublicTest too, test on PrivateTest")
+    parser.add_argument("--final", action="store_true", help="train on PublicTest too, test on PrivateTest")
     parser.add_argument("--out", type=Path, default=Path("fer2013_gpu.keras"), help="the student's file")
     arguments = parser.parse_args()
     data = read_data(arguments.source, arguments.final)
-    n, asked, new = len(data.x), len(data.x_test), data.new.sum()
-    print(f"{n} pictures to learn from, {asked} asked about, {new} of them without a copy")
-    print(json.dumps({"asked": asked, **bench(data, arguments.out)}))
+    n_train, n_test, n_new = len(data.x), len(data.x_test), data.new.sum()
+    print(f"{n_train} training pictures, {n_test} test pictures, {n_new} of them without a copy")
+    print(json.dumps({"test_pictures": n_test, **bench(data, arguments.out)}))
 
 
 if __name__ == "__main__":

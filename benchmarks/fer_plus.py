@@ -1,11 +1,10 @@
-"""FER+'s ten taggers as the people who decide: review/decisions.csv out of their votes, for the ablation on
-FER2013.
+"""Make review/decisions.csv from the votes of FER+'s ten taggers, for the ablation on FER2013.
 
 python -m benchmarks.fer_plus > review/decisions.csv
 
-Wants data/textfree of a source that came with FER+'s table. A face is kept where no tag has more votes than
-its label, relabelled where one other expression has the most, and rejected where contempt, unknown and "not a
-face" together have the most; where others draw, nothing is said.
+It needs data/textfree of a source with FER+'s table. A face is kept if no tag has more votes than its label,
+relabelled if one other expression has the most, and rejected if contempt, unknown and "not a face" together
+have the most. If other tags tie, there is no decision.
 """
 
 import sys
@@ -21,7 +20,7 @@ REVIEWER = "ten taggers of FER+"
 
 
 def decisions(faces: pd.DataFrame) -> pd.DataFrame:
-    """A row of a decisions file for each face that the taggers judged.
+    """A row of a decisions file for each face that the taggers decide on.
 
     `faces`: image_id, pixels, label, VOTES (0..1, or NaN).
     """
@@ -31,14 +30,14 @@ def decisions(faces: pd.DataFrame) -> pd.DataFrame:
     winner, alone = votes.idxmax(axis=1), votes.eq(most, axis=0).sum(axis=1) == 1
     agreed = most == [votes.at[i, label] for i, label in faces["label"].items()]
     verdict = winner.map({"other": "reject"}).fillna("relabel").mask(agreed, "keep")
-    said = faces[["image_id", "pixels"]].assign(
+    rows = faces[["image_id", "pixels"]].assign(
         verdict=verdict,
         label=winner.where(verdict == "relabel", ""),
         reviewer=REVIEWER,
         time="2016",
         note=verdict.map({"reject": "for most none of the seven expressions, or no face"}).fillna(""),
     )
-    return said[agreed | alone][COLUMNS]
+    return rows[agreed | alone][COLUMNS]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Label doubts: labels flipped on purpose, and labels that FER+'s taggers outvote, found by the quick model.
+"""How well the quick model finds wrong labels: labels flipped on purpose, and labels that FER+'s taggers
+outvote.
 
 python -m benchmarks.label_doubts FOLDER                       # photos in class folders: flipped labels
 python -m benchmarks.label_doubts FER2013 VOTES_CSV            # … and outvoted ones, of faces as files
 python -m benchmarks.label_doubts FER2013 VOTES_CSV --faces N  # … of N of its training faces, not 12,000
 
-FER2013 is a folder or a zip of class folders whose pictures are faces already; in FOLDER faces are looked
-for. VOTES_CSV has the columns file and FER+'s ten tags. A label is outvoted where another of the seven
-expressions has more votes than it. The k most doubted faces are looked at: `precision at k` is the share of
-them with a wrong label, `chance` that of all faces. Test faces (PrivateTest) are left alone.
+FER2013 is a folder or a zip of class folders whose pictures are faces already; in FOLDER's photos faces are
+detected. VOTES_CSV has the columns file and FER+'s ten tags. A label is outvoted if another of the seven
+expressions has more votes. `at k` is the share of wrong labels among the k most doubted faces, `chance` that
+among all faces. Test faces (PrivateTest) are not used.
 
 The model is the stage's: logistic regression on an RBF kernel (Nystroem, 1,500 landmarks) of 300 principal
 components of HOGs, out of fold.
@@ -36,20 +37,23 @@ from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.images import perceptual_hash, read_image
 
 FLIPPED = (0.05, 0.1)  # shares of all labels
-LOOKED_AT = (100, 500, 1000)
+MOST_DOUBTED = (100, 500, 1000)
 
 
-def precision(name: str, labels: np.ndarray, wrong: np.ndarray, said: np.ndarray) -> dict[str, Any]:
-    """How well the doubt about each label, (n,) int, tells the wrong ones; `said` is of `out_of_fold`."""
-    doubt = label_doubt(labels, said)
+def precision(name: str, labels: np.ndarray, wrong: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """How well the doubts about labels, (n,) int, find those that are wrong, (n,) bool: a row of the table.
+
+    `probabilities`: (n, 7), of `out_of_fold`.
+    """
+    doubt = label_doubt(labels, probabilities)
     order = np.argsort(-doubt)
-    at = {k: wrong[order[:k]].mean() for k in (*LOOKED_AT, int(wrong.sum())) if k < len(labels)}
+    at = {k: wrong[order[:k]].mean() for k in (*MOST_DOUBTED, int(wrong.sum())) if k < len(labels)}
     limit = load_settings().clean.rules.max_label_doubt
     return {
         "wrong labels": name,
         "n": int(wrong.sum()),
         "chance": wrong.mean(),
-        **{f"at {k}" if k in LOOKED_AT else "at n": value for k, value in at.items()},
+        **{f"at {k}" if k in MOST_DOUBTED else "at n": value for k, value in at.items()},
         "AUROC": roc_auc_score(wrong, doubt),
         "by params.yaml: doubted": int((doubt > limit).sum()),
         "precision": wrong[doubt > limit].mean(),
@@ -59,32 +63,33 @@ def precision(name: str, labels: np.ndarray, wrong: np.ndarray, said: np.ndarray
 
 
 def on_flipped(hogs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> list[dict[str, Any]]:
-    """Labels moved to another expression, drawn evenly, on purpose; those that were wrong before are not
-    counted as such."""
+    """Flip a share of the labels to another expression, drawn uniformly. Labels that were wrong before do not
+    count as wrong."""
     rng, rows = np.random.default_rng(2021), []
     for share in FLIPPED:
         wrong = np.zeros(len(labels), bool)
         wrong[rng.permutation(len(labels))[: round(share * len(labels))]] = True
         shift = rng.integers(1, len(EXPRESSIONS), len(labels))
         given = np.where(wrong, (labels + shift) % len(EXPRESSIONS), labels)
-        said = out_of_fold(hogs, given, groups)
-        row = precision(f"{share:.0%} flipped", given, wrong, said)
-        rows.append({**row, "right label suggested": (said.argmax(axis=1) == labels)[wrong].mean()})
+        probabilities = out_of_fold(hogs, given, groups)
+        row = precision(f"{share:.0%} flipped", given, wrong, probabilities)
+        rows.append({**row, "right label suggested": (probabilities.argmax(axis=1) == labels)[wrong].mean()})
     return rows
 
 
 def on_outvoted(
     hogs: np.ndarray, labels: np.ndarray, groups: np.ndarray, votes: np.ndarray
 ) -> dict[str, Any]:
-    """Labels as they are against the votes, (n, 7), of people."""
-    said = out_of_fold(hogs, labels, groups)
+    """Compare the unchanged labels with people's votes, (n, 7)."""
+    probabilities = out_of_fold(hogs, labels, groups)
     wrong = votes.max(axis=1) > votes[np.arange(len(labels)), labels]
-    row = precision("outvoted", labels, wrong, said)
-    return {**row, "right label suggested": (said.argmax(axis=1) == votes.argmax(axis=1))[wrong].mean()}
+    suggested = probabilities.argmax(axis=1) == votes.argmax(axis=1)
+    row = precision("outvoted", labels, wrong, probabilities)
+    return {**row, "right label suggested": suggested[wrong].mean()}
 
 
 def faces_of(source: Path, votes: Path | None, n: int, folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Faces with label, a hash that copies share, and their votes if there are any; and their HOGs."""
+    """A table of faces, with label, copies (a hash that copies share) and any votes; and the faces' HOGs."""
     if votes is None:
         table = listed(source)
         faces = cut_faces(map(Path, table["path"]), load_settings().crop_faces.size)

@@ -1,5 +1,5 @@
-"""The training step in float32 and in mixed_bfloat16: pictures a second of the paper CNN and MobileNetV3, and
-of the former the accuracy on faces.
+"""Training in float32 and in mixed_bfloat16: pictures per second of the paper CNN and MobileNetV3, and the
+paper CNN's accuracy on faces.
 
 python -m benchmarks.precision [FOLDER] [--threads N]    # FOLDER: faces in class folders, a quarter validates
 """
@@ -32,11 +32,11 @@ MODELS: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     ),
 }
 PRECISIONS = ("float32", "mixed_bfloat16")
-BATCH, STEPS, EPOCHS = 32, 10, 3  # the first epoch compiles and does not count
+BATCH, STEPS, EPOCHS = 32, 10, 3  # the first epoch compiles the model and does not count
 
 
 def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:
-    """Pictures a second of the best epoch after the first, as `fit` trains."""
+    """Pictures per second of the fastest epoch of `fit` after the first."""
     model, shape, options = MODELS[name]
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (BATCH * STEPS, *shape), np.uint8)
@@ -53,8 +53,8 @@ def speed(name: str, precision: str, send: Callable[[Any], None]) -> float:
 
 
 def accuracy(folder: Path, precision: str, send: Callable[[Any], None]) -> float:
-    """Validation accuracy, in points, of the paper CNN's best epoch on at most 4,000 faces. Its batch norms
-    forget faster than by default: it has few steps."""
+    """Validation accuracy, in points, of the paper CNN's best epoch on at most 4,000 faces. The momentum of
+    its batch norms is lower than by default, since an epoch has few steps."""
     model, shape, options = MODELS["paper_cnn"]
     steps = [{"op": "gray"}, {"op": "resize", "size": shape[0]}, {"op": "rescale"}]
     x, y = in_classes(folder, steps, most=4000)

@@ -1,4 +1,4 @@
-"""Time and peak memory of each stage, of a run with nothing changed, and of one with one picture more.
+"""Time and peak memory of each stage, and the time of a run without changes and of one with a new picture.
 
 python -m benchmarks.stages [FOLDER]     # FOLDER: photos in class folders; else the generated sample
 """
@@ -21,7 +21,7 @@ from testing.project_copy import change_params, copy_project, environment
 
 
 def measured(command: list[str], project: Path) -> dict:
-    """Run a command; its wall seconds, the peak resident MB of it and its children together, its output."""
+    """Run a command: its wall seconds, the peak resident MB of it and its children together, its output."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -56,7 +56,7 @@ def dvc(*arguments: str) -> list[str]:
 
 
 def computed(output: str, task: str) -> int:
-    """How many items a task computed anew, by the stage's own log."""
+    """How many items a task computed, and did not take from the cache, by the stage's log."""
     return int(re.search(rf"{task}: (\d+) of \d+ computed", output)[1])
 
 

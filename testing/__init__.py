@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: a copy of the project, the review page in a browser, loopback services."""
+"""Shared by tests and benchmarks: a copy of the project, the review page in a browser, loopback services."""

@@ -1,4 +1,4 @@
-"""A headless Chromium, for the tests and the benchmark of pages."""
+"""A headless Chromium for the tests and the benchmark of the pages."""
 
 import shutil
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from selenium import webdriver
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-MISSING = "wants chromium and chromedriver: apt-get install chromium chromium-driver"
+MISSING = "needs chromium and chromedriver: apt-get install chromium chromium-driver"
 QUIET = (
     "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
     "disable-component-update disable-sync disable-dev-shm-usage force-prefers-reduced-motion"
@@ -17,7 +17,7 @@ QUIET = (
 
 @contextmanager
 def browser(width: int = 1280, height: int = 860, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser with a new profile, until the context ends."""
+    """A browser of this size (px) with a new profile, until the context ends."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for switch in QUIET.split():

@@ -1,4 +1,4 @@
-"""A Kaggle of the tests' own on 127.0.0.1: keeps the real one's contract, and fails where it is told to."""
+"""A fake Kaggle on 127.0.0.1: it keeps the real one's contract, and fails on demand."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from testing.loopback import named, serving
 API = "/v1/datasets.DatasetApiService/"
 SIGNATURE = "X-Goog-Signature=5167ed"
 TELEMOJI, TITLE = Handle("kreinisalex", "telemoji"), "Telemoji"
-CHUNK = 1 << 16  # bytes that the client keeps or loses together
+CHUNK = 1 << 16  # bytes that the client writes at a time
 
 
 def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -41,8 +41,8 @@ FILES = {
 ZIP = zipped(FILES)
 
 
-class Seen(NamedTuple):
-    """One request that came."""
+class Received(NamedTuple):
+    """A request that the server received."""
 
     call: str  # GetDataset, DownloadDataset or storage
     headers: dict[str, str]
@@ -50,19 +50,19 @@ class Seen(NamedTuple):
 
 
 class Kaggle:
-    """What the server holds, what it is told to do wrong, and what it has seen."""
+    """The server's state: its data set, the faults to come, and the requests so far."""
 
     def __init__(self, address: str):
         self.address = address
         self.version = 3
         self.content = b""
         self.key = ""  # the Authorization header that the API demands; "" for none
-        self.seen: list[Seen] = []
+        self.received: list[Received] = []
         self.closing = threading.Event()
         self._faults: dict[str, deque[Fault]] = {}
 
     def fail(self, call: str, *faults: "Fault") -> None:
-        """The next requests of `call` meet these faults, one each."""
+        """Let the next requests of `call` meet these faults, one each."""
         self._faults.setdefault(call, deque()).extend(faults)
 
     def next_fault(self, call: str) -> "Fault | None":
@@ -70,15 +70,15 @@ class Kaggle:
         return waiting.popleft() if waiting else None
 
     def ranges(self) -> list[str]:
-        """The Range header of every request to the storage so far, "" where there was none."""
-        return [seen.headers.get("range", "") for seen in self.seen if seen.call == "storage"]
+        """The Range header of every request to the storage so far, "" without one."""
+        return [one.headers.get("range", "") for one in self.received if one.call == "storage"]
 
     def service(self, **environ: str) -> Service:
-        """A client's way to this server, with the key of `environ` and little patience."""
+        """A client's settings for this server, with the key in `environ` and short timeouts."""
         return Service(self.address, authorization(environ, Path("/nowhere")), Patience(2, 1, 60))
 
     def calls(self) -> list[str]:
-        return [seen.call for seen in self.seen]
+        return [one.call for one in self.received]
 
 
 class Handler(loopback.Handler):
@@ -98,7 +98,7 @@ class Handler(loopback.Handler):
         self.close_connection = True
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.kaggle.seen.append(Seen(call, headers, body))
+        self.kaggle.received.append(Received(call, headers, body))
         if fault := self.kaggle.next_fault(call):
             fault(self)
         elif call == "storage":
@@ -106,25 +106,26 @@ class Handler(loopback.Handler):
         else:
             self._answer(call, json.loads(body))
 
-    def _answer(self, call: str, asked: dict) -> None:
+    def _answer(self, call: str, request: dict) -> None:
         if self.kaggle.key and self.headers.get("Authorization") != self.kaggle.key:
             self.reply(401, b"{}")
-        elif (asked["ownerSlug"], asked["datasetSlug"]) != TELEMOJI:
+        elif (request["ownerSlug"], request["datasetSlug"]) != TELEMOJI:
             self.reply(404, b"{}")
         elif call == "GetDataset":
             about = {"currentVersionNumber": self.kaggle.version, "title": TITLE, "licenseName": "CC0-1.0"}
             about["totalBytes"] = str(len(self.kaggle.content))  # protobuf's JSON has 64-bit numbers as text
             self.reply(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
         else:
-            link = f"{self.kaggle.address}/bucket/{asked['datasetVersionNumber']}.zip?{SIGNATURE}"
+            link = f"{self.kaggle.address}/bucket/{request['datasetVersionNumber']}.zip?{SIGNATURE}"
             self.reply(302, b"", {"Location": link})
 
     def give(self, first: int | None = None, **headers: str) -> None:
-        """The file from `first` on, as the Range header asks; `headers` replace those that are right."""
+        """Send the file from `first` on, by default as the Range header asks; `headers` replace the right
+        ones."""
         content = self.kaggle.content
-        met = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range", etag(content)) == etag(content)
-        start = (int(met[1]) if met and same else 0) if first is None else first
+        start = (int(match[1]) if match and same else 0) if first is None else first
         digest = base64.b64encode(hashlib.md5(content).digest()).decode()
         right = {"ETag": etag(content), "X-Goog-Hash": f"crc32c=AAAAAA==,md5={digest}"}
         right |= {"Accept-Ranges": "bytes", "Content-Type": "application/zip"}
@@ -133,8 +134,9 @@ class Handler(loopback.Handler):
         elif start and start >= len(content):
             self.reply(416, b"", {"Content-Range": f"bytes */{len(content)}"})
         else:
-            said = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
-            self.reply(206 if start else 200, content[start:], right | said | named(headers))
+            if start:
+                right["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.reply(206 if start else 200, content[start:], right | named(headers))
 
 
 Fault = Callable[[Handler], None]
@@ -157,7 +159,7 @@ def page(code: int = 200) -> Fault:
 
 
 def headers_wrong(**headers: str) -> Fault:
-    """The file as asked for, with other headers than are right; "" leaves one out."""
+    """The file as requested, but with these headers; "" leaves one out."""
     return lambda handler: handler.give(**headers)
 
 
@@ -166,12 +168,12 @@ def no_ranges(handler: Handler) -> None:
 
 
 def other_range(handler: Handler) -> None:
-    """206, but from another byte on than was asked for."""
+    """A 206 that starts at another byte than requested."""
     handler.give(first=int(handler.headers["Range"][6:-1]) + 7)
 
 
 def cut_after(size: int, then: Fault | None = None, **headers: str) -> Fault:
-    """The first `size` bytes of what was asked for, then the end of the connection, or `then`."""
+    """The first `size` bytes of what was requested, then the end of the connection, or `then`."""
 
     def fault(handler: Handler) -> None:
         handler.room = size

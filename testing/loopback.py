@@ -1,4 +1,4 @@
-"""What servers of the tests' own on 127.0.0.1 share: one handler, and a life as long as a context."""
+"""Shared by the fake servers on 127.0.0.1: a handler, and a server that runs as long as a context."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Replies as told, in whole or in part. What a server holds and has seen is its `state`."""
+    """Sends replies, complete or cut off. The server's `state` has its content and the requests so far."""
 
     protocol_version = "HTTP/1.1"
-    room: int | None = None  # bytes of a body that are sent, whatever Content-Length says
+    room: int | None = None  # bytes of a body to send, whatever its Content-Length; None: all
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Headers replace those that are right; "" leaves one out."""
+        """Send a reply; `headers` are added to Content-Length or replace it, and "" leaves one out."""
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
             if value:
@@ -23,11 +23,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[: self.room])
 
     def log_message(self, *args: object) -> None:
-        """Nothing: the tests look at what came."""
+        """Log nothing: the tests look at the requests."""
 
 
 def silence(handler: Handler) -> None:
-    """Accept, and say nothing until the server ends."""
+    """Accept the request, but send nothing until the server ends."""
     handler.server.state.closing.wait(20)
 
 
@@ -38,7 +38,7 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def serving(handler: type[Handler], state: Callable[[str], Any]) -> Iterator[Any]:
-    """A server, until the context ends; yields `state(its address)`, whose event `closing` is then set."""
+    """Run a server until the context ends; yields `state(address)`, whose event `closing` is then set."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.state = state(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

@@ -1,4 +1,4 @@
-"""An OCR.space of the tests' own on 127.0.0.1: keeps the contract, and really reads, with RapidOCR."""
+"""A fake OCR.space on 127.0.0.1: it keeps the real one's contract, and reads with RapidOCR."""
 
 import io
 import json
@@ -20,22 +20,22 @@ QUOTA = "You may only perform this action upto maximum {} number of times within
 
 
 class OcrSpace:
-    """What the server is told to do wrong, and what it has seen."""
+    """The server's state: its limits, the faults to come, and the requests so far."""
 
     def __init__(self, address: str):
         self.address = address
-        self.key = "K8" + "8957"  # in two: the project is searched for it, this file too
+        self.key = "K8" + "8957"  # in two parts: a test searches the project, with this file, for the key
         self.quota: int | None = None
         self.max_bytes = 1 << 20
-        self.pictures: list[bytes] = []  # what was sent and read
+        self.pictures: list[bytes] = []  # those that were read
         self.forms: list[dict[str, str]] = []
         self.calls = 0
         self.closing = threading.Event()
-        self.lock = threading.Lock()  # one picture at a time: the engine is one a thread
+        self.lock = threading.Lock()  # reads one picture at a time
         self._faults: deque[Fault] = deque()
 
     def fail(self, *faults: "Fault") -> None:
-        """The next requests meet these faults, one each."""
+        """Let the next requests meet these faults, one each."""
         self._faults.extend(faults)
 
     def next_fault(self) -> "Fault | None":
@@ -63,25 +63,25 @@ class Handler(loopback.Handler):
         elif self.path != "/parse/image":
             self.reply(404, b"<html>Not found</html>")
         elif self.headers.get("apikey") != self.ocr.key:
-            self.say(failed(["API key not valid"], code=99))
+            self.send_json(failed(["API key not valid"], code=99))
         elif self.ocr.quota is not None and self.ocr.calls > self.ocr.quota:
-            self.say(QUOTA.format(self.ocr.quota), 403)
+            self.send_json(QUOTA.format(self.ocr.quota), 403)
         elif len(picture) > self.ocr.max_bytes:
             limit = f"maximum permissible file size limit of {self.ocr.max_bytes // 1024} KB"
-            self.say(failed(f"File failed validation. File size exceeds the {limit}"))
+            self.send_json(failed(f"File failed validation. File size exceeds the {limit}"))
         else:
-            self.read_it()
+            self.send_words()
 
-    def read_it(self, change: Callable[[dict], object] = lambda said: None) -> None:
-        """The right answer, changed."""
+    def send_words(self, change: Callable[[dict], object] = lambda body: None) -> None:
+        """Read the picture and send the right reply, after `change` has modified it in place."""
         with self.ocr.lock:
-            said = answer(self.picture)
+            body = words_on(self.picture)
             self.ocr.pictures.append(self.picture)
-        change(said)
-        self.say(said)
+        change(body)
+        self.send_json(body)
 
-    def say(self, said: object, status: int = 200) -> None:
-        self.reply(status, json.dumps(said).encode(), {"Content-Type": "application/json"})
+    def send_json(self, body: object, status: int = 200) -> None:
+        self.reply(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 Fault = Callable[[Handler], None]
@@ -99,8 +99,8 @@ def _parts(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     return form, picture
 
 
-def answer(picture: bytes) -> dict:
-    """What is written on a picture, as the service says it: a word a box, in rows."""
+def words_on(picture: bytes) -> dict:
+    """The service's reply to a picture, as JSON: the lines of writing on it, each as one word with a box."""
     image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     lines = []
     for line in find_lines([image], max(image.shape[:2]), min_confidence=0.5)[0]:
@@ -120,12 +120,13 @@ def answer(picture: bytes) -> dict:
 
 
 def failed(message: str | list[str], code: int = 3, **more: object) -> dict:
-    """A failure as it comes with status 200."""
+    """A failure, as the service reports it with status 200."""
     return {"OCRExitCode": code, "IsErroredOnProcessing": True, "ErrorMessage": message, **more}
 
 
-def says(said: object, status: int = 200) -> Fault:
-    return lambda handler: handler.say(said, status)
+def sends(body: object, status: int = 200) -> Fault:
+    """A reply of this JSON in place of the right one."""
+    return lambda handler: handler.send_json(body, status)
 
 
 def status(code: int, body: bytes = b"<html>Bad gateway</html>", **headers: str) -> Fault:
@@ -133,17 +134,17 @@ def status(code: int, body: bytes = b"<html>Bad gateway</html>", **headers: str)
 
 
 def changed(change: Callable[[dict], object]) -> Fault:
-    return lambda handler: handler.read_it(change)
+    return lambda handler: handler.send_words(change)
 
 
 def cut(handler: Handler) -> None:
-    """Half of the right answer, then the end of the connection."""
+    """The first 100 bytes of the right reply, then the end of the connection."""
     handler.room = 100
-    handler.read_it()
+    handler.send_words()
 
 
 def drip(handler: Handler) -> None:
-    """A byte now and then, for longer than anybody waits."""
+    """A byte now and then, for longer than a client waits."""
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()

@@ -1,4 +1,4 @@
-"""A copy of the project in a temporary folder, for benchmarks and tests that run `dvc` for real."""
+"""A copy of the project in a temporary folder, for benchmarks and tests that really run `dvc`."""
 
 import os
 import shutil
@@ -9,18 +9,20 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-BUILT = ("dvc.lock", "reports/metrics.json")  # a user's own build is not the copy's
+BUILT = ("dvc.lock", "reports/metrics.json")  # these belong to the user's build and are not copied
 
 
 def copy_project(target: Path) -> Path:
-    """Copy what git tracks or would track into `target`, as a git repository with one commit: nothing is
-    built there, and `dvc push` stays there."""
+    """Copy what git tracks or would track into `target`, as a git repository with one commit.
+
+    Nothing is built there, and `dvc push` pushes to a folder beside it.
+    """
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for file in subprocess.check_output(listed, cwd=ROOT, text=True).splitlines():
         if file not in BUILT and (ROOT / file).exists():
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / file, target / file)
-    params = target / "params.yaml"  # a server that the copy starts does not outlive it by much
+    params = target / "params.yaml"  # a server that the copy starts must not outlive it by much
     params.write_text(params.read_text().replace("idle_minutes: 15", "idle_minutes: 3"))
     (target / ".dvc" / "config.local").write_text("['remote \"local\"']\n    url = ../.dvc-remote\n")
     name, address = ["config", "user.name", "copy"], ["config", "user.email", "copy@localhost"]
@@ -38,8 +40,8 @@ def change_params(project: Path, **sections: dict) -> None:
 
 
 def environment(project: Path, **extra: str) -> dict[str, str]:
-    """The environment of a command in the copy: this Python first, no server but one's own, and byte code is
-    written, as by default."""
+    """The environment for a command in the copy: this Python comes first in PATH, the copy has its own
+    Prefect server, and byte code is written, as by default."""
     left_out = ("PREFECT_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {

@@ -1,4 +1,4 @@
-"""The review page as a person meets it: in a browser, with a keyboard."""
+"""Use the review page as a person does: in a browser, with the keyboard."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ ALL = "#state=&rule=&label=&pair=&split="
 
 
 class Page:
-    """The page in one browser, in which `who` has just said his name."""
+    """The page in one browser, in which the reviewer `who` has just entered their name."""
 
     def __init__(self, driver: Chrome, url: str, who: str, filters: str = ALL):
         self.driver = driver
@@ -63,7 +63,7 @@ class Page:
         )
 
     def choose(self, menu: str, value: str) -> None:
-        """As the choice in the menu's popup, which headless browsers do not draw."""
+        """Choose a value of a menu, as if in its popup, which headless browsers do not draw."""
         assert value in self.values(menu)
         self.driver.execute_script(
             "const menu = document.getElementById(arguments[0]); menu.focus(); menu.value = arguments[1];"

@@ -1,4 +1,4 @@
-"""A project of drawn faces, as the stages write it up to `clean`, and the review page served in it."""
+"""A project of drawn faces, as the stages up to `clean` write it, and the review page's server in it."""
 
 import io
 import json
@@ -25,23 +25,23 @@ BOX = (40.0, 70.0, 100.0, 90.0)  # row, column, height, width in the photo
 LANDMARKS = [[75.0, 95.0], [75.0, 135.0], [95.0, 115.0], [118.0, 100.0], [118.0, 130.0]]
 ROOT = Path(__file__).parents[1]
 DECISIONS = "review/decisions.csv"
-NOTHING_SAID = ",".join(COLUMNS) + "\n"
+NO_DECISIONS = ",".join(COLUMNS) + "\n"
 
 
 def make_project(folder: Path, data: Path) -> Path:
-    """A folder with the data and no decisions yet, in which the page can be served."""
+    """Make a project folder with these data and no decisions yet."""
     (folder / DECISIONS).parent.mkdir(parents=True)
-    (folder / DECISIONS).write_text(NOTHING_SAID)
+    (folder / DECISIONS).write_text(NO_DECISIONS)
     (folder / "data").symlink_to(data)
     return folder
 
 
 @contextmanager
 def served(project: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The page as `make review` serves it, on a free port; yields the server's process and its address."""
+    """Serve the page as `make review` does, on a free port; yields the server's process and its address."""
     command = [sys.executable, "-m", "apps.review", "--port", "0", *arguments]
-    here = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=project, env=here, stdout=subprocess.PIPE, text=True) as process:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=project, env=environ, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, process.stdout.readline().split(" at ")[1].split("/ (")[0]
         finally:
@@ -49,9 +49,9 @@ def served(project: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, s
 
 
 def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
-    """Write data/raw, data/textfree and data/clean with `n` faces; returns their manifest.
+    """Write data/raw, data/textfree and data/clean with `n` faces; return their manifest.
 
-    About a third are doubted; each has an id and pixels of its own, but their files repeat every fifty.
+    About a third are doubted. Each has its own id and pixel hash, but the files repeat after fifty faces.
     """
     drawn = np.random.default_rng(seed)
     ids = [image_id(f"{seed} {i}".encode()) for i in range(n)]
@@ -82,10 +82,10 @@ def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
 def _clean(
     faces: pd.DataFrame, made_from: dict[str, str], textfree: Path, clean: Path, drawn: np.random.Generator
 ) -> None:
-    wanted = load_settings(ROOT / "params.yaml").clean
+    settings = load_settings(ROOT / "params.yaml").clean
     measures = _measures(faces, drawn)
-    doubted = doubts(measures, wanted.rules.model_dump())
-    rejected = rejected_by_rules(doubted, wanted.reject)
+    doubted = doubts(measures, settings.rules.model_dump())
+    rejected = rejected_by_rules(doubted, settings.reject)
     kept = faces[~faces["image_id"].isin(rejected["image_id"])]
     kept = kept.merge(measures[["image_id", "split", "group_id"]], on="image_id").assign(reviewer="")
     copy_images(textfree, clean, kept["file"])
@@ -121,7 +121,7 @@ def _measures(faces: pd.DataFrame, drawn: np.random.Generator) -> pd.DataFrame:
 
 
 def _draw(drawn: np.random.Generator) -> tuple[bytes, bytes]:
-    """A photo with a face where BOX says, JPEG, and the face, PNG."""
+    """A photo with a face in BOX, as JPEG, and the face, as PNG."""
     photo = Image.fromarray(_clouds(drawn))
     pen, (row, column, height, width) = ImageDraw.Draw(photo), BOX
     skin = tuple(int(part) for part in drawn.integers(120, 235, 3))

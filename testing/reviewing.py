@@ -1,4 +1,4 @@
-"""What the tests of the review page share: a client in this process, and words to say."""
+"""Shared by the tests of the review page: a client in this process, and decisions to post."""
 
 import csv
 import io
@@ -20,12 +20,13 @@ HOME = "http://127.0.0.1"
 
 
 def page(data: Path, decisions: Path) -> TestClient:
-    """A page's requests to a server of its own on these data and this file."""
+    """A client of a new server on these data and this decisions file, with the page's headers."""
     app = make_app(open_queue(data), DecisionLog(decisions), {"127.0.0.1", "localhost"})
     return TestClient(app, HOME, headers={"Origin": HOME})
 
 
-def word(face: pd.Series, verdict: str = "keep", seen: int = 0, **more: str) -> dict:
+def decision(face: pd.Series, verdict: str = "keep", seen: int = 0, **more: str) -> dict:
+    """A decision on a face as the page sends it."""
     return {
         "image_id": face["image_id"],
         "pixels": face["pixels"],
@@ -35,15 +36,18 @@ def word(face: pd.Series, verdict: str = "keep", seen: int = 0, **more: str) -> 
     }
 
 
-def say(client: TestClient, *words: dict, reviewer: str = "kim") -> httpx.Response:
-    return client.post("/api/decisions", json={"reviewer": reviewer, "decisions": list(words)})
+def post(client: TestClient, *decisions: dict, reviewer: str = "kim") -> httpx.Response:
+    """Post a reviewer's decisions."""
+    return client.post("/api/decisions", json={"reviewer": reviewer, "decisions": list(decisions)})
 
 
 def rows(decisions: Path) -> list[list[str]]:
+    """The rows of a decisions file, without its header."""
     return list(csv.reader(io.StringIO(decisions.read_text())))[1:]
 
 
 def command(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run `python -m apps.review` in a project."""
     return subprocess.run(
         [sys.executable, "-m", "apps.review", *arguments],
         cwd=project,

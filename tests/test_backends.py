@@ -77,8 +77,8 @@ def test_fer2013_on_jax_tells_its_student_and_keeps_it(tmp_path):
             file.write_bytes(encode_png(rng.integers(0, 256, (48, 48), np.uint8)))
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     printed = run_on_jax(LITTLE, tmp_path, "faces")
-    assert "40 pictures to learn from, 8 asked about, 8 of them without a copy" in printed
+    assert "40 training pictures, 8 test pictures, 8 of them without a copy" in printed
     figures = json.loads(printed.splitlines()[-1])
-    assert figures["asked"] == 8 and figures["student"] == figures["student_without_a_copy"]
+    assert figures["test_pictures"] == 8 and figures["student"] == figures["student_without_a_copy"]
     student = load_model(tmp_path / "fer2013_gpu.keras")
     assert student.output_shape == (None, 7) and np.isfinite(student.predict(np.ones((1, 48, 48, 1)))).all()

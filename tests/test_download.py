@@ -60,12 +60,12 @@ def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, 
     said = json.loads((project / "data" / "raw" / "dataset.json").read_text())["settings"]
     assert (said["kaggle"], said["version"], said["licence"]) == ("kreinisalex/telemoji", 3, "CC0-1.0")
     assert "bytes=65536-" in kaggle.ranges(), "the second attempt asked only for the rest"
-    assert all("authorization" not in seen.headers for seen in kaggle.seen if seen.call == "storage")
+    assert all("authorization" not in one.headers for one in kaggle.received if one.call == "storage")
     files = [path for path in project.rglob("*") if path.is_file()]
     assert SECRET not in done.stdout + done.stderr
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
-    calls = len(kaggle.seen)
+    calls = len(kaggle.received)
     assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
     assert kaggle.calls()[calls:] == ["GetDataset"], "the version is known already"
 

@@ -261,7 +261,7 @@ def test_more_than_was_told_is_not_fetched(kaggle, tmp_path):
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(0, len(ZIP) - 1))
 def test_any_part_grows_into_the_whole(kaggle, tmp_path_factory, size):
-    folder, kaggle.seen[:] = tmp_path_factory.mktemp("any"), []
+    folder, kaggle.received[:] = tmp_path_factory.mktemp("any"), []
     kaggle.fail("storage", bad.cut_after(size))
     with pytest.raises(TryAgain):
         get(kaggle, folder / "3.zip")

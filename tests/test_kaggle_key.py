@@ -109,8 +109,8 @@ def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog,
     text = "\n".join([*shown, caplog.text])
     assert "GetDataset HTTP/1.1" in caplog.text  # urllib3 did log
     assert SECRET not in text and kaggle.key.split()[1] not in text
-    assert {"authorization" in seen.headers for seen in kaggle.seen if seen.call == "storage"} == {False}
-    assert {seen.headers["authorization"] for seen in kaggle.seen if seen.call != "storage"} == {kaggle.key}
+    assert {"authorization" in one.headers for one in kaggle.received if one.call == "storage"} == {False}
+    assert {one.headers["authorization"] for one in kaggle.received if one.call != "storage"} == {kaggle.key}
     with pytest.raises(TypeError, match="must not be stored"):
         pickle.dumps(asker)
 
@@ -119,4 +119,4 @@ def test_nobody_sends_no_password_of_netrc(kaggle, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login other password {SECRET}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     fetch(kaggle.service(), TELEMOJI, 3, tmp_path / "3.zip", 10**6, lambda done, total: None)
-    assert not any("authorization" in seen.headers for seen in kaggle.seen)
+    assert not any("authorization" in one.headers for one in kaggle.received)

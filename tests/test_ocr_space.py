@@ -9,7 +9,7 @@ from fer_tasks.text.ocr_space import NotRead, NotReadNow, TooLarge
 from fer_tasks.text.quota import QuotaSpent
 from testing import ocr_server as bad
 from testing.loopback import silence
-from testing.ocr_server import OcrSpace, failed, ocr_server, says
+from testing.ocr_server import OcrSpace, failed, ocr_server, sends
 from tests.test_sheets import captioned, face
 
 JPEG = sheets.encode(captioned("MONDAY"))
@@ -40,29 +40,29 @@ def without(key):
 
 
 def result(**fields):
-    return bad.changed(lambda said: said["ParsedResults"][0].update(fields))
+    return bad.changed(lambda body: body["ParsedResults"][0].update(fields))
 
 
 FAULTS = {
-    "the day's quota": (says(bad.QUOTA.format(500), 403), QuotaSpent, "the quota is spent"),
-    "the day's quota, 200": (says(failed(bad.QUOTA.format(500))), QuotaSpent, "the quota is spent"),
-    "a 403 that says nothing of a key": (says("Forbidden", 403), QuotaSpent, "refuses further calls"),
+    "the day's quota": (sends(bad.QUOTA.format(500), 403), QuotaSpent, "the quota is spent"),
+    "the day's quota, 200": (sends(failed(bad.QUOTA.format(500))), QuotaSpent, "the quota is spent"),
+    "a 403 that says nothing of a key": (sends("Forbidden", 403), QuotaSpent, "refuses further calls"),
     "too many connections": (
-        says("For this API KEY only 1 concurrent connections at the same time allowed", 403),
+        sends("For this API KEY only 1 concurrent connections at the same time allowed", 403),
         TryAgain,
         "concurrent connections",
     ),
-    "a bad key, 200": (says(failed(["E555: API key not valid"], code=99)), Refused, "OCR_SPACE_API_KEY"),
-    "a bad key, 403": (says("The API key is invalid", 403), Refused, "OCR_SPACE_API_KEY"),
-    "a bad key, 401": (says({"message": "The API key is invalid"}, 401), Refused, "OCR_SPACE_API_KEY"),
-    "exit code 2": (says(failed("Parsed in part", code=2, ParsedResults=[])), NotReadNow, "in part"),
-    "exit code 3": (says(failed("All pages failed")), NotReadNow, "All pages failed"),
-    "exit code 4": (says(failed("Fatal error", code=4)), NotReadNow, "Fatal error"),
-    "exit code 99": (says(failed(["Parameter name 'x' is invalid"], code=99)), Refused, "Parameter name"),
-    "E201": (says(failed("E201: Value for parameter 'language' is invalid")), Refused, "E201"),
-    "E216": (says(failed(["E216:Unable to detect the file extension"])), NotRead, "E216"),
-    "E500": (says(failed(["E500: Resource Exhaustion"], code=4)), NotReadNow, "E500"),
-    "it took too long": (says(failed("Timed out waiting for results")), NotReadNow, "Timed out"),
+    "a bad key, 200": (sends(failed(["E555: API key not valid"], code=99)), Refused, "OCR_SPACE_API_KEY"),
+    "a bad key, 403": (sends("The API key is invalid", 403), Refused, "OCR_SPACE_API_KEY"),
+    "a bad key, 401": (sends({"message": "The API key is invalid"}, 401), Refused, "OCR_SPACE_API_KEY"),
+    "exit code 2": (sends(failed("Parsed in part", code=2, ParsedResults=[])), NotReadNow, "in part"),
+    "exit code 3": (sends(failed("All pages failed")), NotReadNow, "All pages failed"),
+    "exit code 4": (sends(failed("Fatal error", code=4)), NotReadNow, "Fatal error"),
+    "exit code 99": (sends(failed(["Parameter name 'x' is invalid"], code=99)), Refused, "Parameter name"),
+    "E201": (sends(failed("E201: Value for parameter 'language' is invalid")), Refused, "E201"),
+    "E216": (sends(failed(["E216:Unable to detect the file extension"])), NotRead, "E216"),
+    "E500": (sends(failed(["E500: Resource Exhaustion"], code=4)), NotReadNow, "E500"),
+    "it took too long": (sends(failed("Timed out waiting for results")), NotReadNow, "Timed out"),
     "a page that failed": (result(FileParseExitCode=-10, ErrorMessage="Engine"), NotReadNow, "Engine"),
     "a page that was refused": (result(FileParseExitCode=-30), NotRead, "-30"),
     "no results": (without("ParsedResults"), NotReadNow, "no boxes"),
@@ -74,14 +74,14 @@ FAULTS = {
         "cannot be parsed",
     ),
     "no exit code": (without("OCRExitCode"), NotReadNow, "cannot be parsed"),
-    "too large": (says(failed("File failed validation. File size exceeds 1024 KB")), TooLarge, "1024 KB"),
+    "too large": (sends(failed("File failed validation. File size exceeds 1024 KB")), TooLarge, "1024 KB"),
     "too large, 413": (bad.status(413), TooLarge, "too large"),
     "invalid JSON": (
         bad.status(200, b'{"ParsedResults":[{"ParsedText":"a "b" c"}]}'),
         TryAgain,
         "other than OCR.space.s JSON",
     ),
-    "a bare string": (says("Something else"), TryAgain, "other than OCR.space.s JSON"),
+    "a bare string": (sends("Something else"), TryAgain, "other than OCR.space.s JSON"),
     "502 with HTML": (bad.status(502), TryAgain, "answered 502"),
     "429, come later": (bad.status(429, b"{}", Retry_After="7"), TryAgain, "wait 7 s"),
     "404": (bad.status(404), Refused, "url"),
@@ -114,7 +114,7 @@ def test_the_wait_that_was_asked_for(ocr):
 def test_a_key_that_comes_back_is_blacked_out(ocr):
     ocr.fail(bad.changed(lambda said: said.update(ErrorDetails=f"key {ocr.key}")))
     assert "***" in ocr_space.send(ocr.address, ocr.key, JPEG, 2, "auto", LITTLE)
-    ocr.fail(says(failed([f"The key {ocr.key} met an error"])))
+    ocr.fail(sends(failed([f"The key {ocr.key} met an error"])))
     with pytest.raises(NotReadNow, match=r"\*\*\*"):
         ask(ocr)
 

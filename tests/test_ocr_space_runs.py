@@ -18,7 +18,7 @@ from fer_tasks.text import replies
 from fer_tasks.text.quota import QuotaSpent
 from flows import ocr_space
 from testing import ocr_server as bad
-from testing.ocr_server import failed, says
+from testing.ocr_server import failed, sends
 from tests.test_sheets import captioned, face
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
@@ -98,7 +98,7 @@ def test_two_faces_alike_are_asked_about_once(faces, ocr):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda said: said["ParsedResults"][0].update(TextOverlay={"Lines": []}, ParsedText=""),
+        lambda body: body["ParsedResults"][0].update(TextOverlay={"Lines": []}, ParsedText=""),
         lambda said: (
             said["ParsedResults"][0]["TextOverlay"]["Lines"].clear()
             or said["ParsedResults"][0].update(ParsedText="")
@@ -116,7 +116,7 @@ def test_a_service_that_cannot_read_sheets_costs_three_of_them(faces, ocr):
     def copes_with_faces_only(handler):
         lost = Image.open(io.BytesIO(handler.picture)).size != (120, 120)
         result = {"TextOverlay": {"Lines": []}, "ParsedText": ""} if lost else {}
-        handler.read_it(lambda said: said["ParsedResults"][0].update(result))
+        handler.send_words(lambda body: body["ParsedResults"][0].update(result))
 
     ocr.fail(*[copes_with_faces_only] * 20)
     lines, _ = ask(faces, wanted(ocr, max_bytes=30_000))
@@ -140,9 +140,9 @@ def test_a_word_across_two_faces_asks_about_both_alone(faces, ocr):
         bad.status(429, b"{}", Retry_After="0"),
         bad.cut,
         bad.status(200, b'{"ParsedResults": "'),
-        says("For this API KEY only 1 concurrent connections at the same time allowed", 403),
-        says(failed("E500: Resource Exhaustion")),
-        says(failed("Timed out waiting for results", code=4)),
+        sends("For this API KEY only 1 concurrent connections at the same time allowed", 403),
+        sends(failed("E500: Resource Exhaustion")),
+        sends(failed("Timed out waiting for results", code=4)),
         bad.changed(lambda said: said.pop("ParsedResults")),
     ],
 )
@@ -169,8 +169,8 @@ def test_a_sheet_that_is_too_large_for_what_stands_before_the_service_is_split(f
 
 
 def test_a_picture_that_is_refused_by_itself_is_set_aside_with_what_was_said(faces, ocr):
-    refused = says(failed(["E216:Unable to detect the file extension"]))
-    ocr.fail(refused, *[lambda handler: handler.read_it()] * 4, refused)
+    refused = sends(failed(["E216:Unable to detect the file extension"]))
+    ocr.fail(refused, *[lambda handler: handler.send_words()] * 4, refused)
     lines, unread = ask(faces, wanted(ocr, sheet=False))
     assert unread == {i: "E216:Unable to detect the file extension" for i in ("face-0", "face-5")}
     assert len(lines) == N - 2 and not set(lines) & set(unread)
@@ -185,9 +185,9 @@ def test_one_poisonous_face_costs_itself_alone(faces, ocr):
         if any(
             (abs(sent[r : r + 120, c : c + 120].astype(int) - poison).mean() < 12) for r, c in places(sent)
         ):
-            handler.say(failed("Fatal error", code=4))
+            handler.send_json(failed("Fatal error", code=4))
         else:
-            handler.read_it()
+            handler.send_words()
 
     def places(sent):
         return [(r, c) for r in range(0, sent.shape[0] - 119, 16) for c in range(0, sent.shape[1] - 119, 16)]
@@ -198,7 +198,7 @@ def test_one_poisonous_face_costs_itself_alone(faces, ocr):
 
 
 def test_a_service_that_reads_nothing_ends_the_run_and_costs_no_face(faces, ocr):
-    ocr.fail(*[says(failed("Fatal error", code=4))] * 15)
+    ocr.fail(*[sends(failed("Fatal error", code=4))] * 15)
     with pytest.raises(Refused, match="reads nothing"):
         ask(faces, wanted(ocr, sheet=False))
     lines, unread = ask(faces, wanted(ocr))
@@ -245,7 +245,7 @@ def test_a_bad_key_or_none_ends_the_run_at_once(faces, ocr, monkeypatch):
 
 
 def test_an_outage_ends_the_run_and_the_next_goes_on(faces, ocr):
-    ocr.fail(*[lambda handler: handler.read_it()] * 4, *[bad.status(503)] * 5)
+    ocr.fail(*[lambda handler: handler.send_words()] * 4, *[bad.status(503)] * 5)
     with pytest.raises(TryAgain, match="503"):
         ask(faces, wanted(ocr, sheet=False))
     lines, _ = ask(faces, wanted(ocr, sheet=False))

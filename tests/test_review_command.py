@@ -17,8 +17,8 @@ from fer_tasks.errors import UserError
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table, write_table
 from testing.review_project import DECISIONS, served, write_faces
-from testing.review_project import NOTHING_SAID as HEADER
-from testing.reviewing import command, page, rows, say, word
+from testing.review_project import NO_DECISIONS as HEADER
+from testing.reviewing import command, decision, page, post, rows
 
 
 def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_project, drawn_faces):
@@ -26,7 +26,7 @@ def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_projec
     with served(review_project) as (process, url):
         with httpx.Client(headers={"Origin": url}, trust_env=False) as browser:
             for k, (_, face) in enumerate(drawn_faces.iterrows()):
-                body = {"reviewer": "kim", "decisions": [word(face)]}
+                body = {"reviewer": "kim", "decisions": [decision(face)]}
                 if k == 20:
                     threading.Thread(target=process.send_signal, args=(signal.SIGKILL,)).start()
                 try:
@@ -122,7 +122,7 @@ def test_what_was_taken_back_here_is_not_taken_back_again_from_elsewhere(
 
 
 def test_the_review_list_goes_out_as_csv(client, drawn_data, decisions, drawn_faces):
-    say(client, word(drawn_faces.iloc[0], "relabel", label="fear"))
+    post(client, decision(drawn_faces.iloc[0], "relabel", label="fear"))
     table = pd.read_csv(io.StringIO(client.get("/review.csv").text), keep_default_na=False)
     assert sorted(table["image_id"]) == sorted(drawn_faces["image_id"])
     row = table.set_index("image_id").loc[drawn_faces["image_id"].iloc[0]]
@@ -145,7 +145,7 @@ def test_a_name_or_a_note_is_no_formula_in_a_spreadsheet(tmp_path, decisions, be
     textfree = read_dataset(tmp_path / "data" / "textfree")
     write_table(textfree.root / "manifest.csv", textfree.manifest.assign(source=name))
     client = page(tmp_path / "data", decisions)
-    say(client, word(face, "reject", note="=1+1"))
+    post(client, decision(face, "reject", note="=1+1"))
     sent = list(csv.DictReader(io.StringIO(client.get("/review.csv").text, newline="")))
     assert {row["source"] for row in sent} == {f"'{name}"} and {row["note"] for row in sent} == {"", "'=1+1"}
     assert not [cell for row in sent for cell in row.values() if cell.startswith((begins, "="))]

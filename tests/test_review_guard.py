@@ -3,11 +3,11 @@
 import pytest
 
 from apps.review.request_guard import MAX_BODY
-from testing.reviewing import rows, say, word
+from testing.reviewing import decision, post, rows
 
 
 def test_another_origin_is_refused(client, decisions, drawn_faces):
-    body = {"reviewer": "kim", "decisions": [word(drawn_faces.iloc[0])]}
+    body = {"reviewer": "kim", "decisions": [decision(drawn_faces.iloc[0])]}
     for origin in ("http://evil.example", "null", "http://127.0.0.1:4200", "https://127.0.0.1"):
         assert client.post("/api/decisions", json=body, headers={"Origin": origin}).status_code == 403
     assert client.get("/api/faces", headers={"Origin": "http://evil.example"}).status_code == 403
@@ -65,7 +65,7 @@ def test_no_path_comes_from_a_request(client, path):
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(client, decisions, drawn_faces, changed):
-    body = {"reviewer": "kim", "decisions": [word(drawn_faces.iloc[0])], **changed}
+    body = {"reviewer": "kim", "decisions": [decision(drawn_faces.iloc[0])], **changed}
     assert client.post("/api/decisions", json=body).status_code == 422 and not rows(decisions)
 
 
@@ -83,13 +83,15 @@ def test_a_request_that_makes_no_sense_is_refused(client, decisions, drawn_faces
     ],
 )
 def test_a_decision_that_makes_no_sense_is_refused(client, decisions, drawn_faces, changed):
-    assert say(client, {**word(drawn_faces.iloc[0]), **changed}).status_code == 422 and not rows(decisions)
+    assert post(client, {**decision(drawn_faces.iloc[0]), **changed}).status_code == 422 and not rows(
+        decisions
+    )
 
 
 def test_a_request_has_a_bound_and_a_face_only_once(client, decisions, drawn_faces):
-    assert say(client, word(drawn_faces.iloc[0]), word(drawn_faces.iloc[0])).status_code == 422
-    many = [{**word(drawn_faces.iloc[0]), "image_id": f"{i:016x}-0"} for i in range(501)]
-    assert say(client, *many).status_code == 422 and not rows(decisions)
+    assert post(client, decision(drawn_faces.iloc[0]), decision(drawn_faces.iloc[0])).status_code == 422
+    many = [{**decision(drawn_faces.iloc[0]), "image_id": f"{i:016x}-0"} for i in range(501)]
+    assert post(client, *many).status_code == 422 and not rows(decisions)
 
 
 def test_what_the_browser_may_load_is_this_page_s_own(client):

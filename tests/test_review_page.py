@@ -225,7 +225,7 @@ def test_two_people_see_each_other_and_the_slower_one_is_told(page, url, project
         other.press("k")
         other.shows(two, "✓ keep")
         page.press(Keys.ARROW_RIGHT, "x")
-        page.until(lambda: "somebody else was faster" in page.find("#notice").text)
+        page.until(lambda: "somebody else decided first" in page.find("#notice").text)
         assert "keep by lee" in page.find("#notice").text
         assert page.selected() == [two] and page.badge(two) == "✓ keep"
         assert len(recorded(project)) == 2

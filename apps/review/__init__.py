@@ -1,1 +1,1 @@
-"""The review page: people decide on doubted faces, and each decision becomes a row of a file."""
+"""The review page: people decide on doubted faces; each decision becomes a row of review/decisions.csv."""

@@ -1,11 +1,11 @@
-"""Decide on doubted faces, on a web page of this machine.
+"""Decide on doubted faces, on a web page that this machine serves.
 
   python -m apps.review                     serve the page (the same as `make review`)
-  python -m apps.review import FILE         add decisions that were made elsewhere
+  python -m apps.review import FILE         add decisions made elsewhere
   python -m apps.review export FILE         write the list of faces, doubts and decisions as CSV
 
-Your decisions become rows of review/decisions.csv, which git keeps; `dvc repro` then rebuilds what depends
-on them. The faces are those of the last `dvc repro clean`.
+Your decisions become rows of review/decisions.csv, which is kept in git; `dvc repro` then rebuilds what
+depends on them. The faces are those of the last `dvc repro clean`.
 """
 
 import argparse
@@ -29,16 +29,20 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def serve(host: str, port: int, reviewer: str) -> None:
-    """Serve the page until Ctrl-C. Raises UserError if it cannot start."""
+    """Serve the page until Ctrl-C.
+
+    Raises:
+        UserError: there are no faces to review yet, or the address cannot be listened on.
+    """
     newest, log = open_queue(DATA), DecisionLog(DECISIONS)
     app = make_app(newest, log, hosts={*LOOPBACK, host}, reviewer=reviewer)
     with _listening(host, port) as listening:
         port = listening.getsockname()[1]
         sys.stdout.write(
-            f"{len(newest().faces):,} faces to judge at http://{host}:{port}/ (Ctrl-C stops it)\n"
+            f"{len(newest().faces):,} faces to review at http://{host}:{port}/ (Ctrl-C stops the server)\n"
         )
         if host not in LOOPBACK:
-            sys.stdout.write("anybody who reaches this address can decide: there is no password\n")
+            sys.stdout.write("anybody who can reach this address can decide: there is no password\n")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
@@ -48,7 +52,7 @@ def _listening(host: str, port: int) -> socket.socket:
     with suppress(ValueError):
         if ipaddress.ip_address(host).is_unspecified:
             raise UserError(
-                f"--host {host}: give one address of this machine, the one that others connect to"
+                f"--host {host}: give one address of this machine, the one that reviewers connect to"
             )
     try:
         return socket.create_server((host, port))
@@ -82,8 +86,8 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     serving.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
     )
-    serving.add_argument("--port", type=int, default=8321, help="0 takes a free one (default: %(default)s)")
-    serving.add_argument("--reviewer", default="", help="your name; without it the page asks once")
+    serving.add_argument("--port", type=int, default=8321, help="0 takes a free port (default: %(default)s)")
+    serving.add_argument("--reviewer", default="", help="your name; without it the page asks for it once")
     for name, summary in (
         ("import", "add decisions made elsewhere"),
         ("export", "write the review list as CSV"),

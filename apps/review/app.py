@@ -1,4 +1,4 @@
-"""The review page's server: what the page reads, and the one request that writes."""
+"""The review page's server: the requests that the page makes."""
 
 from collections.abc import Callable, Collection
 from importlib.resources import files
@@ -34,17 +34,20 @@ STATIC = Path(str(files("apps.review").joinpath("static")))
 
 
 class Review(NamedTuple):
-    """What the requests work on."""
+    """The state that all requests share."""
 
-    queue: Callable[[], ReviewQueue]  # of `open_queue`: the newest
+    queue: Callable[[], ReviewQueue]  # of `open_queue`; returns the newest queue
     log: DecisionLog
-    reviewer: str  # the user's name until the page knows another
+    reviewer: str  # the page's first value for the reviewer's name
 
 
 def make_app(
     queue: Callable[[], ReviewQueue], log: DecisionLog, hosts: Collection[str], reviewer: str = ""
 ) -> FastAPI:
-    """The page and its requests. `queue`: of `open_queue`. `hosts`: the names that a Host header may have."""
+    """Make the server. `queue`: of `open_queue`. `hosts`: the host names that a Host header may have.
+
+    `reviewer`: the user's name, if it is known.
+    """
     app = FastAPI(
         docs_url=None,
         redoc_url=None,
@@ -105,10 +108,10 @@ def changes(review: Reviewed, since: str = "") -> dict:
 def decide(review: Reviewed, body: Annotated[bytes, Depends(bounded_body)]) -> Response:
     request, queue, log = _parse(body), review.queue(), review.log
     if gone := missing(queue, request):
-        raise HTTPException(410, f"{len(gone)} faces have changed since: reload the page")
+        raise HTTPException(410, f"{len(gone)} faces have changed: reload the page")
     with log.locked():
         if others := conflicts(queue, log, request):
-            states = {"detail": "somebody else was faster", "faces": states_json(queue, log, others)}
+            states = {"detail": "somebody else decided first", "faces": states_json(queue, log, others)}
             return JSONResponse(states, 409)
         log.add(rows_of(request))
         decided = [decision.image_id for decision in request.decisions]
@@ -119,7 +122,7 @@ def decide(review: Reviewed, body: Annotated[bytes, Depends(bounded_body)]) -> R
 def face(review: Reviewed, image_id: str, pixels: str, request: Request) -> Response:
     record = _face(review.queue(), image_id)
     if pixels != record["pixels"]:
-        raise HTTPException(404, "the face has other pixels now")
+        raise HTTPException(404, "the face's pixels have changed: reload the page")
     return _immutable(request, pixels, "image/png", lambda: Path(record["file"]).read_bytes())
 
 
@@ -153,7 +156,7 @@ def _parse(body: bytes) -> DecisionRequest:
 
 
 def _immutable(request: Request, name: str, media_type: str, read: Callable[[], bytes]) -> Response:
-    """A picture that never changes under its address; `name` is made from its content."""
+    """A reply with a picture that never changes at its address; `name` is a hash of its content."""
     headers = {"ETag": f'"{name}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(None, 304, headers)
@@ -164,5 +167,5 @@ def _immutable(request: Request, name: str, media_type: str, read: Callable[[], 
 
 
 def _on_screen(path: Path) -> bytes:
-    """A photo upright, as the stages see it, and small enough for a screen."""
+    """JPEG bytes of a photo, upright as the stages read it, and shrunk to PHOTO_SIDE."""
     return encode_jpeg(read_image(path, enough=PHOTO_SIDE), PHOTO_SIDE, quality=88)

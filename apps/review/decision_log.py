@@ -1,4 +1,4 @@
-"""The decisions file as a log that several servers and people append to, under a lock."""
+"""The decisions file as a log that several servers append to, under a lock."""
 
 import csv
 import errno
@@ -30,17 +30,18 @@ class NotRecorded(UserError):
 class DecisionLog:
     """The rows of the decisions file; read and write them within `locked()`.
 
-    Raises BadDecisions, naming the line, if the file cannot be parsed.
+    Raises:
+        BadDecisions: the file cannot be parsed; the message names the line.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT_S)
         self._thread = threading.Lock()
-        self._seen_mark: tuple[int, ...] = ()  # of the file as it was read
+        self._seen_mark: tuple[int, ...] = ()  # the mark of the file as it was last read
         self._rows: list[tuple[str, ...]] = []
         self._by_face: dict[str, list[Row]] = {}
-        self._edition = ""  # changes when the file is not only appended to
+        self._edition = ""  # changes when earlier rows of the file were changed
         with self.locked():
             pass
 
@@ -48,7 +49,9 @@ class DecisionLog:
     def locked(self) -> Iterator[None]:
         """Lock the file against other writers and read what they have added.
 
-        Raises NotRecorded if another process holds the lock for too long.
+        Raises:
+            NotRecorded: another process holds the lock for too long.
+            BadDecisions: the file cannot be parsed.
         """
         with self._thread:
             try:
@@ -63,7 +66,7 @@ class DecisionLog:
 
     @property
     def cursor(self) -> str:
-        """Cursor for a client that has seen every row so far."""
+        """The cursor for a client that has seen every row so far."""
         return f"{self._edition}-{len(self._rows)}"
 
     @property
@@ -91,7 +94,7 @@ class DecisionLog:
 
         Raises:
             BadDecisions: a row withdraws a decision that was never made.
-            NotRecorded: the disk is full.
+            NotRecorded: the disk is full, or an editor has just changed the file.
         """
         rows = [tuple(row) for row in rows]
         self._check_withdrawals(rows)
@@ -126,8 +129,8 @@ class DecisionLog:
                 raise BadDecisions(f"{self.path}: {reviewer} has no decision on {face} to withdraw")
 
     def _standing_count(self, image_id: str, pixels: str, reviewer: str) -> int:
-        said = [row for row in self.about(image_id) if (row["pixels"], row["reviewer"]) == (pixels, reviewer)]
-        return len(said) - 2 * sum(row["verdict"] == "withdraw" for row in said)
+        rows = [row for row in self.about(image_id) if (row["pixels"], row["reviewer"]) == (pixels, reviewer)]
+        return len(rows) - 2 * sum(row["verdict"] == "withdraw" for row in rows)
 
 
 def _mark(path: Path) -> tuple[int, ...]:
@@ -137,8 +140,8 @@ def _mark(path: Path) -> tuple[int, ...]:
         return ()
 
 
-def _mark_of(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _mark_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _append(path: Path, text: str, seen: tuple[int, ...]) -> tuple[int, ...]:
@@ -152,10 +155,10 @@ def _append(path: Path, text: str, seen: tuple[int, ...]) -> tuple[int, ...]:
         raise NotRecorded(f"{path}: {error.strerror}") from None
     try:
         before = os.fstat(file)
-        if _mark_of(before) != seen:  # an editor, which takes no lock, has just saved it
-            raise NotRecorded(f"{path} was changed at the same moment; decide again")
-        unended = before.st_size and os.pread(file, 1, before.st_size - 1) != b"\n"
-        data = ("\n" * bool(unended) + text).encode()
+        if _mark_of(before) != seen:  # an editor, which takes no lock, has just saved the file
+            raise NotRecorded(f"{path} was changed by another program at the same moment; decide again")
+        unterminated = before.st_size and os.pread(file, 1, before.st_size - 1) != b"\n"
+        data = ("\n" * bool(unterminated) + text).encode()
         try:
             if os.write(file, data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

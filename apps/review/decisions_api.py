@@ -1,4 +1,4 @@
-"""The state of each face of the queue by people's decisions, and the decisions that do not apply."""
+"""Requests with decisions, the state of each face in the queue, and the decisions that do not apply."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ class _Strict(BaseModel):
 
 
 class Decision(_Strict):
-    """A person's decision on a face, made having seen `seen` rows for these pixels."""
+    """A person's decision on a face; `seen` is the number of rows for these pixels that the page had read."""
 
     image_id: str = Field(max_length=40)
     pixels: str = Field(max_length=40)
@@ -32,7 +32,7 @@ class Decision(_Strict):
     @model_validator(mode="after")
     def _a_relabel_names_a_label(self) -> "Decision":
         if (self.verdict == "relabel") != bool(self.label):
-            raise ValueError("a label goes with relabel, and with nothing else")
+            raise ValueError("give a label with relabel, and with no other verdict")
         return self
 
 
@@ -52,11 +52,11 @@ class DecisionRequest(_Strict):
 
 
 class State(NamedTuple):
-    """The decisions on a face with its present pixels."""
+    """The decisions on a face."""
 
-    rows: list[Row]
-    stands: list[Row]  # the latest of each reviewer, or the one that settled a dispute
-    stale: int  # rows for other pixels
+    rows: list[Row]  # those for its present pixels
+    stands: list[Row]  # those of `rows` that are in force, see `standing`
+    stale: int  # number of rows for other pixels
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ def state_of(queue: ReviewQueue, log: DecisionLog, image_id: str) -> State:
 
 
 def states_json(queue: ReviewQueue, log: DecisionLog, faces: Iterable[str]) -> dict[str, dict]:
-    """The states of those faces that are in the queue, as the page reads them."""
+    """The states of the given faces, those in the queue, as the page reads them."""
     states = {image_id: state_of(queue, log, image_id) for image_id in faces if image_id in queue.faces}
     return {
         image_id: {
@@ -85,7 +85,7 @@ def states_json(queue: ReviewQueue, log: DecisionLog, faces: Iterable[str]) -> d
 
 
 def not_applied(queue: ReviewQueue, log: DecisionLog) -> dict[str, int]:
-    """How many rows are for unknown faces, and for pixels that have changed."""
+    """How many rows do not apply: `unknown`, for faces not in the queue, and `stale`, for changed pixels."""
     counts = {"unknown": 0, "stale": 0}
     for image_id in log.faces():
         if image_id not in queue.faces:
@@ -116,9 +116,8 @@ def conflicts(queue: ReviewQueue, log: DecisionLog, request: DecisionRequest) ->
 
 def rows_of(request: DecisionRequest) -> list[list[str]]:
     """The decisions as rows of the file, with the present time."""
-    now = datetime.now(UTC).isoformat(
-        timespec="microseconds"
-    )  # a second decision within a second is another row
+    # Microseconds, so that an equal decision within the same second is another row.
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
     return [
         [one.image_id, one.pixels, one.verdict, one.label, request.reviewer, now, one.note]
         for one in request.decisions

@@ -12,24 +12,26 @@ from fer_tasks.cleaning.decisions import COLUMNS, BadDecisions, apply_decisions,
 from fer_tasks.labels import expression_of
 from fer_tasks.storage.files import read_text
 
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how a formula begins, as OWASP lists them
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # first characters of formulas, as OWASP lists them
 
 
 class Imported(NamedTuple):
-    """What an import did with the rows of a file."""
+    """The numbers of rows that an import added, by kind."""
 
     new: int
-    present: int  # already recorded
-    stale: int  # of the new: for pixels that have changed
-    unknown: int  # of the new: for unknown faces
-    disputed: int  # faces that the new rows put in dispute
+    present: int  # rows not added, as they were already recorded
+    stale: int  # new rows for pixels that have changed
+    unknown: int  # new rows for unknown faces
+    disputed: int  # faces that are disputed by the new rows
 
 
 def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Imported:
     """Add the rows of a decisions file that are not recorded yet: all or none.
 
-    Raises BadDecisions, naming the line, if the file cannot be parsed or withdraws a decision that was never
-    made.
+    Raises:
+        UserError: the file is missing or not UTF-8.
+        BadDecisions: the file cannot be parsed, or withdraws a decision that was never made.
+        NotRecorded: the rows could not be written.
     """
     rows = parse_decisions(read_text(path), str(path))
     faces = pd.DataFrame(
@@ -42,7 +44,7 @@ def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Import
         try:
             log.add(new)
         except BadDecisions as error:
-            raise BadDecisions(f"{path} does not fit: {error}; nothing was added") from None
+            raise BadDecisions(f"{path} cannot be imported: {error}; nothing was added") from None
         after = log.table
     was, now = apply_decisions(faces, before), apply_decisions(faces, after)
     return Imported(
@@ -57,8 +59,8 @@ def import_decisions(path: Path, queue: ReviewQueue, log: DecisionLog) -> Import
 def review_list(queue: ReviewQueue, log: DecisionLog) -> pd.DataFrame:
     """A row for each face, worst first: its doubts, the rule that rejects it, people's decisions.
 
-    For spreadsheets: a text that one would read as a formula, such as the name of a file from the web, gets
-    an apostrophe in front.
+    The table is for spreadsheets: text that they would read as a formula, such as a file name from the web,
+    gets an apostrophe in front.
     """
     rows = [_row(queue, i, state_of(queue, log, i)) for i in queue.faces]
     return pd.DataFrame([{name: _no_formula(value) for name, value in row.items()} for row in rows])

@@ -15,7 +15,7 @@ HEADERS = {
 
 
 class SameOrigin:
-    """Refuse requests of other pages (403), and POSTs that a plain form could make (415)."""
+    """Refuse requests from other origins (403), and POSTs that a plain HTML form could make (415)."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -47,10 +47,16 @@ def _refused(method: str, headers: Headers) -> JSONResponse | None:
 
 
 async def bounded_body(request: Request) -> bytes:
-    """The request's body. Raises HTTPException 413 above MAX_BODY bytes, whatever length it declares."""
+    """The request's body.
+
+    Raises:
+        HTTPException: 413, it has more than MAX_BODY bytes, whatever length it declares.
+    """
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY:
-            raise HTTPException(413, f"over {MAX_BODY} bytes")
+            raise HTTPException(
+                413, f"the request has more than {MAX_BODY} bytes; send fewer decisions at once"
+            )
     return bytes(body)

@@ -1,4 +1,5 @@
-"""The faces to review: every face that reached cleaning, with its measures, doubts and rejecting rule."""
+"""The faces to review: every face that reached cleaning, with its measures, its doubts and the rule that
+rejects it."""
 
 import json
 import os
@@ -15,7 +16,7 @@ from fer_tasks.labels import EXPRESSIONS, REJECTED_BY_PERSON, SPLITS
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
 
-NAMES = ("raw", "textfree", "clean")  # whole photos, faces, doubts
+NAMES = ("raw", "textfree", "clean")  # the datasets of photos, faces, and measures and doubts
 
 Record = dict[Hashable, Any]
 
@@ -27,24 +28,25 @@ class ReviewQueue(NamedTuple):
     faces: dict[str, Record]  # pixels, label, split, file (a path), box_…, landmarks, photo (a path) …
     measures: dict[str, Record]
     doubts: dict[str, list[Record]]  # rule, score, suggestion, other, detail; in the order of RULE_NAMES
-    ruled: dict[str, str]  # the rule that rejects it unless somebody keeps it
+    ruled: dict[str, str]  # the rule that rejects a face unless somebody keeps it
 
     def suggestion(self, image_id: str) -> str:
-        """The expression that a model suggests for a doubted label, else ""."""
+        """The expression that a model suggests in place of a doubted label; "" without one."""
         return next((doubt["suggestion"] for doubt in self.doubts[image_id] if doubt["suggestion"]), "")
 
 
 def open_queue(data: Path) -> Callable[[], ReviewQueue]:
-    """Return a function that returns the queue and reloads it when cleaning has run again.
+    """Return a function that returns the queue, and reloads it when cleaning has run again.
 
-    Raises UserError, naming the stage to run, if `data` holds no finished datasets.
+    Raises:
+        UserError: `data` has no finished datasets; the message names the stage to run.
     """
     loaded = _marks(data), read_queue(data)
 
     def newest() -> ReviewQueue:
         nonlocal loaded
         if (now := _marks(data)) and now != loaded[0]:
-            with suppress(UserError):  # in the middle of `dvc repro`: keep the former queue
+            with suppress(UserError):  # `dvc repro` is running: keep the former queue
                 loaded = now, read_queue(data)
         return loaded[1]
 
@@ -59,7 +61,11 @@ def _marks(data: Path) -> tuple[int, ...]:
 
 
 def read_queue(data: Path) -> ReviewQueue:
-    """Read data/raw, data/textfree and data/clean. Raises UserError as `open_queue`."""
+    """Read data/raw, data/textfree and data/clean.
+
+    Raises:
+        UserError: as `open_queue`.
+    """
     clean, textfree, raw = (read_dataset(data / name) for name in reversed(NAMES))
     if not clean.is_made_from(textfree):
         raise UserError(f"{clean.root} was made from other faces than {textfree.root}; run `dvc repro clean`")
@@ -96,8 +102,12 @@ def _records(table: pd.DataFrame) -> dict[str, Record]:
 
 
 def listing(queue: ReviewQueue, reviewer: str) -> str:
-    """The page's list as JSON: the names once, then for each face its id, pixels, the numbers of its label,
-    split, rejecting rule and suggestion (-1 for none), and its doubts as rule, score, rule, score …"""
+    """The page's list of faces as compact JSON.
+
+    It has the names of expressions, rules and splits once. A face is a list of its id, its pixel hash, the
+    indices of its label, split, rejecting rule and suggestion (-1 for none), and its doubts as rule, score,
+    rule, score …
+    """
     faces = [
         [
             image_id,

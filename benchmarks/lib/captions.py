@@ -1,4 +1,4 @@
-"""Faces of a folder's photos, and captions planted on them."""
+"""Cut faces out of a folder's photos, and plant captions on them."""
 
 import subprocess
 from pathlib import Path
@@ -23,15 +23,15 @@ COLOURS = [(255, 255, 255), (0, 0, 0), (255, 220, 0), (220, 30, 30)]
 
 
 class Caption(NamedTuple):
-    """How a caption is drawn: font size in px, letters, see-through or not."""
+    """How a caption is drawn."""
 
-    size: int
-    hangul: bool
-    faint: bool
+    size: int  # of the font, px
+    hangul: bool  # Hangul letters, else Latin
+    faint: bool  # half transparent
 
 
 def cut_faces(photos: Path, sizes: tuple[int, ...]) -> dict[str, dict[int, np.ndarray]]:
-    """The main face of each photo, as params.yaml says but for the size: {image id: {size in px: face}}."""
+    """The main face of each photo in each size, otherwise by params.yaml: {image id: {size in px: face}}."""
     shapes, margin = readable(map(Path, listed(photos)["path"])), load_settings().crop_faces.margin
     return {
         image_id(path.read_bytes()): {
@@ -42,7 +42,7 @@ def cut_faces(photos: Path, sizes: tuple[int, ...]) -> dict[str, dict[int, np.nd
 
 
 def hangul_fonts() -> list[Path]:
-    """Fonts of this machine with Hangul, such as those of Debian's fonts-nanum; none without fontconfig."""
+    """This machine's fonts with Hangul, such as those of Debian's fonts-nanum; none without fontconfig."""
     try:
         listed = subprocess.check_output(["fc-list", ":lang=ko", "file"], text=True)
     except (OSError, subprocess.CalledProcessError):
@@ -51,7 +51,7 @@ def hangul_fonts() -> list[Path]:
 
 
 def plant(face: np.ndarray, caption: Caption, rng: np.random.Generator) -> np.ndarray:
-    """A face, (M, M, 3) uint8, with a caption somewhere on it, as long as fits."""
+    """Draw a caption at a random place on a face, (M, M, 3) uint8, shortened until it fits."""
     image = Image.fromarray(face)
     fonts, words = (hangul_fonts(), HANGUL_WORDS) if caption.hangul else (LATIN, WORDS)
     font = ImageFont.truetype(str(rng.choice([str(file) for file in fonts])), caption.size)

@@ -1,4 +1,4 @@
-"""What cleaning is compared with: `cleanvision`, on pictures as files."""
+"""The reference for cleaning: `cleanvision`, run on picture files."""
 
 import io
 import tempfile
@@ -22,25 +22,27 @@ def judge(issue: str, allowed: float) -> Judge:
 
 
 def scores(images: Sequence[np.ndarray], issues: Collection[str]) -> pd.DataFrame:
-    """A column of scores, 0..1, the worst 0, for each issue; a row for each (M, N, 3) uint8 image."""
+    """cleanvision's scores, 0..1, 0 the worst: a row for each (M, N, 3) uint8 image, a column for each
+    issue."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{k:06}.png") for k in range(len(images))]
         for path, image in zip(paths, images, strict=True):
             path.write_bytes(encode_png(image))
-        found = _lab(paths, issues).issues
-        return pd.DataFrame({issue: found.loc[map(str, paths), f"{issue}_score"].array for issue in issues})
+        table = _lab(paths, issues).issues
+        return pd.DataFrame({issue: table.loc[map(str, paths), f"{issue}_score"].array for issue in issues})
 
 
 def near_duplicates(paths: Sequence[Path]) -> list[int]:
-    """The number of each file's set of exact or near duplicates, its own where it has none."""
+    """For each file, in order, the number of its set of exact or near duplicates; a file without duplicates
+    has a number of its own."""
     info = _lab(paths, ["exact_duplicates", "near_duplicates"]).info
     number = {str(path): k for k, path in enumerate(paths)}
-    of = list(range(len(paths)))
+    sets = list(range(len(paths)))
     for kind in ("exact_duplicates", "near_duplicates"):
-        for same in info[kind]["sets"]:
-            for path in same:
-                of[number[str(path)]] = number[str(same[0])]
-    return of
+        for duplicates in info[kind]["sets"]:
+            for path in duplicates:
+                sets[number[str(path)]] = number[str(duplicates[0])]
+    return sets
 
 
 def _lab(paths: Sequence[Path], issues: Collection[str]) -> Imagelab:

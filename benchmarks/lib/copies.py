@@ -1,4 +1,4 @@
-"""Copies of photos found again: by the photos' hashes, by faces laid onto each other, by `cleanvision`."""
+"""Make copies of photos and find them: by the photos' hashes, by the faces' correlation, by `cleanvision`."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,24 +11,24 @@ import pandas as pd
 from numpy.random import Generator
 
 from benchmarks.lib import cleanvision_reference
-from benchmarks.lib.faces import CutFace, anew
+from benchmarks.lib.faces import CutFace, detect_again
 from benchmarks.lib.rule_scores import our, score
 from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.storage.images import encode_png, read_image
 
-ANY_BITS, ANY_CORRELATION = 128, -1.0  # limits so wide that the numbers themselves come back
+ANY_BITS, ANY_CORRELATION = 128, -1.0  # limits so wide that every face gets a nearest copy
 MEASURES = ("copy_bits", "copy_correlation")
 
 
 def resized(photo: np.ndarray, rng: Generator) -> np.ndarray:
-    """To 40 to 85 %."""
+    """Shrink a photo to 40 to 85 % of its size."""
     share = rng.uniform(0.4, 0.85)
     return cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
 
 def recompressed(photo: np.ndarray, rng: Generator) -> np.ndarray:
-    """By JPEG of quality 20 to 50."""
+    """Compress a photo by JPEG with a quality of 20 to 50."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 51))]
     return cv2.imdecode(cv2.imencode(".jpg", photo, quality)[1], cv2.IMREAD_COLOR)
 
@@ -42,7 +42,7 @@ def mirrored(photo: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def cropped(share: float) -> Callable[[np.ndarray, Generator], np.ndarray]:
-    """Without `share` of its height and of its width, from one side, the other or both."""
+    """Return a function that cuts `share` of the height and of the width off a photo, at random sides."""
 
     def crop(photo: np.ndarray, rng: Generator) -> np.ndarray:
         off = np.array(photo.shape[:2]) * share
@@ -65,39 +65,41 @@ COPIES: dict[str, Callable[[np.ndarray, Generator], np.ndarray]] = {
 
 
 def on_copies(faces: list[CutFace], first: np.ndarray) -> list[dict[str, Any]]:
-    """Each kind of copy of the second half's photos, saved as JPEG, among all photos: by each number, by both
-    and by cleanvision. `lost`: the share of the copies in which no face is found."""
-    second = [face for face, known in zip(faces, first, strict=True) if not known]
-    sound = nearest(faces)
+    """Find each kind of copy of the second half's photos, saved as JPEG, among all photos: rows for each of
+    our measures, for both together and for cleanvision.
+
+    `first`: (n,) bool, the faces of the first half. `lost`: the share of copies in which no face is detected.
+    """
+    second = [face for face, in_first in zip(faces, first, strict=True) if not in_first]
+    unchanged = nearest(faces)
     theirs = len(faces) - len(set(cleanvision_reference.near_duplicates([face.photo for face in faces])))
     rows = []
     for kind, make in COPIES.items():
         with tempfile.TemporaryDirectory() as folder:
-            made = anew(second, make, Path(folder))
+            made = detect_again(second, make, Path(folder))
             copies = [copy for copy in made if copy]
-            found = nearest([*faces, *copies]).iloc[len(faces) :]
-            scores = [
-                {"fault": kind, **score(our("near_copy", of)[0], sound[of].to_numpy(), first, found[of])}
-                for of in MEASURES
-            ]
+            measured = nearest([*faces, *copies]).iloc[len(faces) :]
+            for measure in MEASURES:
+                judge, values = our("near_copy", measure)[0], unchanged[measure].to_numpy()
+                row = score(judge, values, first, measured[measure])
+                rows.append({"fault": kind, **row, "by": measure})
             paths = [face.photo for face in [*faces, *copies]]
-            of = np.array(cleanvision_reference.near_duplicates(paths))
-        original = [k for k, known in enumerate(first) if not known]
+            sets = np.array(cleanvision_reference.near_duplicates(paths))
+        original = [k for k, in_first in enumerate(first) if not in_first]
         pairs = [k for k, copy in zip(original, made, strict=True) if copy]
-        rows += [{**row, "by": by} for row, by in zip(scores, MEASURES, strict=True)]
-        rows.append({"fault": kind, "by": "both", **_both(sound[~first], found)})
-        same = float((of[pairs] == of[len(faces) :]).mean())
-        rows.append({"fault": kind, "by": "cleanvision", **_shares(same, theirs / len(faces))})
+        rows.append({"fault": kind, "by": "both", **_both(unchanged[~first], measured)})
+        recall = float((sets[pairs] == sets[len(faces) :]).mean())
+        rows.append({"fault": kind, "by": "cleanvision", **_shares(recall, theirs / len(faces))})
         for row in rows[-4:]:
             row["lost"] = 1 - len(copies) / len(second)
     return rows
 
 
-def _both(sound: pd.DataFrame, found: pd.DataFrame) -> dict[str, float]:
-    bits, correlation = (our("near_copy", of)[0].given for of in MEASURES)
+def _both(unchanged: pd.DataFrame, copies: pd.DataFrame) -> dict[str, float]:
+    bits, correlation = (our("near_copy", measure)[0].given for measure in MEASURES)
     recall, false = (
-        float(((of["copy_bits"] < bits) | (of["copy_correlation"] > correlation)).mean())
-        for of in (found, sound)
+        float(((faces["copy_bits"] < bits) | (faces["copy_correlation"] > correlation)).mean())
+        for faces in (copies, unchanged)
     )
     return _shares(recall, false)
 
@@ -109,8 +111,7 @@ def _shares(recall: float, false: float) -> dict[str, float]:
 def nearest(
     faces: Sequence[CutFace], bits: int = ANY_BITS, correlation: float = ANY_CORRELATION
 ) -> pd.DataFrame:
-    """copy_bits and copy_correlation of each face to the nearest of the others within these limits, and
-    group_id."""
+    """`find_copies` among the faces, within these limits: group_id, copy_bits, copy_correlation and more."""
     with tempfile.TemporaryDirectory() as folder:
         table = pd.DataFrame(
             {
@@ -125,6 +126,6 @@ def nearest(
 
 
 def describe(paths: Sequence[Path]) -> Description:
-    """What the search for copies looks at, of faces as files; without landmarks, so without covers."""
+    """The features of faces in files for `find_copies`; without landmarks, so those of covers are NaN."""
     described = describe_files(read_image, [CroppedFace(path, None, 0) for path in paths])
-    return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
+    return Description(*(np.stack(features) for features in zip(*described, strict=True)))

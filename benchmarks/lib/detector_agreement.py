@@ -1,4 +1,4 @@
-"""How far two detectors give the same answers."""
+"""How often two face detectors agree."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,12 @@ from fer_tasks.faces.detector import Faces
 
 
 def agreement(reference: Sequence[Faces], other: Sequence[Faces]) -> dict[str, float]:
-    """Shares of pictures and of the reference's faces on which two detectors agree.
+    """How often a detector agrees with the reference, over the same pictures in the same order.
 
-    same_count: pictures with as many faces. matched_boxes: faces with a box of IoU >= 0.9. landmarks_px: the
-    median over matched faces of the landmarks' largest difference. same_main_face: of the pictures where the
-    reference has a face, those whose largest faces have IoU >= 0.5.
+    same_count: the share of pictures with as many faces. matched_boxes: the share of the reference's faces
+    for which the other has a box with IoU >= 0.9. landmarks_px: the median over matched faces of the
+    landmarks' largest difference. same_main_face: among pictures in which the reference has a face, the share
+    where the largest faces have IoU >= 0.5.
     """
     same, main, ious, apart = [], [], [], []
     for one, two in zip(reference, other, strict=True):

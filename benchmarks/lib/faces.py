@@ -1,4 +1,4 @@
-"""The main faces of photos, cut as the stages cut them."""
+"""Detect and cut the main faces of photos as the stages do."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -29,15 +29,15 @@ class CutFace(NamedTuple):
     photo_phash: str
     image: np.ndarray  # (M, M, 3) uint8
     landmarks: np.ndarray  # (5, 2) float, (x, y) px of the image
-    found: dict[str, Any]  # `main_face`
+    columns: dict[str, Any]  # of `main_face`
 
 
 def readable(photos: Iterable[Path]) -> dict[Path, tuple[int, int]]:
-    """Height and width of those photos that can be decoded."""
-    shapes, most = {}, load_settings().download.max_pixels
+    """Height and width of the photos that can be decoded."""
+    shapes, max_pixels = {}, load_settings().download.max_pixels
     for path in photos:
         try:
-            shapes[path] = decode_image(path.read_bytes(), most).shape[:2]
+            shapes[path] = decode_image(path.read_bytes(), max_pixels).shape[:2]
         except BadImage:
             continue
     return shapes
@@ -51,8 +51,8 @@ def listed(photos: Path) -> pd.DataFrame:
 def in_classes(
     faces: Path, steps: Sequence[dict[str, Any]], most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many of the faces in a folder of class folders, in a random order: a recipe's arrays, and
-    their classes, (n,) int."""
+    """The faces in a folder of class folders, in random order and at most `most`: their arrays by the
+    recipe's steps, and their classes, (n,) int."""
     pictures = listed(faces)
     chosen = pictures.iloc[np.random.default_rng(0).permutation(len(pictures))[:most]]
     x = transform_all([read_image(Path(path)) for path in chosen["path"]], steps)
@@ -60,40 +60,41 @@ def in_classes(
 
 
 def main_faces(shapes: dict[Path, tuple[int, int]]) -> dict[Path, dict[str, Any]]:
-    """What `main_face` says of each photo, as params.yaml says; without those that have none."""
-    wanted = load_settings().crop_faces
-    found = detect_files(read_image, shapes, wanted.max_side, wanted.mode)
-    said = {
-        path: main_face(faces, shapes[path], wanted.min_score, wanted.min_face)
-        for path, faces in zip(shapes, found, strict=True)
+    """`main_face` of each photo that has one, by the settings of params.yaml."""
+    settings = load_settings().crop_faces
+    detected = detect_files(read_image, shapes, settings.max_side, settings.mode)
+    main = {
+        path: main_face(faces, shapes[path], settings.min_score, settings.min_face)
+        for path, faces in zip(shapes, detected, strict=True)
     }
-    return {path: face for path, face in said.items() if "reason" not in face}
+    return {path: face for path, face in main.items() if "reason" not in face}
 
 
 def cut(path: Path, shape: tuple[int, int], transform: np.ndarray, size: int) -> np.ndarray:
-    """The crop of a photo of this height and width, read as the stage reads it."""
+    """Cut the face out of a photo of this height and width, read as the stage reads it."""
     return cut_face(read_image(path, enough_for(transform, *shape)), transform, shape, size)
 
 
 def cut_faces(photos: Iterable[Path], size: int) -> list[CutFace]:
-    """The main faces of those photos that have one, in their order; of equal files the first."""
+    """The main faces of the photos that have one, in order; of equal files the first."""
     shapes, margin = readable(photos), load_settings().crop_faces.margin
     faces: dict[str, CutFace] = {}
-    for path, found in main_faces(shapes).items():
-        transform = transform_of(found, margin, size)
+    for path, columns in main_faces(shapes).items():
+        transform = transform_of(columns, margin, size)
         image, key = cut(path, shapes[path], transform, size), image_id(path.read_bytes())
-        landmarks = in_crop(np.array(json.loads(found["landmarks"])), transform)
-        faces.setdefault(key, CutFace(key, path, perceptual_hash(read_image(path)), image, landmarks, found))
+        landmarks = in_crop(np.array(json.loads(columns["landmarks"])), transform)
+        face = CutFace(key, path, perceptual_hash(read_image(path)), image, landmarks, columns)
+        faces.setdefault(key, face)
     return list(faces.values())
 
 
-def anew(
+def detect_again(
     faces: Sequence[CutFace], make: Callable[[np.ndarray, Generator], np.ndarray], folder: Path
 ) -> list[CutFace | None]:
-    """The faces found in photos after `make(photo, rng)`, saved as JPEG in `folder`; None where there is
-    none."""
+    """Change the faces' photos by `make(photo, rng)`, save them as JPEG in `folder`, and detect their faces
+    again; None for a photo without a face."""
     rng, paths = np.random.default_rng(2021), [folder / f"{face.image_id}.jpg" for face in faces]
     for path, face in zip(paths, faces, strict=True):
         Image.fromarray(make(read_image(face.photo), rng)).save(path, quality=90)
-    found = {face.photo: face for face in cut_faces(paths, len(faces[0].image))}
-    return [found.get(path) for path in paths]
+    by_photo = {face.photo: face for face in cut_faces(paths, len(faces[0].image))}
+    return [by_photo.get(path) for path in paths]

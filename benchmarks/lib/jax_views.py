@@ -1,4 +1,4 @@
-"""`fer_tasks.training.augmentation` and `views` for pictures that lie on a GPU, by JAX."""
+"""`training.augmentation` and `training.test_time_augmentation` by JAX, for pictures on a GPU."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,11 @@ from fer_tasks.training.test_time_augmentation import VIEWS
 
 
 def warp(pictures: jax.Array, matrices: jax.Array) -> jax.Array:
-    """Pictures (n, M, N) float32, each seen through its matrix: (n, 2, 3), from a pixel (column, row) of the
-    outcome to one of the picture. Linear, with a mirrored border."""
+    """Warp each picture, (n, M, N) float32, by its affine matrix, with linear interpolation and a mirrored
+    border.
+
+    `matrices`: (n, 2, 3), from a pixel (column, row) of the result to one of the picture.
+    """
     n, height, width = pictures.shape
     row, col = jnp.meshgrid(*(jnp.arange(side, dtype=jnp.float32) for side in (height, width)), indexing="ij")
     x, y = (m[:, 0] * col + m[:, 1] * row + m[:, 2] for m in jnp.moveaxis(matrices, 1, 0)[..., None, None])
@@ -28,13 +31,13 @@ def warp(pictures: jax.Array, matrices: jax.Array) -> jax.Array:
 
 
 def _mirrored(place: jax.Array, side: int) -> jax.Array:
-    """Pixels outside 0..side - 1 by those inside that mirror them, as OpenCV's BORDER_REFLECT_101."""
+    """Map indices outside 0..side - 1 to those inside that mirror them, as OpenCV's BORDER_REFLECT_101."""
     place = jnp.abs(place.astype(jnp.int32)) % (2 * side - 2)
     return jnp.where(place >= side, 2 * side - 2 - place, place)
 
 
 def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Array:
-    """A changed copy of pictures (n, M, M) float32, 0..1, by all of `chosen` but its mixup."""
+    """An augmented copy of pictures (n, M, M) float32, 0..1, by all of `chosen` except its mixup."""
     n, side, _ = pictures.shape
     keys = iter(jax.random.split(key, 11))
 
@@ -62,12 +65,13 @@ def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Ar
 
 
 def _about(turn: jax.Array, centre: float, lands: jax.Array) -> jax.Array:
-    """(n, 2, 3) matrices that turn by (n, 2, 2) about where the centre lands, (n, 2)."""
+    """Affine matrices, (n, 2, 3), with the linear maps `turn`, (n, 2, 2), that move `lands`, (n, 2), to the
+    centre."""
     return jnp.concatenate([turn, (centre - jnp.einsum("nij,nj->ni", turn, lands))[..., None]], 2)
 
 
 def views_of(name: str, side: int) -> jax.Array:
-    """Matrices for `warp` of the picture as it is and of each view of VIEWS: (views, 2, 3)."""
+    """Matrices for `warp`, (views, 2, 3): the unchanged picture, then each view of VIEWS under `name`."""
     centre = (side - 1) / 2
     shown = [(np.eye(2), (0.0, 0.0)), *VIEWS[name]]
     turns = jnp.asarray(np.stack([np.linalg.inv(matrix) for matrix, _ in shown]), jnp.float32)

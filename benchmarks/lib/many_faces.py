@@ -1,5 +1,5 @@
-"""Near-copies among many faces: time and memory beside two named references, planted copies found, leaks
-between splits before and after cleaning."""
+"""Near-copies among many faces: time and memory compared with two references, recall of planted copies, and
+leaks between splits before and after cleaning."""
 
 import multiprocessing
 import resource
@@ -27,9 +27,9 @@ from fer_tasks.settings import load_settings
 from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.images import perceptual_hash, read_image
 
-MANY = 30_000  # blends, where there are no faces of one's own
-PLANTED = 300
-PART = 1000  # faces of which every pair is compared in Python; all would take too long
+MANY = 30_000  # blends, if no folder of many faces is given
+PLANTED = 300  # copies
+PART = 1000  # faces of which imagehash compares every pair; all would take too long
 KINDS = {
     "smaller and recompressed": lambda face, rng: recompressed(resized(face, rng), rng),
     "mirrored": mirrored,
@@ -38,7 +38,7 @@ KINDS = {
 
 
 def bench(photos: pd.DataFrame, faces: Sequence[CutFace], many: Path | None) -> dict[str, Any]:
-    """Prints two tables; `photos` are those that `faces` were found in."""
+    """Measure and print two tables. `photos`: those of `faces`. `many`: a folder or a zip of many faces."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         table = _given(many, root) if many else _blends(faces, root)
@@ -46,22 +46,23 @@ def bench(photos: pd.DataFrame, faces: Sequence[CutFace], many: Path | None) -> 
         cost, groups = in_a_worker(_search, pd.concat([table, planted], ignore_index=True))
         theirs, sets = _references(pd.concat([table, planted], ignore_index=True))
         cost |= theirs
-        for kind, of in planted.groupby("kind"):
-            for who, group in (("ours", groups), ("cleanvision", sets)):
-                cost[f"{kind}: found by {who}"] = float((group[of.index] == group[of["original"]]).mean())
+        for kind, copies in planted.groupby("kind"):
+            for name, group in (("ours", groups), ("cleanvision", sets)):
+                recall = (group[copies.index] == group[copies["original"]]).mean()
+                cost[f"{kind}: found by {name}"] = float(recall)
         print(f"\nnear-copies among {len(table)} faces and {PLANTED} planted copies")
         print(pd.Series(cost).round(3).to_string(), flush=True)
-        n, found = len(table), {}
+        n, leaked = len(table), {}
         if table["split"].nunique() > 1:
-            found["many"] = leaks_of(table["split"], groups[:n], sets[:n])
+            leaked["many"] = leaks_of(table["split"], groups[:n], sets[:n])
     if photos["source_split"].nunique() > 1:
-        found["folder"] = _leaks_of_folder(photos, faces)
-    print(f"\nfaces of train and val with a near-copy in another split\n{pd.DataFrame(found).T.to_string()}")
-    return {"many": cost, "leaks": found}
+        leaked["folder"] = _leaks_of_folder(photos, faces)
+    print(f"\nfaces of train and val with a near-copy in another split\n{pd.DataFrame(leaked).T.to_string()}")
+    return {"many": cost, "leaks": leaked}
 
 
 def in_a_worker(function: Any, *arguments: Any) -> Any:
-    """Call it in a fresh process, whose memory is its own."""
+    """Call a function in a new process, so that its peak memory can be measured."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -75,7 +76,7 @@ def _given(many: Path, root: Path) -> pd.DataFrame:
 
 
 def _blends(faces: Sequence[CutFace], root: Path) -> pd.DataFrame:
-    """Two faces in one, no two of them alike."""
+    """Blends of two faces each, no pair twice."""
     rng, small = np.random.default_rng(0), [cv2.resize(face.image, (96, 96)) for face in faces]
     pairs = rng.permutation(list(combinations(range(len(small)), 2)))[:MANY]
     paths = [root / f"{k:06}.png" for k in range(len(pairs))]
@@ -90,7 +91,7 @@ def _table(paths: Sequence[str | Path], splits: Sequence[str]) -> pd.DataFrame:
 
 
 def _plant(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Copies of PLANTED faces, a third of each kind, as JPEG files."""
+    """Copies of PLANTED faces as JPEG files, a third of each kind."""
     rng, rows = np.random.default_rng(1), []
     (root / "planted").mkdir()
     for k, original in enumerate(rng.permutation(len(table))[:PLANTED]):
@@ -103,8 +104,8 @@ def _plant(table: pd.DataFrame, root: Path) -> pd.DataFrame:
 
 
 def _search(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
-    """Seconds of each step and the peak MB of this process, and each face's group: the stage's own code, but
-    in one process."""
+    """Find near-copies by the stage's code in one process: the seconds of each step, the peak MB, and each
+    face's group."""
     rules, paths = load_settings().clean.rules, list(map(Path, table["path"]))
     cv2.setNumThreads(1)
     threadpool_limits(1)
@@ -125,8 +126,8 @@ def _search(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
 
 
 def _references(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
-    """cleanvision on all faces; imagehash's distance of every pair of PART of them, and for all so many times
-    longer as there are more pairs."""
+    """Seconds of the references, and cleanvision's set of each face. imagehash's time is measured for every
+    pair of PART faces and scaled to the pairs of all faces."""
     paths = list(map(Path, table["path"]))
     start = time.perf_counter()
     sets = np.array(cleanvision_reference.near_duplicates(paths))
@@ -141,15 +142,15 @@ def _references(table: pd.DataFrame) -> tuple[dict[str, float], np.ndarray]:
 
 
 def leaks_of(split: pd.Series, ours: np.ndarray, theirs: np.ndarray) -> dict[str, int]:
-    """How many leaks there are by our groups and by cleanvision's, before and after ours are dropped."""
+    """The number of leaks by our groups and by cleanvision's, before and after our leaks are dropped."""
     faces = pd.DataFrame({"image_id": split.index.astype(str), "split": split.to_numpy()})
-    by = {"ours": faces.assign(group_id=ours), "cleanvision's": faces.assign(group_id=theirs)}
-    dropped = leaks(by["ours"])["image_id"]
-    left = {name: of[~of["image_id"].isin(dropped)] for name, of in by.items()}
+    before = {"ours": faces.assign(group_id=ours), "cleanvision's": faces.assign(group_id=theirs)}
+    dropped = leaks(before["ours"])["image_id"]
+    after = {name: table[~table["image_id"].isin(dropped)] for name, table in before.items()}
     return {
         "faces": len(faces),
-        **{f"by {name}, before": len(leaks(of)) for name, of in by.items()},
-        **{f"by {name}, after": len(leaks(of)) for name, of in left.items()},
+        **{f"by {name}, before": len(leaks(table)) for name, table in before.items()},
+        **{f"by {name}, after": len(leaks(table)) for name, table in after.items()},
     }
 
 

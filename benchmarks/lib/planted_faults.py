@@ -1,7 +1,6 @@
-"""Faults planted on faces: bad light, blur, drawings, and covers that the model of covers was not taught
-with.
+"""Plant faults on faces: bad light, blur, drawings, and covers that the model of covers was not trained on.
 
-Every function takes an (M, M, 3) uint8 face and returns one; how strong the fault is, `rng` says.
+Every function takes and returns an (M, M, 3) uint8 face; `rng` draws the strength of the fault.
 """
 
 from collections.abc import Callable
@@ -16,12 +15,12 @@ Cover = Callable[[np.ndarray, np.ndarray, np.ndarray, Generator], np.ndarray]
 
 
 def blurred(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """Out of focus: Gaussian, sigma 1 to 3 % of the face's side."""
+    """Blur as out of focus: Gaussian, sigma 1 to 3 % of the face's side."""
     return cv2.GaussianBlur(face, (0, 0), len(face) * rng.uniform(0.01, 0.03))
 
 
 def shaken(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """Moved along a line of 4 to 10 % of the face's side."""
+    """Blur by motion along a line of 4 to 10 % of the face's side."""
     length = int(len(face) * rng.uniform(0.04, 0.1)) | 1
     line = np.zeros((length, length), np.float32)
     line[length // 2] = 1
@@ -39,27 +38,27 @@ def bright(face: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def low_contrast(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """Under fog: 5 to 30 % of it is left, upon an even grey."""
+    """Mix the face with an even grey, like fog: 5 to 30 % of the face is left."""
     left, grey = rng.uniform(0.05, 0.3), rng.uniform(60, 200)
     return (face * left + grey * (1 - left)).astype(np.uint8)
 
 
 def cartoon(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """Even colours and black outlines."""
+    """Draw as a cartoon: even colours and black outlines."""
     grey = cv2.medianBlur(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), 5)
     outline = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 9, 6)
     return cv2.pyrMeanShiftFiltering(face, 12, rng.uniform(25, 45)) * (outline[..., None] > 0)
 
 
 def pencil(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """Grey lines on white."""
+    """Draw as with a pencil: grey lines on white."""
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     lines = cv2.divide(grey, 255 - cv2.GaussianBlur(255 - grey, (0, 0), rng.uniform(4, 12)), scale=256)
     return cv2.cvtColor(lines, cv2.COLOR_GRAY2RGB)
 
 
 def stylised(face: np.ndarray, rng: Generator) -> np.ndarray:
-    """OpenCV's edge-aware smoothing (Gastal & Oliveira 2011)."""
+    """Stylise by OpenCV's edge-aware smoothing (Gastal & Oliveira 2011)."""
     return cv2.stylization(face, sigma_s=rng.uniform(30, 90), sigma_r=rng.uniform(0.3, 0.6))
 
 
@@ -77,7 +76,7 @@ RULE_OF |= {"low contrast": "low_contrast"} | dict.fromkeys(DRAWINGS, "drawing")
 
 
 def sunglasses(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
-    """Two lenses, darker above, with a bridge and temples."""
+    """Draw sunglasses: two lenses, darker at the top, with a bridge and temples."""
     eyes, size, angle = landmarks[:2], _eye_distance(landmarks), _angle(landmarks)
     mask = np.zeros(face.shape[:2], np.uint8)
     axes = (size * rng.uniform(0.36, 0.48), size * rng.uniform(0.24, 0.4))
@@ -90,7 +89,7 @@ def sunglasses(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: 
 
 
 def mask(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
-    """A mask from the nose to the chin, with folds and straps."""
+    """Draw a mask from the nose to the chin, with folds and straps."""
     size, (right, down) = _eye_distance(landmarks), _axes(landmarks)
     nose, mouth = landmarks[2], landmarks[3:].mean(axis=0)
     half, top, chin = rng.uniform(0.75, 0.95) * size, nose - 0.2 * size * down, mouth + 0.75 * size * down
@@ -111,7 +110,8 @@ def mask(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Genera
 
 
 def hand_on(region: str) -> Cover:
-    """Four fingers of another photo's skin, on the eyes from the left, on the mouth from below."""
+    """Return a function that draws four fingers of another photo's skin, from the left on the eyes, from
+    below on the mouth."""
 
     def hand(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
         size, (right, down) = _eye_distance(landmarks), _axes(landmarks)
@@ -133,7 +133,7 @@ def hand_on(region: str) -> Cover:
 
 
 def thing_on(region: str) -> Cover:
-    """A cut-out of another photo: what lies in a corner of its face's crop."""
+    """Return a function that pastes a piece of another photo, from a corner of its face's crop."""
 
     def thing(face: np.ndarray, landmarks: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
         size, angle = _eye_distance(landmarks), _angle(landmarks) + rng.uniform(-40, 40)

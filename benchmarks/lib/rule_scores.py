@@ -1,4 +1,4 @@
-"""How well a number tells faulty faces from others: at a threshold that is given, and at one chosen on other
+"""How well a measure separates faulty faces from others: at a given threshold, and at one chosen on other
 faces."""
 
 from typing import Any, NamedTuple
@@ -8,58 +8,65 @@ import numpy as np
 from fer_tasks.cleaning.rules import RULES
 from fer_tasks.settings import load_settings
 
-REJECTS, ASKS = 0.01, 0.05  # of the faces as they are, that a rule of either kind may doubt
+REJECTS, ASKS = 0.01, 0.05  # share of the unchanged faces that a rule which rejects, or asks, may doubt
 
 
 class Judge(NamedTuple):
-    """Who doubts a face where its number passes a threshold."""
+    """A rule that doubts a face if its measure is beyond a threshold."""
 
     name: str
     given: float  # the threshold
-    high: bool  # it is passed upwards
-    allowed: float  # share of the faces as they are that may be doubted
+    high: bool  # whether a face is doubted above the threshold, else below
+    allowed: float  # share of the unchanged faces that may be doubted
 
 
 def our(name: str, measure: str | None = None) -> tuple[Judge, str]:
-    """The rule of this name with the threshold of params.yaml, and what it looks at; `measure` says which
-    where it may be several."""
-    wanted = load_settings().clean
+    """Our rule of this name, with the threshold of params.yaml, and the name of its measure.
+
+    `measure` selects one if rules of one name have several.
+    """
+    settings = load_settings().clean
     rule = next(rule for rule in RULES if rule.name == name and measure in (None, rule.measure))
-    allowed = REJECTS if name in wanted.reject else ASKS
-    given = getattr(wanted.rules, rule.threshold)
+    allowed = REJECTS if name in settings.reject else ASKS
+    given = getattr(settings.rules, rule.threshold)
     return Judge(name, given, rule.threshold.startswith("max_"), allowed), rule.measure
 
 
-def score(judge: Judge, sound: np.ndarray, first: np.ndarray, faulty: np.ndarray) -> dict[str, Any]:
-    """Recall, false positives and precision, for as many faulty faces as others, at both thresholds.
+def score(judge: Judge, unchanged: np.ndarray, first: np.ndarray, faulty: np.ndarray) -> dict[str, Any]:
+    """Recall, false positives and precision at the given and at the chosen threshold.
 
-    `sound`: (n,) numbers of the faces as they are. `first`: (n,) bool, those that a threshold is chosen on.
-    `faulty`: numbers of faces of the others with the fault. NaN passes no threshold; nothing is chosen where
-    no threshold doubts as many as are allowed.
+    `unchanged`: (n,), the measure of faces without a planted fault. `first`: (n,) bool, those to choose a
+    threshold on. `faulty`: (m,), the measure of the other faces with the fault. Precision assumes as many
+    faulty faces as others. NaN is beyond no threshold. Nothing is chosen if no threshold doubts as many faces
+    as allowed.
     """
-    found = {"by": judge.name, **_at(judge.given, judge.high, sound[~first], faulty, "")}
-    chosen = _choose(judge, sound[first])
-    return found | (_at(chosen, judge.high, sound[~first], faulty, "chosen_") if np.isfinite(chosen) else {})
+    figures = {"by": judge.name, **_at(judge.given, judge.high, unchanged[~first], faulty, "")}
+    chosen = _choose(judge, unchanged[first])
+    if not np.isfinite(chosen):
+        return figures
+    return figures | _at(chosen, judge.high, unchanged[~first], faulty, "chosen_")
 
 
-def _choose(judge: Judge, sound: np.ndarray) -> float:
-    """The mildest threshold that doubts no more of the faces as they are than allowed; infinite where all
-    that have a number are fewer."""
-    mild = -np.inf if judge.high else np.inf
+def _choose(judge: Judge, unchanged: np.ndarray) -> float:
+    """The strictest threshold that doubts no more of the unchanged faces than allowed; infinite if fewer have
+    a measure at all."""
+    never_doubted = -np.inf if judge.high else np.inf
     share = 1 - judge.allowed if judge.high else judge.allowed
-    known = np.where(np.isnan(sound), mild, sound)
-    return float(np.quantile(known, share, method="higher" if judge.high else "lower"))
+    values = np.where(np.isnan(unchanged), never_doubted, unchanged)
+    return float(np.quantile(values, share, method="higher" if judge.high else "lower"))
 
 
-def _at(threshold: float, high: bool, sound: np.ndarray, faulty: np.ndarray, prefix: str) -> dict[str, float]:
+def _at(
+    threshold: float, high: bool, unchanged: np.ndarray, faulty: np.ndarray, prefix: str
+) -> dict[str, float]:
     recall, false = (
         float((values > threshold).mean() if high else (values < threshold).mean())
-        for values in (faulty, sound)
+        for values in (faulty, unchanged)
     )
-    found = {
+    figures = {
         "threshold": threshold,
         "recall": recall,
         "false": false,
         "precision": recall / max(recall + false, 1e-9),
     }
-    return {prefix + name: round(value, 4) for name, value in found.items()}
+    return {prefix + name: round(value, 4) for name, value in figures.items()}

@@ -33,8 +33,8 @@ def _explain(model: type[Section], path: Path, problem: dict[str, Any]) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     where = f"{path}: {place}" if place else str(path)
     if problem["type"] == "extra_forbidden":
-        known = _keys_at(model, problem["loc"][:-1])
-        hint = did_you_mean(str(problem["loc"][-1]), known, f"known keys: {', '.join(known)}")
+        keys = _keys_at(model, problem["loc"][:-1])
+        hint = did_you_mean(str(problem["loc"][-1]), keys, f"known keys: {', '.join(keys)}")
         return f"{where}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"

@@ -24,7 +24,7 @@ class Distillation(Section):
 
 
 class Plan(Section):
-    """How a model is trained; what is left out is off."""
+    """How a model is trained; options that are omitted are off."""
 
     optimizer: Literal["adam", "muon", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(gt=0)

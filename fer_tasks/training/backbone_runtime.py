@@ -56,7 +56,7 @@ def _tensorflow(model: keras.Model) -> Function:
 
 def _openvino(model: keras.Model, in_half: bool) -> Function:
     """Compile for OpenVINO: in bfloat16 if `in_half` and the processor supports it, else in float32."""
-    import openvino  # here, so that only processes that compute features import it
+    import openvino  # not at the top: only processes that compute features need it
 
     core = openvino.Core()
     has_half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

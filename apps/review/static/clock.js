@@ -1,4 +1,4 @@
-// The reviewing pace. Only time between decisions counts, each pause up to this.
+// The reviewing pace. Only the time between decisions counts, and of each pause at most this.
 const PAUSE_S = 60;
 
 export class Clock {

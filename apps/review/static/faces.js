@@ -25,7 +25,7 @@ export function unpack(sent) {
     suggestion: name(sent.expressions, suggestion),
     doubts: pairs(doubts).map(([rule, score]) => ({ rule: sent.rules[rule], score })),
     ...UNDECIDED,
-    waits: 0, // its requests under way
+    waits: 0, // number of its requests under way
   }));
   return { ...sent, faces, byId: new Map(faces.map((face) => [face.id, face])) };
 }
@@ -36,8 +36,8 @@ function pairs(flat) {
 
 const UNDECIDED = { state: "undecided", stands: [], seen: 0 };
 
-// Take over the server's states of some faces; returns those that changed. An answer that a later one has
-// overtaken has seen fewer rows and is ignored.
+// Adopt the server's states of some faces; returns those that changed. A reply that arrives after a later one
+// has seen fewer rows and is ignored.
 export function update(all, states) {
   return Object.entries(states).flatMap(([id, state]) => {
     const face = all.byId.get(id);
@@ -46,7 +46,7 @@ export function update(all, states) {
   });
 }
 
-// Take over all states, after the file was rewritten: a face without one is undecided.
+// Adopt all states, after the file was rewritten: a face without a state is undecided.
 export function replaceAll(all, states) {
   return all.faces.map((face) => Object.assign(face, UNDECIDED, states[face.id]));
 }
@@ -75,7 +75,7 @@ function tests(filter) {
   };
 }
 
-// The faces that pass the filters but `except`, worst first.
+// The faces that pass the filters, except the filter `except`, worst first.
 export function select(faces, filter, except = []) {
   const active = Object.entries(tests(filter)).filter(([name]) => !except.includes(name));
   const shown = faces.filter((face) => active.every(([, test]) => test(face)));
@@ -92,7 +92,7 @@ const VALUES = {
   split: (face) => [face.split],
 };
 
-// How many faces each choice of each filter would show, the other filters being what they are: one pass.
+// How many faces each choice of each filter would show with the other filters unchanged, in one pass.
 export function tally(faces, filter) {
   const counts = Object.fromEntries(FILTERS.map((name) => [name, new Map()]));
   const passes = tests(filter);
@@ -110,7 +110,7 @@ export function isDecided(face) {
   return face.state === "decided";
 }
 
-// Why a face would be rejected: the rule of the filter where it has that doubt, else its first doubt.
+// The reason to reject a face: the rule of the filter if it doubts the face, else the face's first doubt.
 export function reason(face, rule) {
   return (face.doubts.find((doubt) => doubt.rule === rule) ?? face.doubts[0])?.rule ?? "";
 }

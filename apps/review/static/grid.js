@@ -1,4 +1,4 @@
-// The grid of faces: only rows in view are in the page, whatever the list's length.
+// The grid of faces: only rows in view are in the page, however long the list is.
 import { badge, describe, pair, verdict, words } from "./faces.js";
 import { faceUrl } from "./server.js";
 
@@ -29,7 +29,7 @@ export class Grid {
     this.#reveal();
   }
 
-  // The faces that decisions are about: from the anchor to the cursor.
+  // The selected faces, from the anchor to the cursor: decisions apply to these.
   selection() {
     const [from, to] = this.#range();
     return this.list.slice(from, to + 1);
@@ -172,7 +172,7 @@ export class Grid {
     cell.setAttribute("aria-selected", index >= from && index <= to);
   }
 
-  // Bring the cursor into view, and the focus to it where the grid has it.
+  // Scroll the cursor into view, and focus it if the grid has the focus.
   #reveal() {
     const top = Math.floor(this.cursor / this.#columns) * this.#height;
     const { scrollTop, clientHeight } = this.scroller;

@@ -1,4 +1,4 @@
-// Record a person's decisions: one request after the other; the page shows nothing before it is recorded.
+// Record a person's decisions, one request after the other; the page shows a decision only once it is recorded.
 import { update, verdict } from "./faces.js";
 import { decide } from "./server.js";
 
@@ -64,7 +64,7 @@ export class Judge {
     return face.stands.some((row) => row.reviewer === this.#ui.reviewer());
   }
 
-  // Is this already the person's decision, and the one that counts?
+  // Whether this already is the person's decision, and the one in force.
   #stands(face, made) {
     return !face.waits && this.#mine(face) && verdict(face) === made.verdict && face.stands.at(-1).label === made.label;
   }

@@ -13,7 +13,7 @@ const count = (number) => number.toLocaleString("en");
 const faces = (number) => (number === 1 ? "1 face" : `${count(number)} faces`);
 
 let all, grid, judge, photo, filters;
-let scope = []; // the faces that pass the other filters, in any state: what progress counts
+let scope = []; // the faces that pass the other filters, in any state: progress is counted over these
 let cursor = "", recounting = 0;
 const clock = new Clock();
 
@@ -33,7 +33,7 @@ async function start() {
   addEventListener("beforeunload", (event) => all.faces.some((face) => face.waits) && event.preventDefault());
   await poll();
   list();
-  if (matchMedia("(pointer: coarse)").matches) say("Tap a face, then say what it shows.");
+  if (matchMedia("(pointer: coarse)").matches) announce("Tap a face, then choose what it shows.");
   askName(false);
 }
 
@@ -41,7 +41,7 @@ function reviewer() {
   return localStorage.getItem(REVIEWER) || all.reviewer;
 }
 
-// List the faces that pass the filters. Decided faces stay until the next listing, so that nothing jumps away.
+// List the faces that pass the filters. Decided faces stay until the next listing, so that nothing jumps.
 function list(cursor = 0) {
   const shown = select(all.faces, filters.value);
   scope = select(all.faces, filters.value, ["state"]);
@@ -69,7 +69,7 @@ function redraw(changed) {
   progress();
 }
 
-// Fetch what others decided, every two seconds.
+// Fetch the decisions of others, every two seconds.
 async function poll() {
   try {
     const news = await changes(cursor);
@@ -78,7 +78,7 @@ async function poll() {
     if (changed.length) redraw(changed);
     showOthers(news, changed);
     if (byId("notice").dataset.of === "poll") calm();
-    if (news.made !== all.made) alarm("Cleaning has run since: reload the page to see its doubts.", "made");
+    if (news.made !== all.made) alarm("Cleaning has run again: reload the page to see its doubts.", "made");
   } catch (error) {
     alarm(error.message, "poll");
   }
@@ -87,7 +87,7 @@ async function poll() {
 
 function showOthers(news, changed) {
   const others = news.all ? [] : changed.filter((face) => face.stands.length && face.stands.at(-1).reviewer !== reviewer());
-  if (others.length) say(`${others.at(-1).stands.at(-1).reviewer} has decided ${faces(others.length)}`);
+  if (others.length) announce(`${others.at(-1).stands.at(-1).reviewer} has decided ${faces(others.length)}`);
   const disputed = all.faces.filter((face) => face.state === "disputed").length;
   const { stale, unknown } = news.not_applied;
   const chips = [
@@ -109,7 +109,7 @@ function recorded(changed, what) {
   if (!withdrawn) clock.tick(changed.length);
   else if (grid.list.includes(changed[0])) grid.select(grid.list.indexOf(changed[0]));
   const one = `${changed[0].label} face: ${badge({ ...changed[0], waits: 0 }) || "undecided"}`;
-  say(`${withdrawn ? "Withdrawn. " : ""}${changed.length === 1 ? one : `${faces(changed.length)}: ${what}`}`);
+  announce(`${withdrawn ? "Withdrawn. " : ""}${changed.length === 1 ? one : `${faces(changed.length)}: ${what}`}`);
   if (byId("notice").dataset.of === "refused") calm();
 }
 
@@ -118,12 +118,12 @@ function refused(changed, error) {
     const index = grid.list.indexOf(changed[0]);
     if (index >= 0) grid.select(index);
     const states = changed.slice(0, 3).map((face) => describe(face)).join("; ");
-    return alarm(`Not recorded: somebody else was faster. ${states}. Decide again if you disagree.`, "refused");
+    return alarm(`Not recorded: somebody else decided first. ${states}. Decide again if you disagree.`, "refused");
   }
   alarm(error.status === undefined ? `Nothing to undo: ${error.message}.` : `NOT recorded: ${error.message}`, "refused");
 }
 
-function say(text) {
+function announce(text) {
   byId("message").textContent = text;
 }
 
@@ -163,7 +163,7 @@ function decide(how, what) {
   grid.select(Math.max(grid.cursor, grid.anchor) + 1);
 }
 
-// Keep what is undecided in view, then show what comes next.
+// Keep the undecided faces in view, then show the next ones.
 function keepPage() {
   if (photo.isOpen || askName(true)) return;
   const page = grid.page();
@@ -171,7 +171,7 @@ function keepPage() {
   if (!page.length) return;
   const next = grid.list.indexOf(page.at(-1)) + 1;
   judge.decide(open, () => ({ verdict: "keep", label: "", note: "" }), "kept");
-  if (!open.length) say("Nothing undecided is in view.");
+  if (!open.length) announce("No undecided face is in view.");
   grid.toTop(next);
 }
 
@@ -231,11 +231,11 @@ function buttons() {
   });
 }
 
-// Ask for the name if there is none (or `anyway`); returns whether a decision must wait for it.
+// Ask for the name if it is unknown (or `anyway`); returns whether a decision must wait for it.
 function askName(deciding, anyway = false) {
   if (reviewer() && !anyway) return false;
   byId("name-input").value = reviewer();
   byId("name").showModal();
-  if (deciding) say("Enter your name first.");
+  if (deciding) announce("Enter your name first.");
   return true;
 }

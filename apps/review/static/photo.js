@@ -29,7 +29,7 @@ export class PhotoView {
     if (this.#face === face) this.#fill(face, details);
   }
 
-  // The face that is shown has a new state.
+  // Show a new state of the face.
   refresh(faces) {
     if (this.isOpen && faces.includes(this.#face)) this.show(this.#face);
   }
@@ -73,7 +73,7 @@ export class PhotoView {
     );
   }
 
-  // The face itself, and beside it the faces that it is a copy of.
+  // The face, and beside it the faces that it is a copy of.
   #pair(face, { doubts }) {
     const others = [...new Set(doubts.map((doubt) => doubt.other))].flatMap((id) => this.all.byId.get(id) ?? []);
     byId("photo-pair").replaceChildren(...[face, ...others].map((one) => {
