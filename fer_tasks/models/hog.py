@@ -74,7 +74,9 @@ def _gradients(image: Any) -> tuple[Any, Any]:
     strongest gradient."""
     rows = ops.pad(image[:, 2:] - image[:, :-2], [(0, 0), (1, 1), (0, 0), (0, 0)])
     columns = ops.pad(image[:, :, 2:] - image[:, :, :-2], [(0, 0), (0, 0), (1, 1), (0, 0)])
-    strongest = ops.one_hot(ops.argmax(ops.square(rows) + ops.square(columns), axis=-1), image.shape[-1])
+    # Not `argmax`: with TensorFlow it looks at the bits of a 0, which ONNX cannot.
+    _, channel = ops.top_k(ops.square(rows) + ops.square(columns), 1)
+    strongest = ops.one_hot(channel[..., 0], image.shape[-1])
     return ops.sum(rows * strongest, axis=-1), ops.sum(columns * strongest, axis=-1)
 
 
