@@ -13,7 +13,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from fer_tasks.errors import UserError
-from fer_tasks.evaluation import scores
+from fer_tasks.evaluation import calibration, scores
+from fer_tasks.evaluation.confidence import COVERAGES
 from fer_tasks.evaluation.published import Published
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.reports import plots, report_page
@@ -23,6 +24,7 @@ from fer_tasks.settings import Grid, Settings, load_grid
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import STAGES, Dataset, read_dataset
 from fer_tasks.storage.files import write_bytes, write_table, write_text
+from fer_tasks.storage.model_folder import read_model_info
 from flows.engine.stage import run_stage
 from flows.grid import report_faces
 from flows.grid.distillation_gain import distillation_gain
@@ -34,6 +36,9 @@ from flows.server.which_server import report_url
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
 
 
+SHARES = tuple(percent / 100 for percent in range(5, 101))  # of pictures that are answered
+
+
 class _Results(NamedTuple):
     board: pd.DataFrame
     predictions: dict[str, Predictions]  # of the trained cells on the test split, the best cell first
@@ -41,6 +46,7 @@ class _Results(NamedTuple):
     published: Published | None
     distillation_gain: pd.DataFrame
     stages: dict[str, Dataset]
+    model: dict[str, Any]  # model.json of models/best
 
     @property
     def best(self) -> str:
@@ -87,6 +93,7 @@ def _evaluate(grid: Grid, settings: Settings, data: Path, models: Path) -> _Resu
         published=published,
         distillation_gain=distillation_gain(board, predictions, models),
         stages={name: read_dataset(data / name) for name in STAGES},
+        model=read_model_info(models / cells.BEST),
     )
 
 
@@ -109,13 +116,14 @@ def _page(
         generated=settings.download.source.endswith("sample.yaml"),
         reduced=reduced,
         best=best,
+        calibrated=_calibrated(results.model),
         candidates=len(results.histories),
         leaderboard=results.board,
         published=results.published.about if results.published else "",
         distillation_gain=results.distillation_gain,
         per_class=scores.per_class(predictions.y_true, predictions.probabilities),
         recalls=recalls(results.predictions),
-        figures=_figures(predictions, results.board, histories),
+        figures=_figures(predictions, results.board, histories, results.model),
         curves=len(histories),
         wrong=int((~predictions.correct).sum()),
         mistakes=report_faces.mistakes(predictions, clean, limits.mistakes),
@@ -147,15 +155,35 @@ def _best(results: _Results) -> report_page.BestCell:
     )
 
 
+def _calibrated(model: Mapping[str, Any]) -> report_page.CalibratedModel:
+    figures = model["figures"]["test"]
+    return report_page.CalibratedModel(
+        temperature=model["temperature"],
+        threshold=model["doubt"]["threshold"],
+        figures=figures,
+        sets=[(c, figures[f"coverage_{c:g}"], figures[f"set_size_{c:g}"]) for c in COVERAGES],
+    )
+
+
 def _figures(
-    predictions: Predictions, board: pd.DataFrame, histories: Mapping[str, pd.DataFrame]
+    predictions: Predictions,
+    board: pd.DataFrame,
+    histories: Mapping[str, pd.DataFrame],
+    model: Mapping[str, Any],
 ) -> dict[str, Picture]:
     counts = scores.confusion(predictions.y_true, predictions.probabilities)
     bins = scores.reliability(predictions.y_true, predictions.probabilities)
+    calibrated = calibration.calibrated(predictions.probabilities, model["temperature"])
+    by_share = calibration.accuracy_by_share(predictions.y_true, calibrated, SHARES)
+    doubt = calibration.doubt_at(model["doubt"]["threshold"], predictions.y_true, calibrated)
     figures = {
         "accuracies": (plots.accuracies(board), "Test accuracy of each cell with its 95 % interval"),
         "confusion": (plots.confusion_matrix(counts, EXPRESSIONS), "Confusion: true by named expression"),
         "reliability": (plots.reliability(bins), "Accuracy by confidence, and how many pictures have each"),
+        "answered": (
+            plots.accuracy_by_share(by_share, doubt.answered, doubt.accuracy),
+            "Accuracy where only the surest pictures are answered, by their share",
+        ),
         "curves": (plots.learning_curves(histories), "Accuracy and loss by epoch of each cell"),
     }
     return {name: Picture(png, alt) for name, (png, alt) in figures.items()}

@@ -22,6 +22,7 @@ from fer_tasks.storage.dataset import Dataset, read_dataset
 from flows.engine.in_order import in_order
 from flows.engine.own_process import call_in_own_process, ending_together
 from flows.engine.stage import run_stage
+from flows.grid.best_model import Provenance, read_provenance, write_best
 from flows.grid.cell_task import artifact_key, train_cell
 from flows.grid.dvclive_board import show_grid
 from flows.grid.ensembles import EnsembleFit, fit_ensemble
@@ -35,6 +36,8 @@ from flows.grid.predictions import PredictedSplit, shared_manifest
 class Folders:
     """Where the stage reads and writes."""
 
+    raw: Path = Path("data/raw")
+    faces: Path = Path("data/faces")
     features: Path = Path("data/features")
     models: Path = Path("models")
     live: Path = Path("reports/live")
@@ -56,6 +59,7 @@ class RunPlan(NamedTuple):
     ensembles: dict[str, Ensemble]  # by id
     data: dict[str, Dataset]  # features, by recipe
     fingerprints: dict[str, str]  # of each row of the leaderboard
+    provenance: Provenance
 
 
 @flow(name="train")
@@ -85,7 +89,8 @@ def plan_run(settings: Settings, folders: Folders) -> RunPlan:
     for ensemble in grid.ensembles:
         fingerprints |= dict.fromkeys(ensemble.ids.values(), fingerprints[ensemble.id])
     ensembles = {ensemble.id: ensemble for ensemble in grid.ensembles}
-    return RunPlan(grid, settings.train, folders, chosen, ensembles, data, fingerprints)
+    provenance = read_provenance(folders.raw, folders.faces)
+    return RunPlan(grid, settings.train, folders, chosen, ensembles, data, fingerprints, provenance)
 
 
 def _restore_archived(plan: RunPlan) -> None:
@@ -206,7 +211,7 @@ def _show_leaderboard(plan: RunPlan) -> None:
 
 
 def _choose_best(plan: RunPlan) -> None:
-    """Copy the best cell to models/best: a single network, so one file and as fast as a cell."""
+    """Make models/best of the best cell: a single network, so one file and as fast as a cell."""
     board = cells.networks(cells.leaderboard(plan.folders.models, plan.grid.ids))
     trained = board[board["status"] == "trained"]
     failed = len(board) - len(trained)
@@ -216,8 +221,9 @@ def _choose_best(plan: RunPlan) -> None:
         fix = "`dvc repro --force --single-item train` tries them again"
         get_run_logger().warning(f"{failed} of {len(board)} cells failed; {fix}")
     best = trained["cell"].iloc[0]
-    cells.write_best(plan.folders.models, best)
     get_run_logger().info(f"best on validation: {best}, {trained['val_accuracy'].iloc[0]:.4f}")
+    folders, threads = plan.folders, plan.settings.threads
+    write_best(best, plan.provenance, folders.models, folders.features, threads)
 
 
 if __name__ == "__main__":

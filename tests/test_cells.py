@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from fer_tasks.storage import cells
+from fer_tasks.storage.model_folder import write_model_folder
 
 HISTORY = pd.DataFrame(
     {"epoch": [1], "loss": [1.0], "accuracy": [0.5], "val_loss": [1.0], "val_accuracy": [0.5]}
@@ -75,7 +76,7 @@ def test_a_folder_in_a_cell_s_folder_is_left_alone(tmp_path):
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"cell.json", ".ipynb_checkpoints"}
     cells.clear_cell(tmp_path / "a")
     cells.write_cell(tmp_path / "a", about("a"), TRAINED)
-    cells.write_best(tmp_path, "a")
+    write_model_folder(tmp_path / "best", tmp_path / "a", None, {})
     assert cells.read_cell(tmp_path / "best") == about("a")
 
 
@@ -123,7 +124,7 @@ def test_best_is_a_copy_and_what_is_not_of_the_grid_is_set_aside_until_it_is(tmp
         cells.write_cell(models / name, about(name), TRAINED)
     cells.write_cell(models / "lost", about("lost", "failed"), None)
     (models / "begun").mkdir()
-    cells.write_best(models, "b")
+    write_model_folder(models / "best", models / "b", None, {})
     assert cells.archive_cells(models, aside, {"a": "other", "b": "f"}) == ["a"]
     assert sorted(path.name for path in models.iterdir()) == ["b", "best"]
     assert cells.read_cell(models / "best")["cell"] == "b"

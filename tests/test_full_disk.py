@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from fer_tasks.errors import DiskError, UserError, as_user_error
-from fer_tasks.storage import cells, dataset, files
+from fer_tasks.storage import dataset, files
 from fer_tasks.storage.checkpoints import write_checkpoint
 from fer_tasks.storage.images import encode_png
+from fer_tasks.storage.model_folder import write_model_folder
 from testing.project_copy import change_params, copy_project
 from tests.project import run
 
@@ -30,7 +31,7 @@ def copy_large(folder: Path, data: bytes) -> None:
 def write_best_of(folder: Path, data: bytes) -> None:
     (folder / "one").mkdir()
     (folder / "one" / "model.keras").write_bytes(data[:100_000])
-    cells.write_best(folder, "one")
+    write_model_folder(folder / "best", folder / "one", None, {})
 
 
 WRITERS = {

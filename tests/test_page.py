@@ -11,7 +11,13 @@ from fer_tasks.evaluation.bootstrap import compare
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.reports.ablation_page import AblationPage, render_ablation
 from fer_tasks.reports.render import Picture
-from fer_tasks.reports.report_page import BestCell, FaceExample, ReportPage, render_report
+from fer_tasks.reports.report_page import (
+    BestCell,
+    CalibratedModel,
+    FaceExample,
+    ReportPage,
+    render_report,
+)
 
 PICTURE = Picture(b"png", "what it shows")
 RIGHT, WRONG = FaceExample(PICTURE, "sad", "sad", 0.9), FaceExample(PICTURE, "sad", "fear", 0.87)
@@ -22,7 +28,9 @@ TRAINED |= {"test_macro_f1": 0.4, "test_ece": 0.123, "bytes": 2.3e6, "ms_a_face"
 GAIN = {"gain": -0.031, "gain_low": -0.05, "gain_high": -0.01, "p": 0.01, "differs": True}
 PUBLISHED = {"published_accuracy": 0.4123, "published_loss": 1.5}
 PUBLISHED |= {"difference": 0.0444, "difference_low": -0.0123, "difference_high": 0.0877}
-FIGURES = ("accuracies", "confusion", "reliability", "curves")
+FIGURES = ("accuracies", "confusion", "reliability", "answered", "curves")
+CONFIDENCE = {"ece_before": 0.123, "ece_after": 0.031, "answered": 0.8, "answered_accuracy": 0.55}
+CONFIDENCE |= {"accuracy_by_share": {"1": 0.4567, "0.9": 0.481}}
 # What an ensemble lacks: it is no model of its own.
 ENSEMBLE = dict.fromkeys(("best_epoch", "parameters", "train_seconds", "bytes", "ms_a_face"), np.nan)
 
@@ -40,6 +48,7 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
         "generated": False,
         "reduced": "",
         "best": BestCell("cell-0", 0.4567, 0.4, 0.5, 0.4, 0.123, 1234, 0.15),
+        "calibrated": CalibratedModel(1.6, 0.4, CONFIDENCE, [(0.9, 0.912, 3.4)]),
         "candidates": cells,
         "leaderboard": pd.DataFrame(board),
         "published": "",
@@ -97,6 +106,18 @@ def test_the_headline_names_its_data_its_interval_and_what_guessing_gives():
     assert "45.7 % of 1,234 test pictures named right by cell-0" in text
     assert "95 % interval 40.0 % to 50.0 %" in text and "most frequent expression: 15.0 %" in text
     assert "Data: photos" in text and "–" in text
+
+
+def test_what_the_confidence_is_worth():
+    text = told(render_report(report()))
+    assert "a temperature of 1.60" in text and "from 12.3 % to 3.1 %" in text
+    assert "below a confidence of 40.0 %" in text and "80.0 % are not marked, and 55.0 % of these" in text
+    assert "named right 45.7 % 48.1 %" in text
+    assert "90.0 % 91.2 % 3.4" in text
+    none = {**CONFIDENCE, "answered": 0.0, "answered_accuracy": None}
+    assert "0.0 % are not marked, and – of these" in told(
+        render_report(report(calibrated=CalibratedModel(1.6, 1.0, none, [])))
+    )
 
 
 def test_only_a_generated_sample_carries_the_warning():

@@ -1,20 +1,24 @@
 """What a build holds: `dvc repro` for real, in a copy of the project, on a small generated sample."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.models import load_model
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.model_folder import read_model_info
 from testing.project_copy import change_params, copy_project, environment
 from tests.project import asked, content, run, shrink, succeeds
 
@@ -56,7 +60,41 @@ def test_the_best_model_is_that_of_validation(built):
     best = max(metrics["cells"].values(), key=lambda cell: (cell["val_accuracy"], -cell["val_loss"]))
     assert metrics["best"]["val_loss"] == best["val_loss"]
     chosen = built / "models" / metrics["best"]["cell"]
-    assert content(built / "models" / "best") == content(chosen)
+    files = content(built / "models" / "best")
+    assert files.keys() == {*content(chosen), "model.onnx", "model.json"}
+    assert files.items() >= content(chosen).items()
+    info = read_model_info(built / "models" / "best")
+    assert info["name"] == metrics["best"]["cell"] and info["temperature"] != 1
+    assert info["crop"] == read_dataset(built / "data" / "faces").info["settings"]
+    assert info["figures"]["test"]["data"] == "sample, test split"
+    for name, figure in (("accuracy", "test_accuracy"), ("ece_before", "test_ece")):
+        assert round(info["figures"]["test"][name], 4) == metrics["best"][figure]
+    page = (built / "reports" / "index.html").read_text()
+    assert f"a temperature of {info['temperature']:.2f}" in page.replace("\n", " ")
+
+
+ANSWER = """
+import json, sys
+from pathlib import Path
+import numpy as np, onnxruntime
+from fer_tasks.storage.model_folder import read_model_folder
+
+model = read_model_folder(Path(sys.argv[1]))
+session = onnxruntime.InferenceSession(model.onnx)
+print(json.dumps(session.run(None, {"faces": np.load(sys.argv[2]).astype(np.float32)})[0].tolist()))
+assert not {"tensorflow", "keras", "prefect", "dvc"} & set(sys.modules)
+"""
+
+
+def test_the_best_model_answers_elsewhere_without_tensorflow_as_it_does_here(built, tmp_path):
+    shutil.copytree(built / "models" / "best", tmp_path / "elsewhere")
+    features = built / "data" / "features" / "rgb32" / "X.npy"
+    command = [sys.executable, "-c", ANSWER, str(tmp_path / "elsewhere"), str(features)]
+    answers = np.array(json.loads(subprocess.check_output(command, cwd=built, text=True)))
+    network = load_model(built / "models" / "best" / "model.keras")
+    expected = network.predict(np.load(features).astype(np.float32), verbose=0)
+    assert answers == pytest.approx(expected, abs=1e-5)
+    assert (answers.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 def test_the_data_card_counts_what_the_datasets_hold(built):
@@ -140,8 +178,8 @@ def test_push_pull_and_get_of_the_best_model(built, tmp_path):
     assert "up to date" in succeeds(clone, "dvc", "status", HOME=home)
     for folder in ("data", "models", "reports"):
         assert content(clone / folder) == content(built / folder)
-    succeeds(tmp_path, "dvc", "get", str(built), "models/best/model.keras", "-o", "best.keras")
-    assert (tmp_path / "best.keras").read_bytes() == (built / "models/best/model.keras").read_bytes()
+    succeeds(tmp_path, "dvc", "get", str(built), "models/best", "-o", "best")
+    assert content(tmp_path / "best") == content(built / "models/best")
 
 
 MISTAKES = [

@@ -51,6 +51,12 @@ def board(cells: int, **columns: object) -> pd.DataFrame:
     return pd.DataFrame({"cell": names, **figures, **columns})
 
 
+def test_the_threshold_of_doubt_is_a_point_where_anything_is_answered():
+    curve = {0.5: 0.9, 1.0: 0.7}
+    assert ORANGE in colours(plots.accuracy_by_share(curve, 0.8, 0.75))
+    assert ORANGE not in colours(plots.accuracy_by_share(curve, 0.0, None))
+
+
 @pytest.mark.parametrize("cells", [1, 53])
 def test_accuracies_grow_with_the_cells(cells):
     width, height = size(plots.accuracies(board(cells)))

@@ -107,6 +107,23 @@ def reliability(bins: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
+def accuracy_by_share(accuracies: Mapping[float, float], answered: float, accuracy: float | None) -> bytes:
+    """Accuracy where only the surest pictures are answered, by their share, 0..1 (the complement of a
+    risk-coverage curve); the point is where the threshold of doubt lies, if it leaves any to answer."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    ax = figure.subplots()
+    ax.plot([100 * share for share in accuracies], [100 * each for each in accuracies.values()], color=BLUE)
+    if accuracy is not None:
+        ax.plot(100 * answered, 100 * accuracy, "o", color=ORANGE, label="at the threshold of doubt")
+        ax.legend(fontsize=8, frameon=False, loc="lower left")
+    ax.set_xlim(100, 0)
+    ax.set_ylim(0, 101)
+    ax.set_xlabel("answered, % of the pictures, the surest first")
+    _tidy(ax, "predicted right, % of those answered")
+    ax.grid(color=GREY, alpha=0.2)
+    return _png(figure)
+
+
 def histogram(values: np.ndarray, name: str, low: float, high: float, log: bool) -> bytes:
     """How often each value is met; those below `low` and above `high`, which may be infinite, stand out.
 

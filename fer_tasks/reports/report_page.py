@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -37,6 +38,16 @@ class BestCell:
 
 
 @dataclass(frozen=True)
+class CalibratedModel:
+    """What models/best adds to its network's probabilities, and what comes of it on the test split."""
+
+    temperature: float
+    threshold: float  # of doubt, 0..1
+    figures: Mapping[str, Any]  # of `confidence.confidence_figures`
+    sets: Sequence[tuple[float, float, float]]  # the coverage asked for, the one reached, the mean size
+
+
+@dataclass(frozen=True)
 class ReportPage:
     """Everything that the report shows."""
 
@@ -44,13 +55,14 @@ class ReportPage:
     generated: bool  # the source is the generated sample
     reduced: str  # how a reduced run limited each cell; empty for a full run
     best: BestCell
+    calibrated: CalibratedModel
     candidates: int  # networks that the best was chosen from
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures are shown beside ours; empty if none
     distillation_gain: pd.DataFrame  # columns of `flows.grid.distillation_gain`: students and baselines
     per_class: pd.DataFrame
     recalls: pd.DataFrame  # cell, then a column an expression
-    figures: Mapping[str, Picture]  # accuracies, confusion, reliability, curves
+    figures: Mapping[str, Picture]  # accuracies, confusion, reliability, answered, curves
     curves: int  # cells whose curves are drawn
     wrong: int  # test pictures that the best cell predicts wrong
     mistakes: Sequence[FaceExample]  # the surest first

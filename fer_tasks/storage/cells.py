@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fer_tasks.errors import writing_to
-from fer_tasks.storage.dataset import empty_folder
+from fer_tasks.errors import UserError
 from fer_tasks.storage.files import write_bytes, write_table, write_text
 
 LEADERBOARD = ["cell", "model", "recipe", "status", "reason", "epochs", "best_epoch", "parameters"]
 LEADERBOARD += ["train_seconds", "val_accuracy", "val_loss", "note"]
 ENSEMBLE = "ensemble"  # the leaderboard's `model` for an ensemble
-BEST = "best"  # models/best: a copy of the chosen cell, at a path that does not change
+BEST = "best"  # models/best: the chosen cell as a model's folder, at a path that does not change
 LOG = "train.log"
 
 
@@ -114,13 +113,10 @@ def write_cell(folder: Path, about: dict[str, Any], trained: Trained | None) -> 
     write_text(folder / "cell.json", json.dumps(about, indent=2) + "\n")
 
 
-def write_best(models: Path, cell: str) -> None:
-    """Make models/best a copy of a trained cell."""
-    with writing_to(models):
-        empty_folder(models / BEST)
-        for file in (models / cell).iterdir():
-            if file.is_file():  # not by shutil.copytree: it hides that the disk is full
-                shutil.copyfile(file, models / BEST / file.name)
+def unreadable_model(folder: Path, why: str) -> UserError:
+    """The error for a trained cell whose model.keras cannot be read, with what to do about it."""
+    fix = f"remove {folder}, and `dvc repro --force --single-item train` trains it again"
+    return UserError(f"{folder / 'model.keras'} cannot be read ({why}); {fix}")
 
 
 def begin_log(folder: Path, fingerprint: str) -> None:

@@ -54,10 +54,19 @@ def read_dataset(root: Path) -> Dataset:
     Raises:
         IncompleteDataset: the dataset is missing or incomplete; the message names the stage to run.
     """
+    info = read_info(root)
+    return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
+
+
+def read_info(root: Path) -> dict[str, Any]:
+    """The content of a finished dataset's `dataset.json`.
+
+    Raises:
+        IncompleteDataset: as `read_dataset`.
+    """
     if not (root / "dataset.json").exists():
         raise IncompleteDataset(f"{root} is missing or incomplete; run `dvc repro {_stage(root)}`")
-    info = json.loads((root / "dataset.json").read_text())
-    return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
+    return json.loads((root / "dataset.json").read_text())
 
 
 def image_id(data: bytes) -> str:

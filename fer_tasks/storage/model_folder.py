@@ -3,6 +3,7 @@ nothing else.
 
 model.json
   schema             SCHEMA; a newer one is refused
+  inputs_digest      of all that the folder was made from
   name, fingerprint  of the trained cell
   labels             the expressions, in the order of the outputs
   recipe             steps, for recipes.make_transform
@@ -86,7 +87,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     if not folder.is_dir():
         made = "`dvc repro train` makes models/best, and `dvc pull models` gets it where it was made before"
         raise BadModelFolder(f"there is no folder {folder} of a model; {made}")
-    info = _read_info(folder)
+    info = read_model_info(folder)
     if "reason" in info["onnx"]:
         raise BadModelFolder(f"{folder} has no {ONNX}, which predicting takes: {info['onnx']['reason']}")
     onnx = _read(folder, ONNX)
@@ -99,7 +100,12 @@ def read_model_folder(folder: Path) -> ModelFolder:
     return ModelFolder(onnx, info)
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def read_model_info(folder: Path) -> dict[str, Any]:
+    """The content of model.json, also of a network that could not be exported.
+
+    Raises:
+        BadModelFolder: it is missing or damaged, of a newer schema or of other labels.
+    """
     file = folder / INFO
     try:
         info = json.loads(_read(folder, INFO))

@@ -25,7 +25,7 @@ def compile_inference(model: keras.Model) -> Function:
     float32.
     """
     in_half = keras.backend.standardize_dtype(model.outputs[0].dtype) != "float32"
-    exact = _in_float32(model) if in_half else model
+    exact = in_float32(model) if in_half else model
     by_tensorflow, by_openvino = _tensorflow(exact), _openvino(exact, in_half)
     noise = np.random.default_rng(0).uniform(0, 255, (BATCH, *model.input_shape[1:])).astype(np.float32)
     expected = by_tensorflow(noise)
@@ -38,7 +38,8 @@ def compile_inference(model: keras.Model) -> Function:
     return by_openvino if near else by_tensorflow
 
 
-def _in_float32(model: keras.Model) -> keras.Model:
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy of a mixed_bfloat16 model that computes in float32."""
     copy = keras.models.model_from_json(model.to_json().replace("mixed_bfloat16", "float32"))
     copy.set_weights(model.get_weights())
     return copy

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from fer_tasks.errors import UserError
 from fer_tasks.models import load_model
+from fer_tasks.storage.cells import unreadable_model
 from fer_tasks.storage.files import read_array
 from fer_tasks.training.feeding import Rows
 from fer_tasks.training.fit import predict
@@ -39,5 +39,4 @@ def _load(folder: Path) -> keras.Model:
     try:
         return load_model(folder / "model.keras")
     except (OSError, ValueError, KeyError) as error:
-        fix = f"remove {folder}, and `dvc repro --force --single-item train` trains it again"
-        raise UserError(f"{folder / 'model.keras'} cannot be read ({error}); {fix}") from None
+        raise unreadable_model(folder, str(error)) from None
