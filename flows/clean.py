@@ -59,8 +59,8 @@ def _write(textfree: Dataset, target: Path, judged: _Judged, section: Clean) -> 
     write_table(target / "measures.csv", judged.measures)
     write_table(target / "doubts.csv", judged.doubted)
     info = write_dataset(target, kept, dropped, made_from(textfree), section.model_dump())
-    counts = pd.crosstab(kept["split"], kept["label"])
-    get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split and label:\n{counts}")
+    counts = ", ".join(f"{split} {n}" for split, n in kept["split"].value_counts(sort=False).items())
+    get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split: {counts}")
     return info
 
 
