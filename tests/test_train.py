@@ -35,7 +35,9 @@ from flows.grid.predictions import CellQuery, PredictedSplit, predict_cells, pre
 from flows.train import train
 
 pytestmark = pytest.mark.slow
-CELL = {"model": "alizadeh_fazel", "recipe": "gray16", "learning_rate": 0.001, "epochs": 3, "batch_size": 8}
+CELL = {"model": "alizadeh_fazel", "options": {"depth": "shallow"}, "recipe": "gray16"}
+CELL |= {"learning_rate": 0.001, "epochs": 3, "batch_size": 8}
+DEEP: dict[str, dict] = {"options": {}}  # its epochs take long enough to be killed in the second
 RICH = {"augmentation": "strong", "ema": 0.9, "schedule": "one_cycle", "label_smoothing": 0.1}
 DISTIL = {"teacher": "pair", "temperature": 2, "soft": 0.5, "hard": 0.5}
 PAIR = {"id": "pair", "members": ["a", "b"], "ridge": 0.1}
@@ -115,13 +117,17 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(prefect, project):
 
 
 def test_a_cell_whose_process_is_killed_resumes_and_the_others_are_not_harmed(prefect, project):
-    run(project, {"id": "cut", **RICH, "epochs": 5})
+    run(project, {"id": "cut", **RICH, **DEEP, "epochs": 5})
     whole = weights(project, "cut")
     (project / "models" / "cut" / "cell.json").unlink()
     checkpoint = project / ".cache" / "checkpoints" / "cut.npz"
     assert not checkpoint.exists(), "it goes when the cell is done"
     killer = kill_the_trainer_after(checkpoint)
-    run(project, {"id": "cut", **RICH, "epochs": 5}, {"id": "diverges", "learning_rate": 1e38, "epochs": 2})
+    run(
+        project,
+        {"id": "cut", **RICH, **DEEP, "epochs": 5},
+        {"id": "diverges", "learning_rate": 1e38, "epochs": 2},
+    )
     killer.join()
     assert all(np.array_equal(a, b) for a, b in zip(whole, weights(project, "cut"), strict=True))
     about = json.loads((project / "models" / "cut" / "cell.json").read_text())

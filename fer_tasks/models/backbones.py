@@ -124,18 +124,15 @@ def _load(model: keras.Model, name: str, file: Path) -> None:
 
 
 def _fused(model: keras.Model) -> keras.Model:
-    """The same model with the fused batch norm: a training step of MobileNetV2 takes 0.6 to 0.7 of the
-    time."""
-
-    def clone(layer: keras.Layer) -> keras.Layer:
-        kind = BatchNormalization if type(layer) is layers.BatchNormalization else type(layer)
-        return kind.from_config(layer.get_config())
-
-    fused = keras.models.clone_model(model, clone_function=clone)
-    fused.set_weights(model.get_weights())
-    for layer in _normalizations(fused):
+    """The model with the fused batch norm: a training step of MobileNetV2 takes 0.6 to 0.7 of the time."""
+    for layer in model.layers:
+        if type(layer) is layers.BatchNormalization:
+            layer.__class__ = (
+                BatchNormalization  # it differs in `call` only; a clone takes as long as building
+            )
+    for layer in _normalizations(model):
         layer.finalize_state()  # the layer computes with copies of its weights
-    return fused
+    return model
 
 
 def _normalizations(model: keras.Model) -> list[layers.Normalization]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from fer_tasks.training.constant_graph import constant_graph
 
 BATCH = 4  # OpenVINO's shapes are fixed; the largest maps of more pictures leave the cache
 LARGEST_ERROR = 1e-5  # relative to the largest value; OpenVINO's float32 is at 2e-7 to 3e-6 for our backbones
@@ -45,13 +46,9 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _graph(model: keras.Model, batch: int | None) -> tf.types.experimental.PolymorphicFunction:
-    shape = tf.TensorSpec((batch, *model.input_shape[1:]))
-    return tf.function(lambda x: tf.cast(model(x, training=False), tf.float32), input_signature=[shape])
-
-
 def _tensorflow(model: keras.Model) -> Function:
-    graph = _graph(model, None)
+    shape = tf.TensorSpec((None, *model.input_shape[1:]))
+    graph = tf.function(lambda x: tf.cast(model(x, training=False), tf.float32), input_signature=[shape])
     return lambda x: graph(x).numpy()
 
 
@@ -61,15 +58,14 @@ def _openvino(model: keras.Model, in_half: bool) -> Function:
 
     core = openvino.Core()
     has_half = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    # Constants in place of variables: else OpenVINO keeps what only a gradient needs, and its layout.
-    frozen = convert_variables_to_constants_v2(_graph(model, BATCH).get_concrete_function())
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if in_half and has_half else "f32",
         "INFERENCE_NUM_THREADS": tf.config.threading.get_intra_op_parallelism_threads(),
         "NUM_STREAMS": 1,
     }
     with tempfile.TemporaryDirectory() as folder:
-        tf.io.write_graph(frozen.graph.as_graph_def(), folder, "model.pb", as_text=False)
+        # Constants in place of variables: else OpenVINO keeps what only a gradient needs, and its layout.
+        tf.io.write_graph(constant_graph(model, BATCH).as_graph_def(), folder, "model.pb", as_text=False)
         compiled = core.compile_model(core.read_model(Path(folder, "model.pb")), "CPU", options)
 
     def compute(x: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras.optimizers.schedules import CosineDecay
 
 from fer_tasks.settings.training import Plan
@@ -49,10 +50,13 @@ def compile_model(model: keras.Model, plan: Plan, learning_rate: float, steps: i
     optimizer = OPTIMIZERS[plan.optimizer](rate, weight_decay=plan.weight_decay or None, **average)
     if plan.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss, accuracy = LOSSES[plan.loss](plan.label_smoothing), "accuracy"
+    loss, accuracy, classes = LOSSES[plan.loss](plan.label_smoothing), "accuracy", model.output_shape[-1]
     if plan.distil:
-        classes = model.output_shape[-1]
         loss = distillation_loss(loss, plan.distil, classes)
         accuracy = accuracy_on_labels(classes)
     model.compile(optimizer, loss, metrics=[accuracy])
-    optimizer.build(model.trainable_variables)  # in the first step it would be traced twice
+    # Where these make variables in the first step, the step is traced twice.
+    optimizer.build(model.trainable_variables)
+    nothing = np.zeros((1, classes), np.float32)
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()

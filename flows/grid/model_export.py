@@ -7,15 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 import tf2onnx
 from onnxruntime import InferenceSession
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fer_tasks.errors import UserError
 from fer_tasks.models import load_model
 from fer_tasks.storage.files import read_array
 from fer_tasks.training.backbone_runtime import in_float32
+from fer_tasks.training.constant_graph import constant_graph
 from fer_tasks.training.fit import predict
 
 INPUT, OUTPUT = "faces", "probabilities"
@@ -56,19 +55,17 @@ def export_model(
 def to_onnx(model: keras.Model) -> bytes:
     """A float32 network as the bytes of an ONNX file.
 
-    Variables are made constants first: tf2onnx would make inputs of some, as of EfficientNet's normalization,
-    which `model.export(format="onnx")` runs into.
+    Of variables tf2onnx would make inputs, as of EfficientNet's normalization, which
+    `model.export(format="onnx")` runs into.
     """
-    spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-    graph = tf.function(lambda faces: model(faces, training=False), input_signature=[spec])
-    frozen = convert_variables_to_constants_v2(graph.get_concrete_function())
-    [entry], [result] = frozen.inputs, frozen.outputs
+    graph = constant_graph(model, None)
+    entry, result = graph.inputs[0].name, graph.outputs[0].name
     proto, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
+        graph.as_graph_def(),
         name=model.name,
-        input_names=[entry.name],
-        output_names=[result.name],
-        tensors_to_rename={entry.name: INPUT, result.name: OUTPUT},
+        input_names=[entry],
+        output_names=[result],
+        tensors_to_rename={entry: INPUT, result: OUTPUT},
     )
     return proto.SerializeToString(deterministic=True)
 
