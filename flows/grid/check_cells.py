@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -16,36 +16,46 @@ from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit, frozen_backbone
 
 
+class _Faults(NamedTuple):
+    """Why a model cannot be built, and why it takes no `views` and no `fine_tune`; "" where it can."""
+
+    build: str = ""
+    views: str = ""
+    fine_tune: str = ""
+
+
 def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
     """Return one line for each cell that cannot be trained.
 
     Each different model is built once, without weights: missing weights fail only the cells that use them.
     """
-    faults: dict[str, str] = {}
+    faults: dict[str, _Faults] = {}
     lines = []
     for cell in cells:
         shape = read_array(features / cell.recipe / "X.npy").shape[1:]
         builder = BUILDERS.get(cell.model)
         takes_weights = builder and "weights" in inspect.signature(builder).parameters
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
-        key = repr((cell.model, shape, sorted(options.items()), bool(cell.fine_tune), bool(cell.views)))
+        key = repr((cell.model, shape, sorted(options.items())))
         if key not in faults:
-            faults[key] = _fault(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options), cell)
-        if faults[key]:
-            lines.append(f"cell {cell.id}: {faults[key]}")
+            faults[key] = _faults(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options))
+        of_model = faults[key]
+        fault = of_model.build or (cell.views and of_model.views) or (cell.fine_tune and of_model.fine_tune)
+        if fault:
+            lines.append(f"cell {cell.id}: {fault}")
     return lines
 
 
-def _fault(build: Callable[[], keras.Model], cell: Cell) -> str:
-    """Why the cell cannot be trained, or ""."""
+def _faults(build: Callable[[], keras.Model]) -> _Faults:
     try:
         model = build()
-        if cell.views and not frozen_backbone.split_backbone(model):
-            return f"views: {model.name} has no frozen backbone; leave them out"
-        if cell.fine_tune:
-            fit.unfreeze(model)
+        has_features = frozen_backbone.split_backbone(model)
+        views = "" if has_features else f"views: {model.name} has no frozen backbone; leave them out"
+        fit.unfreeze(model)
+    except fit.NoBackbone as error:
+        return _Faults("", views, str(error))
     except (UserError, TypeError, ValueError) as error:
-        return str(error)
+        return _Faults(str(error))
     finally:
         keras.utils.clear_session()
-    return ""
+    return _Faults("", views)
