@@ -8,9 +8,19 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from scipy.special import expit, logit
 
-from fer_tasks.faces.boxes import crops, of_smaller, of_union, placed, proposals, refined, square, suppress
+from fer_tasks.faces.boxes import (
+    crops,
+    logit,
+    of_smaller,
+    of_union,
+    placed,
+    probability_of,
+    proposals,
+    refined,
+    square,
+    suppress,
+)
 from fer_tasks.faces.networks import OUTPUT_BATCH, PAGE, REFINE_BATCH, Network, Networks, compile_networks
 from fer_tasks.faces.pyramid import draw_page, pack, pieces
 
@@ -157,7 +167,7 @@ def _output(
         own, output = own[good], output[good]
         outline, points, scores = refined(own, output[:, :4]), placed(own, output[:, 4:14]), output[:, 14]
         kept = suppress(outline, scores, SAME_PHOTO, of_smaller)
-        yield outline[kept], points[kept], expit(scores[kept])
+        yield outline[kept], points[kept], probability_of(scores[kept])
 
 
 def _run_on_crops(

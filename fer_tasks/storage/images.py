@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-import imagehash
 import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
@@ -296,4 +295,6 @@ def perceptual_hash(image: np.ndarray) -> str:
 
     Only a few bits differ between near-copies: resized, recompressed or brighter pictures.
     """
+    import imagehash  # here: it takes time to import
+
     return str(imagehash.phash(Image.fromarray(image), hash_size=16))
