@@ -1,0 +1,68 @@
+"""The rows that answers are told in, and how their numbers are written."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fer_tasks.labels import EXPRESSIONS
+
+OK, UNCERTAIN, NO_FACE, UNREADABLE = "ok", "uncertain", "no_face", "unreadable"
+
+
+class Row(NamedTuple):
+    """One face of a picture or a frame; or none, where all from `face` on is None but the status and model.
+
+    The faces of a picture come largest first.
+    """
+
+    file: str  # as the user named it: a path, `-`, a URL, the number of a camera
+    frame: int | None  # of a video, from 0
+    time: float | None  # s, of a video
+    face: int | None  # from 0, the largest face of the picture first
+    track: int | None  # of a video, from 0: the face's id
+    status: str  # ok, uncertain, no_face or unreadable
+    x: float | None  # px of the upright picture: the left side of the face's box
+    y: float | None  # its upper side
+    width: float | None
+    height: float | None
+    face_score: float | None  # MTCNN's confidence, 0..1; None where the whole picture is the face
+    expression: str | None  # the most probable one
+    confidence: float | None  # its probability
+    angry: float | None  # probabilities, 0..1; they sum to 1
+    disgust: float | None
+    fear: float | None
+    happy: float | None
+    neutral: float | None
+    sad: float | None
+    surprise: float | None
+    set: str | None  # expressions that hold the true one with the coverage asked for, joined by |
+    model: str  # name@the first 8 digits of its fingerprint
+
+
+COLUMNS = Row._fields
+
+
+def empty_row(file: str, status: str, model: str, frame: int | None = None, time: float | None = None) -> Row:
+    """The row of a picture or a frame that has no face, or that cannot be read."""
+    values = {"file": file, "frame": frame, "time": time, "status": status, "model": model}
+    return Row(**{**dict.fromkeys(COLUMNS), **values})
+
+
+def to_write(row: NamedTuple) -> dict[str, Any]:
+    """The row with probabilities of 4 decimals that still sum to 1."""
+    values = row._asdict()
+    if row.confidence is not None:
+        rounded = rounded_shares([values[name] for name in EXPRESSIONS])
+        values |= dict(zip(EXPRESSIONS, rounded, strict=True))
+        values["confidence"] = values[row.expression]
+    return values
+
+
+def rounded_shares(shares: list[float], digits: int = 4) -> list[float]:
+    """Shares that sum to 1, rounded so that they still do: by the largest remainders, of equal ones the
+    first."""
+    units = np.array(shares) * 10**digits
+    whole = np.floor(units).astype(int)
+    missing = 10**digits - int(whole.sum())
+    whole[np.argsort(whole - units, kind="stable")[:missing]] += 1
+    return [round(int(unit) / 10**digits, digits) for unit in whole]
