@@ -48,7 +48,7 @@ def is_bgr(image: np.ndarray, faces: Faces) -> bool:
     means = []
     for row, column, height, width in faces.boxes:
         top, left = int(row + height / 4), int(column + width / 4)
-        middle = image[top : top + int(height / 2) + 1, left : left + int(width / 2) + 1]
+        middle = image[top : top + int(height / 2) + 1 : 4, left : left + int(width / 2) + 1 : 4]
         means.append(middle.mean(axis=(0, 1)))
     red, _, blue = np.mean(means, axis=0)
     return bool(blue > BLUER * red)

@@ -1,7 +1,7 @@
 """Find faces with MTCNN, with the weights and results of the `mtcnn` package, in many photos at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,7 +21,7 @@ from fer_tasks.faces.boxes import (
     square,
     suppress,
 )
-from fer_tasks.faces.networks import OUTPUT_BATCH, PAGE, REFINE_BATCH, Network, Networks, compile_networks
+from fer_tasks.faces.networks import OUTPUT_BATCHES, REFINE_BATCHES, Network, Networks, networks
 from fer_tasks.faces.pyramid import draw_page, pack, pieces
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left and right in the picture
@@ -32,6 +32,7 @@ BATCH_PIXELS = 4_000_000  # pixels of photos to process together; bounds a worke
 # The package's thresholds for scores and for overlaps.
 PROPOSE, REFINE, OUTPUT = 0.6, 0.7, 0.8
 SAME_LEVEL, SAME_PHOTO = 0.5, 0.7
+_OF_THREAD = threading.local()
 
 
 class Faces(NamedTuple):
@@ -125,12 +126,9 @@ def _proposed_cells(photos: list[PreparedPhoto], mode: Mode) -> np.ndarray:
     """All rows of `boxes.proposals` for all levels of the photos: (k, 7)."""
     px, share = SMALLEST[mode]
     levels = (pieces(i, p.pixels, max(px, share * min(p.pixels.shape[:2]))) for i, p in enumerate(photos))
-    pixels, mask = np.zeros((1, PAGE, PAGE, 3), np.float32), np.zeros((1, 1, PAGE - 2, PAGE - 2), np.float32)
     cells = [np.empty((0, 7))]
     for page in pack(chain.from_iterable(levels)):
-        height = draw_page(page, pixels[0], mask[0, 0])
-        output = _networks().propose[height](pixels[:, :height], mask[:, :, : height - 2])
-        cells.append(proposals(page, output[0], PROPOSE))
+        cells.append(proposals(page, _networks().propose(*draw_page(page))[0], PROPOSE))
     return np.concatenate(cells)
 
 
@@ -150,7 +148,7 @@ def _suppress_and_square(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _refine(photos: list[PreparedPhoto], boxes: list[np.ndarray]) -> list[np.ndarray]:
     """R-Net: for each photo the boxes that it accepts, moved and made square."""
     kept = []
-    outputs = _run_on_crops(photos, boxes, 24, REFINE_BATCH, _networks().refine)
+    outputs = _run_on_crops(photos, boxes, 24, REFINE_BATCHES, _networks().refine)
     for own, output in zip(boxes, outputs, strict=True):
         good = output[:, 4] > logit(REFINE)
         kept.append(_suppress_and_square(refined(own, output[:, :4])[good], output[good, 4]))
@@ -161,7 +159,7 @@ def _output(
     photos: list[PreparedPhoto], boxes: list[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """O-Net: the faces of each photo as boxes (n, 4), landmarks (n, 10) and scores (n,)."""
-    outputs = _run_on_crops(photos, boxes, 48, OUTPUT_BATCH, _networks().output)
+    outputs = _run_on_crops(photos, boxes, 48, OUTPUT_BATCHES, _networks().output)
     for own, output in zip(boxes, outputs, strict=True):
         good = output[:, 14] > logit(OUTPUT)
         own, output = own[good], output[good]
@@ -171,18 +169,20 @@ def _output(
 
 
 def _run_on_crops(
-    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int, network: Network
+    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, lengths: Sequence[int], network: Network
 ) -> list[np.ndarray]:
     """A network's output for the crops of each photo's boxes."""
-    outputs = np.concatenate([network(block).copy() for block in _batches(photos, boxes, size, batch)])
+    outputs = np.concatenate([network(block).copy() for block in _batches(photos, boxes, size, lengths)])
     ends = np.cumsum([len(own) for own in boxes])
     return np.split(outputs[: ends[-1]], ends[:-1])
 
 
 def _batches(
-    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, batch: int
+    photos: list[PreparedPhoto], boxes: list[np.ndarray], size: int, lengths: Sequence[int]
 ) -> Iterator[np.ndarray]:
-    """Yield the crops of all photos' boxes in batches of one size, the last padded with zeros."""
+    """Yield the crops of all photos' boxes in batches of the greatest of `lengths`; the last one is padded
+    with zeros to the least that holds it."""
+    batch = lengths[-1]
     waiting = np.empty((0, size, size, 3), np.float32)
     for photo, own in zip(photos, boxes, strict=True):
         for start in range(0, len(own), batch):
@@ -190,7 +190,8 @@ def _batches(
             if len(waiting) >= batch:
                 yield waiting[:batch]
                 waiting = waiting[batch:]
-    yield np.concatenate([waiting, np.zeros((batch - len(waiting), size, size, 3), np.float32)])
+    least = next(length for length in lengths if length >= len(waiting))
+    yield np.concatenate([waiting, np.zeros((least - len(waiting), size, size, 3), np.float32)])
 
 
 def _faces(photo: PreparedPhoto, outline: np.ndarray, points: np.ndarray, scores: np.ndarray) -> Faces:
@@ -201,7 +202,8 @@ def _faces(photo: PreparedPhoto, outline: np.ndarray, points: np.ndarray, scores
     return Faces(boxes, landmarks, scores.astype(float))
 
 
-@cache
 def _networks() -> Networks:
-    cv2.setNumThreads(1)  # one process a core is faster than threads
-    return compile_networks()
+    if not hasattr(_OF_THREAD, "networks"):
+        cv2.setNumThreads(1)  # a photo a core is faster than a photo on all cores
+        _OF_THREAD.networks = networks()
+    return _OF_THREAD.networks
