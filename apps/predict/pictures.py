@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fer_tasks.errors import UserError
+from fer_tasks.sources.names import shown
 from fer_tasks.storage import images
 
 MAX_PIXELS = 120_000_000  # of a picture; larger ones are refused before they are decoded
@@ -43,7 +44,7 @@ def open_picture(source: Source, bgr: bool, name: str | None) -> Picture:
         case bytes():
             return _of_bytes(source, name or "")
         case str() | Path():
-            return _of_bytes(_content(Path(source)), name or str(source))
+            return _of_bytes(_content(Path(source)), name or shown(source))
     kinds = "a path, bytes, a PIL image or an array of (M, N, 3) uint8"
     raise UnreadablePicture(f"a picture is {kinds}, not {type(source).__name__}")
 
@@ -76,7 +77,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnreadablePicture(f"{path}: {error.strerror}") from None
+        raise UnreadablePicture(f"{shown(path)}: {error.strerror}") from None
 
 
 def _of_bytes(data: bytes, name: str) -> Picture:

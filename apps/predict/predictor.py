@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from apps.predict import faces as faces_of
+from apps.predict.in_order import in_order
 from apps.predict.network import compile_network
 from apps.predict.pictures import Picture, Source, UnreadablePicture, of_array, open_picture
 from apps.predict.tables import NO_FACE, OK, UNCERTAIN, UNREADABLE, Row, empty_row
@@ -20,6 +21,7 @@ from fer_tasks.faces.choose import as_face
 from fer_tasks.faces.detector import Faces, follow_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
+from fer_tasks.sources.names import shown
 from fer_tasks.storage.model_folder import read_model_folder
 
 MODEL = Path("models/best")
@@ -68,23 +70,30 @@ class Predictor:
                 shape, dtype or order of colours.
         """
         picture = open_picture(source, bool(bgr), name)
+        return self.answer(picture, check_colours=bgr is None and isinstance(source, np.ndarray))
+
+    def answer(self, picture: Picture, check_colours: bool = False) -> list[Row]:
+        """`predict` for a picture that is opened. Raises UnreadablePicture: its pixels are damaged."""
         faces = self._find(picture)
-        if bgr is None and isinstance(source, np.ndarray):
+        if check_colours:
             self._check_colours(picture, faces)
         return self.rows(picture.name, faces, self._probabilities(picture, faces))
 
     def predict_many(self, sources: Iterable[Source], *, bgr: bool | None = None) -> Iterator[list[Row]]:
-        """`predict` for each of many pictures, in their order; one that cannot be read gives one row of
-        status unreadable."""
-        for source in sources:
-            try:
-                yield self.predict(source, bgr=bgr)
-            except UnreadablePicture:
-                yield [self.unreadable(source)]
+        """`predict` for each of many pictures, in their order, on all cores; one that cannot be read gives
+        one row of status unreadable. A few more are read than have been taken."""
 
-    def unreadable(self, name: object) -> Row:
+        def one(source: Source) -> list[Row]:
+            try:
+                return self.predict(source, bgr=bgr)
+            except UnreadablePicture:
+                return [self.unreadable(shown(source) if isinstance(source, str | Path) else "")]
+
+        return in_order(one, sources)
+
+    def unreadable(self, file: str) -> Row:
         """The row of a picture that cannot be read."""
-        return empty_row(str(name) if isinstance(name, str | Path) else "", UNREADABLE, self.model)
+        return empty_row(file, UNREADABLE, self.model)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """The faces of each of many (M, N, 3) uint8 RGB images, the largest first, in px of the image."""

@@ -1,5 +1,6 @@
 """The rows that answers are told in, and how their numbers are written."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from fer_tasks.labels import EXPRESSIONS
 
 OK, UNCERTAIN, NO_FACE, UNREADABLE = "ok", "uncertain", "no_face", "unreadable"
+SHOWN = {"file": 24, "face": 4, "status": 10, "expression": 10, "confidence": 10, "set": 26}  # widths
 
 
 class Row(NamedTuple):
@@ -40,6 +42,8 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
+INTEGERS = ("frame", "face", "track")
+TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 
 
 def empty_row(file: str, status: str, model: str, frame: int | None = None, time: float | None = None) -> Row:
@@ -48,21 +52,35 @@ def empty_row(file: str, status: str, model: str, frame: int | None = None, time
     return Row(**{**dict.fromkeys(COLUMNS), **values})
 
 
-def to_write(row: NamedTuple) -> dict[str, Any]:
-    """The row with probabilities of 4 decimals that still sum to 1."""
+def rounded(row: Row) -> dict[str, Any]:
+    """A row's values as text formats have them: probabilities of 4 decimals that still sum to 1."""
     values = row._asdict()
     if row.confidence is not None:
-        rounded = rounded_shares([values[name] for name in EXPRESSIONS])
-        values |= dict(zip(EXPRESSIONS, rounded, strict=True))
+        values |= dict(zip(EXPRESSIONS, rounded_shares([values[name] for name in EXPRESSIONS]), strict=True))
         values["confidence"] = values[row.expression]
     return values
 
 
-def rounded_shares(shares: list[float], digits: int = 4) -> list[float]:
-    """Shares that sum to 1, rounded so that they still do: by the largest remainders, of equal ones the
-    first."""
+def rounded_shares(shares: Sequence[float], digits: int = 4) -> list[float]:
+    """Shares that sum to 1, rounded so that they still do: the largest remainders are rounded up, of equal
+    ones the first."""
     units = np.array(shares) * 10**digits
     whole = np.floor(units).astype(int)
     missing = 10**digits - int(whole.sum())
     whole[np.argsort(whole - units, kind="stable")[:missing]] += 1
     return [round(int(unit) / 10**digits, digits) for unit in whole]
+
+
+def head_line(widths: Mapping[str, int] = SHOWN) -> str:
+    """The first line of the table that a terminal shows."""
+    return "  ".join([*(name.ljust(width) for name, width in widths.items()), "box"])
+
+
+def line(row: Row, widths: Mapping[str, int] = SHOWN) -> str:
+    """A row of the table that a terminal shows: the columns of SHOWN, and the box: x, y, width, height."""
+    values = rounded(row)
+    values["set"] = (row.set or "").replace("|", " ")
+    texts = {name: "" if values[name] is None else str(values[name]) for name in widths}
+    texts["confidence"] = "" if row.confidence is None else f"{values['confidence']:.4f}"
+    box = " ".join(f"{side:.0f}" for side in row[6:10] if side is not None)
+    return "  ".join([*(texts[name].ljust(width) for name, width in widths.items()), box]).rstrip()

@@ -1,0 +1,134 @@
+"""Tell what faces show: in a photo, a folder, a video, or what a camera sees.
+
+A SOURCE is a picture, a folder (with all that is in it), a pattern such as 'holiday/*.jpg', a video, the
+address of a stream (rtsp://…, http://…), `-` for a picture on standard input, or 0 for the first camera.
+
+examples:
+  %(prog)s photo.jpg                            a table, if this is a terminal; else CSV
+  %(prog)s photos/ --out faces.csv              all pictures of a folder; or faces.jsonl, faces.parquet
+  %(prog)s photos/ --annotated seen/            … and a copy of each with boxes and labels
+  %(prog)s group.jpg --gallery faces.png        … and one picture with every face of all
+  %(prog)s portrait.jpg --faces largest         only the main face of each picture
+  %(prog)s crops/ --whole                       pictures that are faces already: nothing is searched
+  curl -s https://example.org/a.jpg | %(prog)s -
+
+A row is a face; a picture without one has a row, too. `status` is ok, uncertain (the model is right less than
+half of the time when it is so unsure), no_face or unreadable. Probabilities sum to 1. `set` holds the true
+expression with the probability that --coverage asks for. Pixels are those of the upright picture.
+
+exit status: 0; 1 if something could not be read or written; 2 if the command is wrong.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import groupby
+from pathlib import Path
+
+from apps.predict.answering import Tally, Wanted, answer_all, copies_of
+from apps.predict.gallery import Gallery
+from apps.predict.predictor import MODEL, Predictor
+from apps.predict.sources import Item, list_items
+from apps.predict.tables import COLUMNS, UNREADABLE
+from apps.predict.writers import FORMATS, Printed, TableFile, printed, table_file
+from fer_tasks.errors import UserError, as_user_error
+
+FAILED, WRONG, STOPPED = 1, 2, 130  # exit statuses
+
+
+def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict") -> int:
+    """Run the command; returns its exit status."""
+    arguments = _parser(prog).parse_args(given)
+    try:
+        predictor = Predictor(
+            arguments.model, faces=arguments.faces, whole=arguments.whole, coverage=arguments.coverage
+        )
+        items = list_items(arguments.source, arguments.annotated)
+        copies = copies_of(items, arguments.annotated) if arguments.annotated else {}
+    except UserError as error:
+        return _tell(prog, error, WRONG)
+    try:
+        return _run(arguments, items, predictor, Wanted(copies, Gallery() if arguments.gallery else None))
+    except KeyboardInterrupt:
+        return STOPPED
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if not (mistake := as_user_error(error)):
+            raise
+        return _tell(prog, mistake, FAILED)
+
+
+def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor, wanted: Wanted) -> int:
+    tally, readable = Tally(), True
+    with _table(arguments, predictor) as table:
+        try:
+            for is_picture, group in groupby(items, lambda item: item.kind == "picture"):
+                if is_picture:
+                    answer_all([*group], predictor, table, wanted, tally)
+                else:
+                    from apps.predict.video import predict_video  # here: pictures need none of it
+
+                    for item in group:
+                        readable &= predict_video(item, predictor, table, arguments)
+        except KeyboardInterrupt:
+            if isinstance(table, TableFile):
+                sys.stderr.write(
+                    f"stopped; {table.part} has the rows so far: the same command goes on there\n"
+                )
+            raise
+    if wanted.gallery:
+        wanted.gallery.save(arguments.gallery)
+    if len(items) > 1 or arguments.out:
+        sys.stderr.write(f"{tally}\n")
+    return FAILED if tally.statuses[UNREADABLE] or not readable else 0
+
+
+def _table(
+    arguments: argparse.Namespace, predictor: Predictor
+) -> AbstractContextManager[Printed | TableFile]:
+    if not arguments.out:
+        return nullcontext(printed(COLUMNS))
+    options = [arguments.faces, arguments.whole, arguments.coverage]
+    return table_file(arguments.out, COLUMNS, json.dumps([predictor.info["fingerprint"], *options]))
+
+
+def _tell(prog: str, error: UserError, status: int) -> int:
+    sys.stderr.write(f"{prog}: {error}\n")
+    return status
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", nargs="+", metavar="SOURCE", help="what to look at; see above")
+    add("--out", type=_table_name, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
+    add("--annotated", type=Path, metavar="DIR", help="write a copy of each picture with boxes and labels")
+    add("--gallery", type=_png_name, metavar="FILE.png", help="write one picture with every face, titled")
+    add("--faces", choices=("all", "largest"), default="all", help="which faces of a picture (default: all)")
+    add("--whole", action="store_true", help="each picture is a face already: search for none")
+    add("--coverage", type=float, default=0.9, metavar="P", help="of `set`, 0 to 1 (default: %(default)s)")
+    add("--model", type=Path, default=MODEL, metavar="DIR", help="a model's folder (default: %(default)s)")
+    return parser
+
+
+def _table_name(name: str) -> Path:
+    if Path(name).suffix.lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{name}: name a file that ends in {', '.join(FORMATS)}")
+    return Path(name)
+
+
+def _png_name(name: str) -> Path:
+    if Path(name).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{name}: name a file that ends in .png")
+    return Path(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
