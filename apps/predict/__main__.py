@@ -83,6 +83,8 @@ def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predic
             raise
     if wanted.gallery:
         wanted.gallery.save(arguments.gallery)
+        if left_out := wanted.gallery.left_out:
+            sys.stderr.write(f"{arguments.gallery} has no room for {left_out:,} more faces\n")
     if len(items) > 1 or arguments.out:
         sys.stderr.write(f"{tally}\n")
     return FAILED if tally.statuses[UNREADABLE] or not readable else 0

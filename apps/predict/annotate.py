@@ -21,7 +21,7 @@ COLOURS = {
 WHITE_ON = {"angry", "disgust", "sad"}  # text on the other colours is black
 READABLE = 480  # px: a picture whose longer side is smaller is enlarged for its labels
 LARGEST = 2048  # px: one whose longer side is larger is shrunk
-SMALLEST_TEXT = 13  # px
+SMALLEST_TEXT, TINIEST_TEXT = 13, 8  # px; the latter only where there is no room
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -43,57 +43,77 @@ def annotated(image: np.ndarray, shape: tuple[int, int], rows: Sequence[Row]) ->
 
 def draw_faces(drawn: Image.Image, rows: Sequence[Row], scale: float) -> None:
     """Draw the boxes and labels on an RGB picture that is `scale` times as large as that of the rows."""
-    draw, taken = ImageDraw.Draw(drawn), []
-    faces = [row for row in rows if row.expression is not None]
-    stroke = max(2, round(max(drawn.size) / 300))
-    for row in reversed(faces):  # the largest face's box and label last, on top
-        left, top = row.x * scale, row.y * scale
-        box = (left, top, max(left + row.width * scale, left + 1), max(top + row.height * scale, top + 1))
-        draw.rectangle(box, outline=COLOURS[row.expression], width=stroke)
-    for row in faces:
-        taken.append(_label(draw, row, scale, stroke, drawn.size, taken))
+    draw, faces = ImageDraw.Draw(drawn), [row for row in rows if row.expression is not None]
+    boxes = np.array([_box(row, scale) for row in faces]).reshape(-1, 4)
+    for row, box in zip(reversed(faces), boxes[::-1], strict=True):  # the largest last, on top
+        stroke = round(min(max(drawn.size) / 300, (box[2] - box[0]) / 20))
+        draw.rectangle((*box,), outline=COLOURS[row.expression], width=max(stroke, 2))
+    labels = np.empty((0, 4))
+    for i, row in enumerate(faces):
+        others = np.delete(boxes, i, axis=0)
+        if place := _label(draw, row, scale, drawn.size, labels, others):
+            labels = np.concatenate([labels, [place]])
+
+
+def _box(row: Row, scale: float) -> Box:
+    left, top = row.x * scale, row.y * scale
+    return (left, top, left + max(row.width * scale, 1), top + max(row.height * scale, 1))
 
 
 def _label(
     draw: ImageDraw.ImageDraw,
     row: Row,
     scale: float,
-    stroke: int,
     size: tuple[int, int],
-    taken: Sequence[Box],
-) -> Box:
-    text = title(row)
+    labels: np.ndarray,
+    others: np.ndarray,
+) -> Box | None:
+    """Draw a face's label and return where it is: in smaller text where it would cover another label or
+    face, and nowhere, leaving it to the box's colour, where it would cover a label even so."""
     least = max(SMALLEST_TEXT, max(size) / 55)
-    font = _font(round(min(max(row.width * scale / 7, least), 2.5 * least)))
-    pad = max(2, round(font.size / 5))
-    while draw.textlength(text, font) + 2 * pad > size[0] and font.size > 6:
-        font = _font(font.size - 1)
-    width, height = round(draw.textlength(text, font)) + 2 * pad, round(1.2 * font.size) + pad
-    place = _place(row, scale, (width, height), size, taken)
-    draw.rectangle(place, fill=COLOURS[row.expression])
-    ink = "white" if row.expression in WHITE_ON else "black"
-    draw.text((place[0] + pad, place[1] + height / 2), text, ink, font, anchor="lm")
-    return place
+    wanted = min(max(row.width * scale / 7, least), 2.5 * least)
+    both = np.concatenate([labels, others])
+    tries = [(wanted / shrink, both) for shrink in (1, 1.5, 2, 3)] + [(TINIEST_TEXT, labels)]
+    for points, taken in tries:
+        font = _font(max(TINIEST_TEXT, round(points)))
+        while _extent(row, font)[0] > size[0] and font.size > 5:
+            font = _font(font.size - 1)
+        if place := _place(row, scale, _extent(row, font), size, taken):
+            draw.rectangle(place, fill=COLOURS[row.expression])
+            ink = "white" if row.expression in WHITE_ON else "black"
+            at = (place[0] + _padding(font), (place[1] + place[3]) / 2)
+            draw.text(at, title(row), ink, font, anchor="lm")
+            return place
+    return None
+
+
+def _extent(row: Row, font: ImageFont.FreeTypeFont) -> tuple[int, int]:
+    """The width and height of a label."""
+    return round(font.getlength(title(row))) + 2 * _padding(font), round(1.2 * font.size) + _padding(font)
+
+
+def _padding(font: ImageFont.FreeTypeFont) -> int:
+    return max(1, round(font.size / 5))
 
 
 def _place(
-    row: Row, scale: float, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Box]
-) -> Box:
+    row: Row, scale: float, label: tuple[int, int], size: tuple[int, int], taken: np.ndarray
+) -> Box | None:
     """Above the face, below it, or inside of its upper or lower side: the first that is in the picture and
-    covers no other label; else above, moved into the picture."""
-    left, top, bottom = row.x * scale, row.y * scale, (row.y + row.height) * scale
-    left = min(max(left, 0), size[0] - label[0])
-    tops = (top - label[1], bottom, top, bottom - label[1])
-    for start in tops:
+    covers no other label."""
+    left = min(max(row.x * scale, 0), size[0] - label[0])
+    top, bottom = row.y * scale, (row.y + row.height) * scale
+    lowest = size[1] - label[1]
+    for start in (top - label[1], bottom, min(top, lowest), bottom - label[1]):
         box = (left, start, left + label[0], start + label[1])
-        if start >= 0 and box[3] <= size[1] and not any(_overlap(box, other) for other in taken):
+        if 0 <= start <= lowest and not _overlaps(box, taken):
             return box
-    start = min(max(tops[0], 0), size[1] - label[1])
-    return (left, start, left + label[0], start + label[1])
+    return None
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlaps(box: Box, others: np.ndarray) -> bool:
+    left, top, right, bottom = others.T
+    return bool(np.any((box[0] < right) & (left < box[2]) & (box[1] < bottom) & (top < box[3])))
 
 
 def title(row: Row) -> str:
