@@ -21,6 +21,7 @@ exit status: 0; 1 if something could not be read or written; 2 if the command is
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from apps.predict.answering import Tally, Wanted, answer_all, copies_of
 from apps.predict.gallery import Gallery
 from apps.predict.predictor import MODEL, Predictor
 from apps.predict.sources import Item, list_items
-from apps.predict.tables import COLUMNS, UNREADABLE
+from apps.predict.tables import COLUMNS, UNREADABLE, Row
 from apps.predict.writers import FORMATS, Printed, TableFile, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
 
@@ -64,7 +65,7 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
 
 
 def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor, wanted: Wanted) -> int:
-    tally, readable = Tally(), True
+    tally = Tally()
     with _table(arguments, predictor) as table:
         try:
             for is_picture, group in groupby(items, lambda item: item.kind == "picture"):
@@ -74,7 +75,7 @@ def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predic
                     from apps.predict.video import predict_video  # here: pictures need none of it
 
                     for item in group:
-                        readable &= predict_video(item, predictor, table, arguments)
+                        predict_video(item, predictor, table, arguments, tally)
         except KeyboardInterrupt:
             if isinstance(table, TableFile):
                 sys.stderr.write(
@@ -87,16 +88,18 @@ def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predic
             sys.stderr.write(f"{arguments.gallery} has no room for {left_out:,} more faces\n")
     if len(items) > 1 or arguments.out:
         sys.stderr.write(f"{tally}\n")
-    return FAILED if tally.statuses[UNREADABLE] or not readable else 0
+    return FAILED if tally.statuses[UNREADABLE] else 0
 
 
 def _table(
     arguments: argparse.Namespace, predictor: Predictor
 ) -> AbstractContextManager[Printed | TableFile]:
+    columns = Row._fields if arguments.smooth else COLUMNS
     if not arguments.out:
-        return nullcontext(printed(COLUMNS))
+        return nullcontext(printed(columns))
     options = [arguments.faces, arguments.whole, arguments.coverage]
-    return table_file(arguments.out, COLUMNS, json.dumps([predictor.info["fingerprint"], *options]))
+    options += [arguments.fps, arguments.start, arguments.end, arguments.smooth]
+    return table_file(arguments.out, columns, json.dumps([predictor.info["fingerprint"], *options]))
 
 
 def _tell(prog: str, error: UserError, status: int) -> int:
@@ -111,13 +114,31 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="what to look at; see above")
     add("--out", type=_table_name, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
-    add("--annotated", type=Path, metavar="DIR", help="write a copy of each picture with boxes and labels")
+    add("--annotated", type=Path, metavar="DIR", help="write a copy of each picture or video with labels")
     add("--gallery", type=_png_name, metavar="FILE.png", help="write one picture with every face, titled")
+    add("--timeline", type=Path, metavar="DIR", help="write a picture of each video's expressions over time")
+    add("--fps", type=_above_0, metavar="N", help="of a video, at most N frames a second (default: all)")
+    add("--start", type=_from_0, default=0, metavar="S", help="of a video, from S seconds on")
+    add("--end", type=_above_0, metavar="S", help="of a video or a camera, up to S seconds")
+    add("--smooth", type=_from_0, default=0, metavar="S", help="add columns smoothed over S seconds of video")
     add("--faces", choices=("all", "largest"), default="all", help="which faces of a picture (default: all)")
     add("--whole", action="store_true", help="each picture is a face already: search for none")
     add("--coverage", type=float, default=0.9, metavar="P", help="of `set`, 0 to 1 (default: %(default)s)")
     add("--model", type=Path, default=MODEL, metavar="DIR", help="a model's folder (default: %(default)s)")
     return parser
+
+
+def _from_0(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0 on")
+    return number
+
+
+def _above_0(text: str) -> float:
+    if not _from_0(text):
+        raise argparse.ArgumentTypeError(f"{text}: a number above 0")
+    return float(text)
 
 
 def _table_name(name: str) -> Path:

@@ -46,10 +46,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
-        self.pictures = 0
+        self.pictures = self.frames = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         self.pictures += 1
+        self.statuses.update(row.status for row in rows)
+
+    def add_frame(self, rows: Sequence[Row]) -> None:
+        self.frames += 1
         self.statuses.update(row.status for row in rows)
 
     def __str__(self) -> str:
@@ -58,7 +62,9 @@ class Tally:
         parts = [f"{counted(faces, 'face')} ({one[UNCERTAIN]:,} uncertain)"]
         parts += [f"{one[NO_FACE]:,} without a face"] if one[NO_FACE] else []
         parts += [f"{one[UNREADABLE]:,} unreadable"] if one[UNREADABLE] else []
-        return f"{counted(self.pictures, 'picture')}: {', '.join(parts)}"
+        kinds = {"picture": self.pictures, "frame": self.frames}
+        of = [counted(n, kind) for kind, n in kinds.items() if n] or [counted(0, "picture")]
+        return f"{', '.join(of)}: {', '.join(parts)}"
 
 
 def copies_of(items: Sequence[Item], folder: Path) -> dict[Item, Path]:
@@ -92,7 +98,7 @@ def answer_all(
         DiskError: a disk is full or cannot be written.
     """
     waiting = [item for item in items if shown(item.name) not in table.done]
-    with _bar(len(items), len(items) - len(waiting), table) as bar:
+    with progress(table, " pictures", len(items), len(items) - len(waiting)) as bar:
         for answer in in_order(lambda item: _answer(item, predictor, wanted), waiting):
             table.append(answer.rows)
             tally.add(answer.rows)
@@ -104,10 +110,12 @@ def answer_all(
 
 
 @contextmanager
-def _bar(total: int, done: int, table: Printed | TableFile) -> Iterator[tqdm]:
+def progress(
+    table: Printed | TableFile, unit: str, total: int | None = None, done: int = 0
+) -> Iterator[tqdm]:
     """A bar on work of more than two seconds, unless a table is shown on the same terminal."""
     hidden = not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty())
-    with tqdm(total=total, initial=done, unit=" pictures", delay=2, disable=hidden, leave=False) as bar:
+    with tqdm(total=total, initial=done, unit=unit, delay=2, disable=hidden, leave=False) as bar:
         yield bar
 
 

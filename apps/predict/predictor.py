@@ -91,6 +91,31 @@ class Predictor:
 
         return in_order(one, sources)
 
+    def video(
+        self,
+        source: int | str | Path,
+        *,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        smooth: float = 0.0,
+    ) -> Iterator[list[Row]]:
+        """Yield the rows of each frame of a video, in order and with one frame in memory.
+
+        `source`: a path, the number of a camera, or the address of a stream (rtsp://, http://). `fps`: at
+        most so many frames a second; None: all. `start`, `end`: s. `smooth`: s over which the columns
+        `expression_smooth` and `confidence_smooth` are smoothed; 0: they are None.
+
+        Raises:
+            BadVideo: nothing can be read; or, after the rows that could be: the file is cut off, the camera
+                or the stream broke off and did not come back within 30 s.
+            UserError: a number is out of its range.
+        """
+        from apps.predict.video_reader import Span, VideoReader  # here: who asks about a photo needs neither
+
+        reader = VideoReader(self, source, Span(fps, start, end), smooth)
+        return (rows for _, rows in reader.answers())
+
     def unreadable(self, file: str) -> Row:
         """The row of a picture that cannot be read."""
         return empty_row(file, UNREADABLE, self.model)
@@ -140,6 +165,7 @@ class Predictor:
                 float(shares.max()),
                 *map(float, shares),
                 "|".join(EXPRESSIONS[k] for k in np.argsort(-shares, kind="stable") if sets[i, k]),
+                *(None, None),
                 self.model,
             )
             for i, shares in enumerate(probabilities)

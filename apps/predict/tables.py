@@ -38,10 +38,13 @@ class Row(NamedTuple):
     sad: float | None
     surprise: float | None
     set: str | None  # expressions that hold the true one with the coverage asked for, joined by |
+    expression_smooth: str | None  # of a video that is smoothed: the most probable one over time
+    confidence_smooth: float | None  # its probability
     model: str  # name@the first 8 digits of its fingerprint
 
 
-COLUMNS = Row._fields
+SMOOTH = ("expression_smooth", "confidence_smooth")
+COLUMNS = tuple(name for name in Row._fields if name not in SMOOTH)
 INTEGERS = ("frame", "face", "track")
 TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 
@@ -49,7 +52,7 @@ TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 def empty_row(file: str, status: str, model: str, frame: int | None = None, time: float | None = None) -> Row:
     """The row of a picture or a frame that has no face, or that cannot be read."""
     values = {"file": file, "frame": frame, "time": time, "status": status, "model": model}
-    return Row(**{**dict.fromkeys(COLUMNS), **values})
+    return Row(**{**dict.fromkeys(Row._fields), **values})
 
 
 def rounded(row: Row) -> dict[str, Any]:
@@ -58,6 +61,8 @@ def rounded(row: Row) -> dict[str, Any]:
     if row.confidence is not None:
         values |= dict(zip(EXPRESSIONS, rounded_shares([values[name] for name in EXPRESSIONS]), strict=True))
         values["confidence"] = values[row.expression]
+    if row.confidence_smooth is not None:
+        values["confidence_smooth"] = round(row.confidence_smooth, 4)
     return values
 
 

@@ -1,81 +1,103 @@
-"""Answer for the frames of a video, a camera or a stream: rows, an annotated video, a timeline."""
+"""What the command does with a video, a camera or a stream: rows as they come, an annotated video, a
+timeline."""
 
 import sys
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from apps.predict.following import Follower
+from apps.predict.annotate import COLOURS, annotated
+from apps.predict.answering import Tally, progress
 from apps.predict.predictor import Predictor
+from apps.predict.sources import Item
 from apps.predict.tables import UNREADABLE, Row, empty_row
-from fer_tasks.errors import UserError
+from apps.predict.video_reader import Span, VideoReader
+from apps.predict.writers import Printed, TableFile
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.video.frames import BadVideo, Frame, is_live, shown, video_frames
-from fer_tasks.video.smoothing import Smoother
-from fer_tasks.video.tracking import Tracker
+from fer_tasks.storage.files import write_bytes
+from fer_tasks.video.frames import BadVideo, Frame
+from fer_tasks.video.timeline import Timeline
+from fer_tasks.video.webm import WebM
 
-Source = int | str | Path
-
-
-class Span(NamedTuple):
-    """Which frames of a video are answered for."""
-
-    fps: float | None = None  # at most so many a second; None: all
-    start: float = 0.0  # s
-    end: float | None = None  # s
+AFTER = 5e-4  # s: the times of rows have three decimals
 
 
-def as_source(name: Source) -> Source:
-    """What a name stands for: `0` is a camera, if there is no such file."""
-    is_camera = isinstance(name, str) and name.isdecimal() and not Path(name).exists()
-    return int(name) if is_camera else name
+class Pictures:
+    """The annotated video and the timeline of one video, those that are asked for."""
+
+    def __init__(self, item: Item, arguments: Namespace):
+        self._title = Path(item.place).name
+        self._timeline_file = _beside(arguments.timeline, item, ".png")
+        self._copy_file = _beside(arguments.annotated, item, ".webm")
+        self._timeline, self._copy = Timeline(), None
+        self._stack = ExitStack()
+
+    def go_on(self, reader: VideoReader, table: Printed | TableFile) -> None:
+        """Take in what an earlier run has answered."""
+        for moment in reader.go_on(table.rows(reader.name)):
+            self._timeline.add(*moment)
+        if self._copy_file:
+            resume_at = 0.0 if reader.since is None else reader.since + AFTER
+            self._copy = self._stack.enter_context(WebM(self._copy_file, resume_at))
+
+    def add(self, frame: Frame, rows: Sequence[Row]) -> None:
+        faces = [row for row in rows if row.expression is not None]
+        shares = np.array([[getattr(row, name) for name in EXPRESSIONS] for row in faces]).reshape(-1, 7)
+        self._timeline.add(frame.time, [row.track for row in faces], shares)
+        if self._copy and frame.image is not None:
+            drawn = annotated(frame.image, frame.image.shape[:2], list(map(_smoothed, rows)))
+            self._copy.add(np.asarray(drawn), frame.time)
+
+    def save(self) -> None:
+        """Write both, also where the run was interrupted. Raises DiskError."""
+        self._stack.close()
+        if self._timeline_file:
+            write_bytes(self._timeline_file, self._timeline.png(self._title, COLOURS))
 
 
-class VideoReader:
-    """Answers for the frames of one video, one after the other."""
+def predict_video(
+    item: Item, predictor: Predictor, table: Printed | TableFile, arguments: Namespace, tally: Tally
+) -> None:
+    """Answer for all frames of one video; those of an unfinished run are not asked again. Ctrl-C ends a
+    camera or a stream as the end of a file ends a video.
 
-    def __init__(self, predictor: Predictor, source: Source, span: Span, smooth: float):
-        """`smooth`: s, see `Smoother`; 0 for none.
+    Raises:
+        DiskError: a disk is full or cannot be written.
+    """
+    span = Span(arguments.fps, arguments.start, arguments.end)
+    reader = VideoReader(predictor, item.name, span, arguments.smooth)
+    if reader.name in [*table.done][:-1]:  # another one follows: it is complete
+        return
+    pictures = Pictures(item, arguments)
+    pictures.go_on(reader, table)
+    with progress(table, " frames") as bar:
+        try:
+            for frame, rows in reader.answers(lambda message: bar.write(message, file=sys.stderr)):
+                table.append(rows)
+                tally.add_frame(rows)
+                pictures.add(frame, rows)
+                bar.update()
+        except BadVideo as bad:
+            bar.write(str(bad), file=sys.stderr)
+            rest = [empty_row(reader.name, UNREADABLE, predictor.model, reader.next)]
+            table.append(rest)
+            tally.add_frame(rest)
+        except KeyboardInterrupt:
+            if not reader.is_live:
+                raise
+        finally:
+            pictures.save()
 
-        Raises:
-            UserError: a number is out of its range.
-        """
-        if span.fps is not None and not span.fps > 0:
-            raise UserError(f"fps is above 0, not {span.fps}")
-        if span.start < 0 or smooth < 0 or span.end is not None and span.end <= span.start:
-            raise UserError("start and smooth are 0 s or later, and end is after start")
-        self.name = shown(source)
-        self._predictor, self._source, self._span = predictor, as_source(source), span
-        self._follower, self._tracker = Follower(predictor), Tracker()
-        self._smoother = Smoother(smooth) if smooth else None
-        self._first, self._since = 0, 0.0  # the number of the next frame, and s that earlier runs took
 
-    def answers(self, tell: Callable[[str], None]) -> Iterator[tuple[Frame, list[Row]]]:
-        """Each frame with its rows, the largest face first. `tell`: is called where a stream broke off.
+def _beside(folder: Path | None, item: Item, suffix: str) -> Path | None:
+    return folder and folder / f"{item.place}{suffix}"
 
-        Raises:
-            BadVideo: as `video_frames`; what could be read has been yielded before.
-        """
-        live, first = is_live(self._source), self._first
-        for number, time, image in video_frames(self._source, *self._span, 0 if live else first, tell=tell):
-            if live:
-                number, time = number + first, time + self._since
-            frame = Frame(number, round(time, 3), image)
-            yield frame, self._rows(frame)
 
-    def _rows(self, frame: Frame) -> list[Row]:
-        number, time, image = frame
-        if image is None:
-            return [empty_row(self.name, UNREADABLE, self._predictor.model, number, time)]
-        faces, is_cut = self._follower.find(image, time)
-        if is_cut:
-            self._tracker.end_all()
-        tracks = self._tracker.update(faces.boxes, time)
-        shares = self._predictor.read_faces(image, faces)
-        rows = self._predictor.rows(self.name, faces, shares, number, time, tracks)
-        if self._smoother and tracks:
-            smooth = self._smoother.update(tracks, shares, time)
-            return [_with_smooth(row, mean) for row, mean in zip(rows, smooth, strict=True)]
-        return rows
+def _smoothed(row: Row) -> Row:
+    """A row that shows its smoothed answer, if there is one."""
+    if row.expression_smooth is None:
+        return row
+    return row._replace(expression=row.expression_smooth, confidence=row.confidence_smooth)

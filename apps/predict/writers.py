@@ -41,6 +41,10 @@ class Printed:
     def __init__(self, head: str, write: Write):
         self._waiting, self._write = head, write
 
+    def rows(self, file: str) -> Iterator[dict[str, Any]]:
+        """What an unfinished run has written: nothing."""
+        return iter(())
+
     def append(self, rows: Sequence[Row]) -> None:
         """Write all rows of a picture or a frame."""
         text = self._waiting + "".join(map(self._write, rows))
@@ -60,7 +64,7 @@ class TableFile:
     """Rows in a file, which only grows by whole ones."""
 
     def __init__(self, part: Path, head: str, write: Write, read: Read):
-        self.part, self._write = part, write
+        self.part, self._write, self._read, self._start = part, write, read, len(head.encode())
         self.done: dict[str, Done] = {}  # by the column `file`
         with writing_to(part.parent):
             size = self._find_whole_rows(head.encode(), read) if part.exists() else 0
@@ -68,6 +72,12 @@ class TableFile:
             self._file.truncate(size)
             if not size:
                 self._add(head.encode())
+
+    def rows(self, file: str) -> Iterator[dict[str, Any]]:
+        """What an unfinished run has written of a picture or a video, by column."""
+        with self.part.open("rb") as records:
+            records.seek(self._start)
+            yield from (row for row in map(self._read, map(bytes.decode, records)) if row["file"] == file)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write all rows of a picture or a frame. Raises DiskError, with none of them written."""
