@@ -29,7 +29,7 @@ class Pictures:
     """The annotated video and the timeline of one video, those that are asked for."""
 
     def __init__(self, item: Item, arguments: Namespace):
-        self._title = Path(item.place).name
+        self._title, self._start = Path(item.place).name, arguments.start
         self._timeline_file = _beside(arguments.timeline, item, ".png")
         self._copy_file = _beside(arguments.annotated, item, ".webm")
         self._timeline, self._copy = Timeline(), None
@@ -40,7 +40,7 @@ class Pictures:
         for moment in reader.go_on(table.rows(reader.name)):
             self._timeline.add(*moment)
         if self._copy_file:
-            resume_at = 0.0 if reader.since is None else reader.since + AFTER
+            resume_at = 0.0 if reader.since is None else reader.since + AFTER - self._start
             self._copy = self._stack.enter_context(WebM(self._copy_file, resume_at))
 
     def add(self, frame: Frame, rows: Sequence[Row]) -> None:
@@ -49,7 +49,7 @@ class Pictures:
         self._timeline.add(frame.time, [row.track for row in faces], shares)
         if self._copy and frame.image is not None:
             drawn = annotated(frame.image, frame.image.shape[:2], list(map(_smoothed, rows)))
-            self._copy.add(np.asarray(drawn), frame.time)
+            self._copy.add(np.asarray(drawn), frame.time - self._start)
 
     def save(self) -> None:
         """Write both, also where the run was interrupted. Raises DiskError."""

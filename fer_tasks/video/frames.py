@@ -106,20 +106,21 @@ def _timed(capture: cv2.VideoCapture) -> Iterator[Moment]:
 
 def _live(source: int | str, patience: float, tell: Callable[[str], None]) -> Iterator[Moment]:
     capture, began = _connected(source), clock.monotonic()
-    if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
+    name = f"camera {source}" if isinstance(source, int) else shown(source)
+    if name == shown(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
         yield from _timed(capture)
         return
     if not capture.grab():
-        raise BadVideo(_missing(source))
+        raise BadVideo(_missing(source, name))
     while capture is not None:
         last = clock.monotonic()
         yield last - began, capture
         if not capture.grab():
             capture.release()
-            tell(f"{shown(source)} broke off; it is opened again for up to {patience:g} s")
+            tell(f"{name} broke off; it is opened again for up to {patience:g} s")
             capture = _connected_again(source, last + patience)
     reason = f"broke off after {last - began:.1f} s and did not come back within {patience:g} s"
-    raise BadVideo(f"{shown(source)} {reason}")
+    raise BadVideo(f"{name} {reason}")
 
 
 def _connected(source: int | str) -> cv2.VideoCapture:
@@ -139,9 +140,9 @@ def _connected_again(source: int | str, until: float) -> cv2.VideoCapture | None
     return None
 
 
-def _missing(source: int | str) -> str:
+def _missing(source: int | str, name: str) -> str:
     if not isinstance(source, int):
-        return f"{shown(source)} sends no video; is the address right, and the camera or server on?"
+        return f"{name} sends no video; is the address right, and the camera or server on?"
     numbers = sorted(int(path.name[5:]) for path in Path("/dev").glob("video[0-9]*"))
     others = f"numbers here: {', '.join(map(str, numbers))}" if numbers else "none is connected"
-    return f"camera {source} cannot be opened; {others}"
+    return f"{name} cannot be opened; {others}"

@@ -11,6 +11,7 @@ from fer_tasks.labels import EXPRESSIONS
 
 STEPS = 1000  # along the picture, at most: a longer video has longer steps
 SHORTEST = 0.04  # s of a step
+ROUNDING = 1e-6  # steps
 GAP = 1.0  # s without the face that are left open
 SHOWN = 8  # faces: those that are seen longest
 
@@ -30,7 +31,7 @@ class Timeline:
             self._step *= 2
             self._sums = {track: _halved(sums) for track, sums in self._sums.items()}
         for track, shares in zip(tracks, probabilities, strict=True):
-            sums, step = self._sums.setdefault(track, {}), int(time / self._step)
+            sums, step = self._sums.setdefault(track, {}), math.floor(time / self._step + ROUNDING)
             sums[step] = sums.get(step, 0) + np.append(shares, 1)
 
     def png(self, title: str, colours: Mapping[str, str]) -> bytes:
@@ -47,7 +48,7 @@ class Timeline:
         for ax, track in zip(axes, tracks, strict=False):
             self._draw(ax, track, colours)
         axes[-1].set_xlim(0, max(self._end + self._step, 2 * SHORTEST))
-        axes[-1].xaxis.set_major_formatter(lambda time, _: clock(time))
+        axes[-1].xaxis.set_major_formatter(lambda time, _: clock(time, self._end))
         axes[-1].set_xlabel("time in the video" if tracks else "no face was seen")
         figure.suptitle(title + rest, x=0.01, ha="left", fontsize=11)
         if tracks:
@@ -64,16 +65,16 @@ class Timeline:
         filled = [colours[name] for name in EXPRESSIONS]
         ax.stackplot(times, shares.T, step="post", colors=filled, labels=EXPRESSIONS, lw=0)
         most = EXPRESSIONS[int(sums[:, :-1].sum(axis=0).argmax())]
-        span = f"{clock(times[0])} to {clock(times[-1])}"
+        span = f"{clock(times[0], self._end)} to {clock(times[-1], self._end)}"
         ax.set_title(f"face {track}: {span}, mostly {most}", loc="left", fontsize=9)
         ax.set_ylim(0, 1)
         ax.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
         ax.spines[["top", "right"]].set_visible(False)
 
 
-def clock(seconds: float) -> str:
-    """A time in a video: 75 is 1:15, 3675 is 1:01:15; below 10 s with a decimal."""
-    if 0 < seconds < 10:
+def clock(seconds: float, length: float) -> str:
+    """A time in a video of this length, s: 7.5 s; 1:15 or 1:01:15 in one of a minute or more."""
+    if length < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(math.floor(seconds), 60)
     hours, minutes = divmod(minutes, 60)
