@@ -33,7 +33,7 @@ from apps.predict.gallery import Gallery
 from apps.predict.predictor import MODEL, Predictor
 from apps.predict.sources import Item, list_items
 from apps.predict.tables import COLUMNS, UNREADABLE
-from apps.predict.writers import FORMATS, Printed, TableFile, printed, table_file
+from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
 
 FAILED, WRONG, STOPPED = 1, 2, 130  # exit statuses
@@ -43,6 +43,8 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
     """Run the command; returns its exit status."""
     arguments = _parser(prog).parse_args(given)
     try:
+        if arguments.out:
+            check_format(arguments.out)
         predictor = Predictor(
             arguments.model, faces=arguments.faces, whole=arguments.whole, coverage=arguments.coverage
         )
@@ -110,7 +112,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="what to look at; see above")
-    add("--out", type=_table_name, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
+    add("--out", type=Path, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
     add("--annotated", type=Path, metavar="DIR", help="write a copy of each picture with boxes and labels")
     add("--gallery", type=_png_name, metavar="FILE.png", help="write one picture with every face, titled")
     add("--faces", choices=("all", "largest"), default="all", help="which faces of a picture (default: all)")
@@ -118,12 +120,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--coverage", type=float, default=0.9, metavar="P", help="of `set`, 0 to 1 (default: %(default)s)")
     add("--model", type=Path, default=MODEL, metavar="DIR", help="a model's folder (default: %(default)s)")
     return parser
-
-
-def _table_name(name: str) -> Path:
-    if Path(name).suffix.lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{name}: name a file that ends in {', '.join(FORMATS)}")
-    return Path(name)
 
 
 def _png_name(name: str) -> Path:
