@@ -13,7 +13,7 @@ from skimage import data
 from fer_tasks.sources.sample.portraits import EYES, PARTS, UNIT, Look, draw_face
 
 WIDTH, HEIGHT = 640, 480
-STILL = np.zeros((len(PARTS), 2))
+STILL = Look(0.3, 1.2, 0, np.zeros((len(PARTS), 2)))
 CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "FFV1"}  # what OpenCV writes; FFV1 is lossless
 
 
@@ -38,7 +38,7 @@ def moving(portrait: np.ndarray, n: int, speed: float = 1.0) -> Iterator[np.ndar
 
 def acting(expressions: Iterable[str], each: int) -> Iterator[np.ndarray]:
     """Frames in which a drawn face shows one expression after another, each for `each` frames."""
-    faces = {name: draw_face(name, Look(0.3, 1.2, 0, STILL)) for name in set(expressions)}
+    faces = {name: draw_face(name, STILL) for name in set(expressions)}
     scene = cv2.resize(data.coffee(), (WIDTH, HEIGHT))
     for name in expressions:
         yield from [set_in(scene, faces[name], 320, 200, 70)] * each
@@ -46,7 +46,7 @@ def acting(expressions: Iterable[str], each: int) -> Iterator[np.ndarray]:
 
 def crossing(n: int) -> Iterator[np.ndarray]:
     """n frames in which two drawn faces pass each other, one below the other."""
-    people = {"happy": Look(0, 1.0, 0, STILL), "neutral": Look(1, 1.0, 0, STILL)}
+    people = {"happy": STILL._replace(mix=0), "neutral": STILL._replace(mix=1)}
     drawn = [draw_face(*person) for person in people.items()]
     scene = cv2.resize(data.coffee(), (WIDTH, HEIGHT))
     for i in range(n):

@@ -152,9 +152,10 @@ def test_a_camera_that_is_pulled_out_ends_after_the_stated_while(tmp_path, monke
         return capture(str(file) if len(opened) == 1 else "", cv2.CAP_FFMPEG)
 
     monkeypatch.setattr(cv2, "VideoCapture", camera)
+    monkeypatch.setattr("fer_tasks.video.frames.PATIENCE", 0.2)
     told, frames = [], []
     with pytest.raises(BadVideo, match="^camera 0 broke off after .* s and did not come back within 0.2 s$"):
-        for frame in video_frames(0, patience=0.2, tell=told.append):
+        for frame in video_frames(0, tell=told.append):
             frames.append(frame)
     assert len(frames) == 3 and told == ["camera 0 broke off; it is opened again for up to 0.2 s"]
 

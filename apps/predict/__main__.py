@@ -10,11 +10,15 @@ examples:
   %(prog)s group.jpg --gallery faces.png        … and one picture with every face of all
   %(prog)s portrait.jpg --faces largest         only the main face of each picture
   %(prog)s crops/ --whole                       pictures that are faces already: nothing is searched
+  %(prog)s film.mp4 --fps 5 --out film.csv      five frames a second; --start and --end in seconds
+  %(prog)s film.mp4 --smooth 0.5 --annotated . --timeline .    also film.mp4.webm and film.mp4.png
+  %(prog)s 0 --out me.csv                       the first camera, until Ctrl-C
   curl -s https://example.org/a.jpg | %(prog)s -
 
-A row is a face; a picture without one has a row, too. `status` is ok, uncertain (the model is right less than
-half of the time when it is so unsure), no_face or unreadable. Probabilities sum to 1. `set` holds the true
-expression with the probability that --coverage asks for. Pixels are those of the upright picture.
+A row is a face; a picture or a frame without one has a row, too. `status` is ok, uncertain (the model is
+right less than half of the time when it is so unsure), no_face or unreadable. Probabilities sum to 1. `set`
+holds the true expression with the probability that --coverage asks for. Pixels are those of the upright
+picture. In a video `track` tells faces apart.
 
 exit status: 0; 1 if something could not be read or written; 2 if the command is wrong.
 """
@@ -34,7 +38,7 @@ from apps.predict.gallery import Gallery
 from apps.predict.predictor import MODEL, Predictor
 from apps.predict.sources import Item, list_items
 from apps.predict.tables import COLUMNS, UNREADABLE, Row
-from apps.predict.writers import FORMATS, Printed, TableFile, printed, table_file
+from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
 
 FAILED, WRONG, STOPPED = 1, 2, 130  # exit statuses
@@ -44,6 +48,8 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
     """Run the command; returns its exit status."""
     arguments = _parser(prog).parse_args(given)
     try:
+        if arguments.out:
+            check_format(arguments.out)
         predictor = Predictor(
             arguments.model, faces=arguments.faces, whole=arguments.whole, coverage=arguments.coverage
         )
@@ -113,7 +119,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("source", nargs="+", metavar="SOURCE", help="what to look at; see above")
-    add("--out", type=_table_name, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
+    add("--out", type=Path, metavar="FILE", help="write rows to FILE.csv, .jsonl or .parquet")
     add("--annotated", type=Path, metavar="DIR", help="write a copy of each picture or video with labels")
     add("--gallery", type=_png_name, metavar="FILE.png", help="write one picture with every face, titled")
     add("--timeline", type=Path, metavar="DIR", help="write a picture of each video's expressions over time")
@@ -131,20 +137,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def _from_0(text: str) -> float:
     number = float(text)
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
     return number
 
 
 def _above_0(text: str) -> float:
     if not _from_0(text):
-        raise argparse.ArgumentTypeError(f"{text}: a number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return float(text)
-
-
-def _table_name(name: str) -> Path:
-    if Path(name).suffix.lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{name}: name a file that ends in {', '.join(FORMATS)}")
-    return Path(name)
 
 
 def _png_name(name: str) -> Path:

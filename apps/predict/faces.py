@@ -12,7 +12,7 @@ from fer_tasks.faces.detector import Faces, detect_files
 from fer_tasks.faces.signals import areas
 
 Which = Literal["all", "largest"]
-BLUER = 1.1  # mean blue of a face over its mean red: skin has less, whatever its tone
+BLUER = 1.15  # mean blue of faces over their mean red: 1 of 498 photos has more, in BGR 98 % do
 
 
 def find(pictures: Sequence[Picture], crop: dict[str, Any], which: Which) -> list[Faces]:

@@ -119,17 +119,22 @@ class TableFile:
         self.done[last["file"]] = Done(last["frame"], last["time"], max(track, before.track))
 
 
+def check_format(out: Path) -> None:
+    """Raises UserError: rows cannot be written to a file of this name."""
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"{out}: name a file that ends in {', '.join(FORMATS)}")
+    if out.suffix.lower() == ".parquet":
+        _import_duckdb()
+
+
 @contextmanager
 def table_file(out: Path, columns: Sequence[str], settings: str) -> Iterator[TableFile]:
     """Collect rows in a part, and rename it when all went well. `settings`: all that the rows depend on but
     the pictures; a part of other settings is removed.
 
     Raises:
-        UserError: rows cannot be written in a format of this name.
         DiskError: the disk is full or cannot be written.
     """
-    if out.suffix.lower() == ".parquet":
-        _import_duckdb()
     digest = hashlib.sha256(json.dumps([*columns, settings]).encode()).hexdigest()[:8]
     part = out.with_name(f"{out.name}.{digest}.part")
     with writing_to(out.parent):

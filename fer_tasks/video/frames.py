@@ -44,14 +44,13 @@ def video_frames(
     start: float = 0.0,
     end: float | None = None,
     first: int = 0,
-    patience: float = PATIENCE,
     tell: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Frame]:
     """Yield the frames of a file (its path), of a camera (its number) or of a stream (a URL).
 
     `fps`: at most so many a second, those next to even steps; None: all. `start`, `end`: s; from `start` to
     before `end`. `first`: leaves out the frames before this number. Frames of another size than the first
-    one's are scaled to it. A camera or a stream that breaks off is opened again for `patience` s; `tell` is
+    one's are scaled to it. A camera or a stream that breaks off is opened again for PATIENCE s; `tell` is
     called with a message then.
 
     Raises:
@@ -59,7 +58,7 @@ def video_frames(
             could be read: the file is cut off, or the stream did not come back.
     """
     due, time = start, -1.0
-    moments = _live(source, patience, tell) if is_live(source) else _of_file(Path(source))
+    moments = _live(source, tell) if is_live(source) else _of_file(Path(source))
     for number, (time, capture) in enumerate(moments):
         if end is not None and time >= end - ROUNDING:
             break
@@ -104,7 +103,7 @@ def _timed(capture: cv2.VideoCapture) -> Iterator[Moment]:
     capture.release()
 
 
-def _live(source: int | str, patience: float, tell: Callable[[str], None]) -> Iterator[Moment]:
+def _live(source: int | str, tell: Callable[[str], None]) -> Iterator[Moment]:
     capture, began = _connected(source), clock.monotonic()
     name = f"camera {source}" if isinstance(source, int) else shown(source)
     if name == shown(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
@@ -117,9 +116,9 @@ def _live(source: int | str, patience: float, tell: Callable[[str], None]) -> It
         yield last - began, capture
         if not capture.grab():
             capture.release()
-            tell(f"{name} broke off; it is opened again for up to {patience:g} s")
-            capture = _connected_again(source, last + patience)
-    reason = f"broke off after {last - began:.1f} s and did not come back within {patience:g} s"
+            tell(f"{name} broke off; it is opened again for up to {PATIENCE:g} s")
+            capture = _connected_again(source, last + PATIENCE)
+    reason = f"broke off after {last - began:.1f} s and did not come back within {PATIENCE:g} s"
     raise BadVideo(f"{name} {reason}")
 
 
