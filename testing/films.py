@@ -51,7 +51,7 @@ def crossing(n: int) -> Iterator[np.ndarray]:
     scene = cv2.resize(data.coffee(), (WIDTH, HEIGHT))
     for i in range(n):
         x = 110 + 420 * i / max(n - 1, 1)
-        yield set_in(set_in(scene, drawn[0], x, 110, 42), drawn[1], WIDTH - x, 330, 42)
+        yield set_in(set_in(scene, drawn[0], x, 100, 48), drawn[1], WIDTH - x, 330, 48)
 
 
 def placed(portrait: np.ndarray, x: float, y: float, scale: float, degrees: float = 0) -> np.ndarray:

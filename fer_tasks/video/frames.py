@@ -68,7 +68,7 @@ def video_frames(
             due = start + (math.floor((time - start) * fps + ROUNDING) + 1) / fps
         if number >= first:
             whole, image = capture.retrieve()
-            yield Frame(number, time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if whole else None)
+            yield Frame(number, round(time, 3), cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if whole else None)
     if time < start - ROUNDING:
         raise BadVideo(f"{shown(source)} has no frame from {start:g} s on: its last one is at {time:.2f} s")
 
