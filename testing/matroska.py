@@ -18,13 +18,15 @@ def video(
     pictures: Sequence[bytes], times: Sequence[int], fourcc: str, size: tuple[int, int] = SIZE
 ) -> bytes:
     """A file with these encoded pictures at these times, in ms. `fourcc`: `MJPG` for JPEG, `MPNG` for PNG."""
-    header = struct.pack(
-        "<IiiHH4sIiiII", 40, *size, 1, 24, fourcc.encode(), size[0] * size[1] * 3, 0, 0, 0, 0
-    )
-    settings = matroska.value(matroska.SETTINGS, header)
-    track = matroska.track(1, BY_FOURCC, settings, matroska.video_size(*size))
+    track = matroska.track(1, BY_FOURCC, bitmap_header(fourcc, size), matroska.video_size(*size))
     duration = times[-1] + 40 if times else 0
     return _file(track, duration, zip(times, pictures, strict=True))
+
+
+def bitmap_header(fourcc: str, size: tuple[int, int]) -> bytes:
+    """A track's settings, which name its codec."""
+    header = (40, *size, 1, 24, fourcc.encode(), size[0] * size[1] * 3, 0, 0, 0, 0)
+    return matroska.value(matroska.SETTINGS, struct.pack("<IiiHH4sIiiII", *header))
 
 
 def sound_only(seconds: int) -> bytes:

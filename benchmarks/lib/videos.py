@@ -55,15 +55,14 @@ def write_long(file: Path, number: int) -> Path:
 
 
 def agreement(predictor: Predictor) -> dict[str, float]:
-    """Share of the frames in which the faces that were followed are as many as a search finds, each overlapping
-    one by more than SAME; the mean overlap; the share of the frames that were searched."""
-    print(
-        "faces that are followed, beside a search of each frame\n  film                same   IoU  searched"
-    )
+    """The share of the frames in which as many faces were followed as a search finds, each overlapping one by
+    more than SAME; the mean overlap; the share of the frames that were searched."""
+    print("faces that are followed, beside a search of each frame")
+    print(f"  {'film':<20}{'same':>6}{'IoU':>8}{'searched':>10}")
     figures = []
     for name, frames in _films().items():
         figures.append(_compared(predictor, list(frames)))
-        print(f"  {name:<18}{figures[-1][0]:6.1%}{figures[-1][1]:6.3f}{figures[-1][2]:10.1%}", flush=True)
+        print(f"  {name:<20}{figures[-1][0]:6.1%}{figures[-1][1]:8.3f}{figures[-1][2]:10.1%}", flush=True)
     same, overlap, searched = np.mean(figures, axis=0).round(3).tolist()
     return {"followed_same": same, "followed_iou": overlap, "followed_searched": searched}
 
