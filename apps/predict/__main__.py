@@ -37,7 +37,7 @@ from apps.predict.answering import Tally, Wanted, answer_all, copies_of
 from apps.predict.gallery import Gallery
 from apps.predict.predictor import MODEL, Predictor
 from apps.predict.sources import Item, list_items
-from apps.predict.tables import COLUMNS, UNREADABLE, Row
+from apps.predict.tables import COLUMNS, SHOWN, SHOWN_OF_VIDEOS, UNREADABLE, Row
 from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
 
@@ -72,7 +72,7 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
 
 def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor, wanted: Wanted) -> int:
     tally = Tally()
-    with _table(arguments, predictor) as table:
+    with _table(arguments, items, predictor) as table:
         try:
             for is_picture, group in groupby(items, lambda item: item.kind == "picture"):
                 if is_picture:
@@ -98,11 +98,12 @@ def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predic
 
 
 def _table(
-    arguments: argparse.Namespace, predictor: Predictor
+    arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor
 ) -> AbstractContextManager[Printed | TableFile]:
     columns = Row._fields if arguments.smooth else COLUMNS
     if not arguments.out:
-        return nullcontext(printed(columns))
+        all_pictures = all(item.kind == "picture" for item in items)
+        return nullcontext(printed(columns, SHOWN if all_pictures else SHOWN_OF_VIDEOS))
     options = [arguments.faces, arguments.whole, arguments.coverage]
     options += [arguments.fps, arguments.start, arguments.end, arguments.smooth]
     return table_file(arguments.out, columns, json.dumps([predictor.info["fingerprint"], *options]))

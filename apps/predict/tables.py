@@ -9,6 +9,7 @@ from fer_tasks.labels import EXPRESSIONS
 
 OK, UNCERTAIN, NO_FACE, UNREADABLE = "ok", "uncertain", "no_face", "unreadable"
 SHOWN = {"file": 24, "face": 4, "status": 10, "expression": 10, "confidence": 10, "set": 26}  # widths
+SHOWN_OF_VIDEOS = {"file": 24, "time": 9, "track": 5, **{name: SHOWN[name] for name in [*SHOWN][2:]}}
 
 
 class Row(NamedTuple):
@@ -76,13 +77,13 @@ def rounded_shares(shares: Sequence[float], digits: int = 4) -> list[float]:
     return [round(int(unit) / 10**digits, digits) for unit in whole]
 
 
-def head_line(widths: Mapping[str, int] = SHOWN) -> str:
+def head_line(widths: Mapping[str, int]) -> str:
     """The first line of the table that a terminal shows."""
     return "  ".join([*(name.ljust(width) for name, width in widths.items()), "box"])
 
 
-def line(row: Row, widths: Mapping[str, int] = SHOWN) -> str:
-    """A row of the table that a terminal shows: the columns of SHOWN, and the box: x, y, width, height."""
+def line(row: Row, widths: Mapping[str, int]) -> str:
+    """A row of the table that a terminal shows: these columns, and the box: x, y, width, height."""
     values = rounded(row)
     values["set"] = (row.set or "").replace("|", " ")
     texts = {name: "" if values[name] is None else str(values[name]) for name in widths}

@@ -1,16 +1,18 @@
 """Answer for the frames of a video, a camera or a stream, one after the other."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from apps.predict.ahead import ahead
 from apps.predict.following import Follower
 from apps.predict.predictor import Predictor
 from apps.predict.tables import UNREADABLE, Row, empty_row
 from fer_tasks.errors import UserError
+from fer_tasks.faces.detector import Faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.video.frames import Frame, is_live, shown, video_frames
 from fer_tasks.video.smoothing import Smoother
@@ -31,6 +33,14 @@ def as_source(name: Source) -> Source:
     """What a name stands for: `0` is a camera, if there is no such file."""
     is_camera = isinstance(name, str) and name.isdecimal() and not Path(name).exists()
     return int(name) if is_camera else name
+
+
+class Seen(NamedTuple):
+    """A frame, and where its faces are."""
+
+    frame: Frame
+    faces: Faces | None  # None if the frame is damaged
+    is_cut: bool  # whether another scene begins
 
 
 class VideoReader:
@@ -62,11 +72,15 @@ class VideoReader:
         Raises:
             BadVideo: as `video_frames`; what could be read has been yielded before.
         """
+        for seen in ahead(self._look(tell)):
+            self.next = seen.frame.number + 1
+            yield seen.frame, self._rows(seen)
+
+    def _look(self, tell: Callable[[str], None]) -> Generator[Seen]:
         begun, since = (self.next, self.since or 0.0) if self.is_live else (0, 0.0)
         for number, time, image in video_frames(self._source, *self._span, self.next - begun, tell=tell):
             frame = Frame(begun + number, round(since + time, 3), image)
-            self.next = frame.number + 1
-            yield frame, self._rows(frame)
+            yield Seen(frame, *((None, False) if image is None else self._follower.find(image, frame.time)))
 
     def go_on(self, earlier: Iterable[Mapping[str, Any]]) -> Iterator[tuple[float, list[int], np.ndarray]]:
         """Go on after the frames of these rows, which an earlier run wrote; faces keep their tracks. Yields
@@ -87,11 +101,10 @@ class VideoReader:
             self.since = time
             yield time, tracks, shares
 
-    def _rows(self, frame: Frame) -> list[Row]:
-        number, time, image = frame
-        if image is None:
+    def _rows(self, seen: Seen) -> list[Row]:
+        (number, time, image), faces, is_cut = seen
+        if faces is None:
             return [empty_row(self.name, UNREADABLE, self._predictor.model, number, time)]
-        faces, is_cut = self._follower.find(image, time)
         if is_cut:
             self._tracker.end_all()
         tracks = self._tracker.update(faces.boxes, time)

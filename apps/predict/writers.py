@@ -53,10 +53,10 @@ class Printed:
         sys.stdout.buffer.flush()
 
 
-def printed(columns: Sequence[str]) -> Printed:
-    """The table that standard output takes: for people on a terminal, else CSV."""
+def printed(columns: Sequence[str], shown: Mapping[str, int]) -> Printed:
+    """The table that standard output takes: on a terminal the columns `shown` in these widths, else CSV."""
     if sys.stdout.isatty():
-        return Printed(f"{head_line()}\n", lambda row: f"{line(row)}\n")
+        return Printed(f"{head_line(shown)}\n", lambda row: f"{line(row, shown)}\n")
     return Printed(_csv_head(columns), _as_csv(columns))
 
 
