@@ -2,13 +2,11 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from apps.predict.annotate import LARGEST, annotated
 from apps.predict.gallery import Gallery, face_of
@@ -92,23 +90,26 @@ def answer_all(
         DiskError: a disk is full or cannot be written.
     """
     waiting = [item for item in items if shown(item.name) not in table.done]
-    with _bar(len(items), len(items) - len(waiting), table) as bar:
-        for answer in in_order(lambda item: _answer(item, predictor, wanted), waiting):
-            table.append(answer.rows)
-            tally.add(answer.rows)
-            if wanted.gallery and answer.faces:
-                wanted.gallery.add(answer.rows, answer.faces)
-            if answer.fault:
-                bar.write(answer.fault, file=sys.stderr)
-            bar.update()
+    answers = in_order(lambda item: _answer(item, predictor, wanted), waiting)
+    for answer in _with_bar(answers, len(items), len(items) - len(waiting), table):
+        table.append(answer.rows)
+        tally.add(answer.rows)
+        if wanted.gallery and answer.faces:
+            wanted.gallery.add(answer.rows, answer.faces)
+        if answer.fault:
+            sys.stderr.write(f"{answer.fault}\n")
 
 
-@contextmanager
-def _bar(total: int, done: int, table: Printed | TableFile) -> Iterator[tqdm]:
-    """A bar on work of more than two seconds, unless a table is shown on the same terminal."""
-    hidden = not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty())
-    with tqdm(total=total, initial=done, unit=" pictures", delay=2, disable=hidden, leave=False) as bar:
-        yield bar
+def _with_bar(
+    answers: Iterable[Answer], total: int, done: int, table: Printed | TableFile
+) -> Iterable[Answer]:
+    """The answers, with a bar if they take more than two seconds and no table is shown on the same
+    terminal."""
+    if not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty()):
+        return answers
+    from tqdm import tqdm  # here: it takes time to import
+
+    return tqdm(answers, total=total, initial=done, unit=" pictures", delay=2, leave=False)
 
 
 def _answer(item: Item, predictor: Predictor, wanted: Wanted) -> Answer:
