@@ -293,19 +293,25 @@ def test_what_an_earlier_run_has_finished_is_not_read_again(model, moving, nobod
     ]
 
 
+def wait_for_rows(run, folder):
+    """The part of a run, when it has some rows."""
+    deadline = time.monotonic() + 60
+    while not (parts := list(folder.glob("*.part"))) or parts[0].stat().st_size < 5000:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return parts[0]
+
+
 def test_ctrl_c_leaves_whole_rows_and_a_video_that_plays(model, folder, tmp_path):
     file = films.write(folder / "long.avi", list(films.moving(films.astronaut(), 50)) * 6)
     command = [sys.executable, "-m", "apps.predict", str(file), "--model", str(model)]
     options = ["--out", str(tmp_path / "a.csv"), "--annotated", str(tmp_path)]
     run = subprocess.Popen([*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (parts := list(tmp_path.glob("*.part"))) or parts[0].stat().st_size < 5000:
-        assert run.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    part = wait_for_rows(run, tmp_path)
     run.send_signal(signal.SIGINT)
     told = run.communicate(timeout=60)[1]
     assert run.returncode == STOPPED and "the same command goes on there" in told
-    content = parts[0].read_text()
+    content = part.read_text()
     rows = rows_of(content)
     assert content.endswith("\n") and [row["frame"] for row in rows] == [str(i) for i in range(len(rows))]
     assert abs(sum(1 for _ in video_frames(tmp_path / "long.avi.webm")) - len(rows)) <= 1
@@ -346,6 +352,18 @@ def test_a_stream_that_is_not_there_is_told_at_once(model, tmp_path, capfd):
     assert ask(model, "http://127.0.0.1:9/live") == 1
     assert time.monotonic() - began < 5
     assert capfd.readouterr().err.splitlines()[0].startswith("http://127.0.0.1:9/live sends no video")
+
+
+def test_ctrl_c_ends_a_stream_like_a_file_that_is_over(model, jpegs, tmp_path):
+    with mjpeg_camera(jpegs, [100_000]) as camera:
+        command = [sys.executable, "-m", "apps.predict", camera.url, "--model", str(model)]
+        run = subprocess.Popen([*command, "--out", str(tmp_path / "a.csv")], cwd=ROOT, stderr=subprocess.PIPE)
+        wait_for_rows(run, tmp_path)
+        run.send_signal(signal.SIGINT)
+        told = run.communicate(timeout=60)[1].decode()
+    rows = rows_of((tmp_path / "a.csv").read_text())
+    assert run.returncode == 0 and f"{len(rows)} frames" in told
+    assert [row["frame"] for row in rows] == [str(i) for i in range(len(rows))]
 
 
 def test_an_end_ends_a_stream(model, jpegs, tmp_path):

@@ -1,14 +1,18 @@
 """The frames of files: all of them, at their true times; and what is said of files that have none."""
 
-from itertools import islice
+import math
+from itertools import accumulate, groupby, islice
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fer_tasks.video.frames import BadVideo, shown, video_frames
 from testing import films, matroska
 
+SMALL = matroska.encoded(np.zeros((16, 16, 3), np.uint8), ".jpg")
 VARYING = [0, 40, 80, 500, 540, 2000]  # ms
 
 
@@ -56,6 +60,40 @@ def test_from_start_to_before_end(varying):
     assert times(video_frames(varying, fps=2, start=0.04, first=4)) == [540, 2000]
     with pytest.raises(BadVideo, match=r"varying.mkv has no frame from 3 s on: its last one is at 2.00 s"):
         list(video_frames(varying, start=3))
+
+
+@given(
+    st.lists(st.integers(1, 900), min_size=1, max_size=20),
+    st.sampled_from([None, 0.7, 1, 3, 25, 30000 / 1001]),
+    st.floats(0, 2),
+)
+@settings(deadline=None, max_examples=40)
+def test_each_step_of_time_gives_its_first_frame(tmp_path_factory, pauses, fps, start):
+    moments = [0, *accumulate(pauses)]
+    file = tmp_path_factory.mktemp("steps") / "a.mkv"
+    file.write_bytes(matroska.video([SMALL] * len(moments), moments, "MJPG", (16, 16)))
+    wanted = [ms for ms in moments if ms / 1000 >= start - 1e-6]
+    if fps:
+        steps = groupby(wanted, lambda ms: math.floor((ms / 1000 - start) * fps + 1e-6))
+        wanted = [next(frames) for _, frames in steps]
+    frames = []
+    try:
+        frames += video_frames(file, fps=fps, start=start)
+    except BadVideo as bad:
+        assert "has no frame from" in str(bad)
+    assert times(frames) == wanted and [moments[frame.number] for frame in frames] == wanted
+
+
+def test_a_frame_that_cannot_be_decoded_is_told_in_its_place(varying, monkeypatch):
+    class Damaged(cv2.VideoCapture):
+        def retrieve(self):
+            return (False, None) if self.get(cv2.CAP_PROP_POS_MSEC) == 80 else super().retrieve()
+
+    monkeypatch.setattr(cv2, "VideoCapture", Damaged)
+    frames = list(video_frames(varying))
+    assert times(frames) == VARYING and [frame.image is None for frame in frames] == [
+        time == 80 for time in VARYING
+    ]
 
 
 def test_frames_are_read_as_they_are_taken(tmp_path):

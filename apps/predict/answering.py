@@ -2,13 +2,11 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from apps.predict.annotate import LARGEST, annotated
 from apps.predict.gallery import Gallery, face_of
@@ -23,6 +21,7 @@ from fer_tasks.sources.names import counted, shown
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_jpeg
 
+T = TypeVar("T")
 QUALITY = 92  # of annotated JPEGs
 
 
@@ -98,25 +97,26 @@ def answer_all(
         DiskError: a disk is full or cannot be written.
     """
     waiting = [item for item in items if shown(item.name) not in table.done]
-    with progress(table, " pictures", len(items), len(items) - len(waiting)) as bar:
-        for answer in in_order(lambda item: _answer(item, predictor, wanted), waiting):
-            table.append(answer.rows)
-            tally.add(answer.rows)
-            if wanted.gallery and answer.faces:
-                wanted.gallery.add(answer.rows, answer.faces)
-            if answer.fault:
-                bar.write(answer.fault, file=sys.stderr)
-            bar.update()
+    answers = in_order(lambda item: _answer(item, predictor, wanted), waiting)
+    for answer in with_bar(answers, " pictures", table, len(items), len(items) - len(waiting)):
+        table.append(answer.rows)
+        tally.add(answer.rows)
+        if wanted.gallery and answer.faces:
+            wanted.gallery.add(answer.rows, answer.faces)
+        if answer.fault:
+            sys.stderr.write(f"{answer.fault}\n")
 
 
-@contextmanager
-def progress(
-    table: Printed | TableFile, unit: str, total: int | None = None, done: int = 0
-) -> Iterator[tqdm]:
-    """A bar on work of more than two seconds, unless a table is shown on the same terminal."""
-    hidden = not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty())
-    with tqdm(total=total, initial=done, unit=unit, delay=2, disable=hidden, leave=False) as bar:
-        yield bar
+def with_bar(
+    answers: Iterable[T], unit: str, table: Printed | TableFile, total: int | None = None, done: int = 0
+) -> Iterable[T]:
+    """The answers, with a bar if they take more than two seconds and no table is shown on the same
+    terminal."""
+    if not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty()):
+        return answers
+    from tqdm import tqdm  # here: it takes time to import
+
+    return tqdm(answers, total=total, initial=done, unit=unit, delay=2, leave=False)
 
 
 def _answer(item: Item, predictor: Predictor, wanted: Wanted) -> Answer:

@@ -4,13 +4,13 @@ timeline."""
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
 from apps.predict.annotate import COLOURS, annotated
-from apps.predict.answering import Tally, progress
+from apps.predict.answering import Tally, with_bar
 from apps.predict.predictor import Predictor
 from apps.predict.sources import Item
 from apps.predict.tables import UNREADABLE, Row, empty_row
@@ -73,23 +73,26 @@ def predict_video(
         return
     pictures = Pictures(item, arguments)
     pictures.go_on(reader, table)
-    with progress(table, " frames") as bar:
-        try:
-            for frame, rows in reader.answers(lambda message: bar.write(message, file=sys.stderr)):
+    try:
+        with closing(reader.answers(_tell)) as answers:
+            for frame, rows in with_bar(answers, " frames", table):
                 table.append(rows)
                 tally.add_frame(rows)
                 pictures.add(frame, rows)
-                bar.update()
-        except BadVideo as bad:
-            bar.write(str(bad), file=sys.stderr)
-            rest = [empty_row(reader.name, UNREADABLE, predictor.model, reader.next)]
-            table.append(rest)
-            tally.add_frame(rest)
-        except KeyboardInterrupt:
-            if not reader.is_live:
-                raise
-        finally:
-            pictures.save()
+    except BadVideo as bad:
+        _tell(str(bad))
+        rest = [empty_row(reader.name, UNREADABLE, predictor.model, reader.next)]
+        table.append(rest)
+        tally.add_frame(rest)
+    except KeyboardInterrupt:
+        if not reader.is_live:
+            raise
+    finally:
+        pictures.save()
+
+
+def _tell(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
 
 
 def _beside(folder: Path | None, item: Item, suffix: str) -> Path | None:
