@@ -37,7 +37,7 @@ from apps.predict.answering import Tally, Wanted, answer_all, copies_of
 from apps.predict.gallery import Gallery
 from apps.predict.predictor import MODEL, Predictor
 from apps.predict.sources import Item, list_items
-from apps.predict.tables import COLUMNS, SHOWN, SHOWN_OF_VIDEOS, UNREADABLE, Row
+from apps.predict.tables import COLUMNS, SHOWN, SHOWN_OF_VIDEOS, SMOOTHED_COLUMNS, UNREADABLE
 from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
 
@@ -100,7 +100,7 @@ def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predic
 def _table(
     arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor
 ) -> AbstractContextManager[Printed | TableFile]:
-    columns = Row._fields if arguments.smooth else COLUMNS
+    columns = SMOOTHED_COLUMNS if arguments.smooth else COLUMNS
     if not arguments.out:
         all_pictures = all(item.kind == "picture" for item in items)
         return nullcontext(printed(columns, SHOWN if all_pictures else SHOWN_OF_VIDEOS))

@@ -165,7 +165,6 @@ class Predictor:
                 float(shares.max()),
                 *map(float, shares),
                 "|".join(EXPRESSIONS[k] for k in np.argsort(-shares, kind="stable") if sets[i, k]),
-                *(None, None),
                 self.model,
             )
             for i, shares in enumerate(probabilities)

@@ -39,13 +39,14 @@ class Row(NamedTuple):
     sad: float | None
     surprise: float | None
     set: str | None  # expressions that hold the true one with the coverage asked for, joined by |
-    expression_smooth: str | None  # of a video that is smoothed: the most probable one over time
-    confidence_smooth: float | None  # its probability
     model: str  # name@the first 8 digits of its fingerprint
+    expression_smooth: str | None = None  # of a video that is smoothed: the most probable one over time
+    confidence_smooth: float | None = None  # its probability
 
 
-SMOOTH = ("expression_smooth", "confidence_smooth")
-COLUMNS = tuple(name for name in Row._fields if name not in SMOOTH)
+*_, MODEL, EXPRESSION_SMOOTH, CONFIDENCE_SMOOTH = Row._fields
+COLUMNS = Row._fields[:-2]
+SMOOTHED_COLUMNS = (*COLUMNS[:-1], EXPRESSION_SMOOTH, CONFIDENCE_SMOOTH, MODEL)
 INTEGERS = ("frame", "face", "track")
 TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 
