@@ -99,7 +99,7 @@ def test_a_terminal_gets_a_table(model, photos):
     assert process.wait() == 0
     head, row = told.decode().splitlines()
     assert head.split() == ["file", "face", "status", "expression", "confidence", "set", "box"]
-    assert str(photos / "a.jpg") in row and " ok " in row
+    assert row.startswith("…") and row[:28].endswith("phötos/a.jpg") and row[28:].split()[:2] == ["0", "ok"]
 
 
 def _read(terminal: int) -> bytes:

@@ -8,8 +8,8 @@ import numpy as np
 from fer_tasks.labels import EXPRESSIONS
 
 OK, UNCERTAIN, NO_FACE, UNREADABLE = "ok", "uncertain", "no_face", "unreadable"
-SHOWN = {"file": 24, "face": 4, "status": 10, "expression": 10, "confidence": 10, "set": 26}  # widths
-SHOWN_OF_VIDEOS = {"file": 24, "time": 9, "track": 5, **{name: SHOWN[name] for name in [*SHOWN][2:]}}
+SHOWN = {"file": 28, "face": 4, "status": 10, "expression": 10, "confidence": 10, "set": 26}  # widths
+SHOWN_OF_VIDEOS = {"file": 28, "time": 9, "track": 5, **{name: SHOWN[name] for name in [*SHOWN][2:]}}
 
 
 class Row(NamedTuple):
@@ -84,8 +84,11 @@ def head_line(widths: Mapping[str, int]) -> str:
 
 
 def line(row: Row, widths: Mapping[str, int]) -> str:
-    """A row of the table that a terminal shows: these columns, and the box: x, y, width, height."""
+    """A row of the table that a terminal shows: these columns, and the box: x, y, width, height. Of a long
+    name the end is shown."""
     values = rounded(row)
+    if len(row.file) > widths["file"]:
+        values["file"] = "…" + row.file[1 - widths["file"] :]
     values["set"] = (row.set or "").replace("|", " ")
     texts = {name: "" if values[name] is None else str(values[name]) for name in widths}
     texts["confidence"] = "" if row.confidence is None else f"{values['confidence']:.4f}"
