@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks.video.frames import BadVideo, shown, video_frames
+from fer_tasks.video.frames import BadVideo, video_frames, without_password
 from testing import films, matroska
 
 SMALL = matroska.encoded(np.zeros((16, 16, 3), np.uint8), ".jpg")
@@ -206,5 +206,5 @@ def test_a_camera_that_is_pulled_out_ends_after_the_stated_while(tmp_path, monke
 
 
 def test_an_address_is_shown_without_its_password():
-    assert shown("rtsp://me:secret@127.0.0.1/live") == "rtsp://127.0.0.1/live"
-    assert shown("a@b.mp4") == "a@b.mp4" and shown(0) == "0"
+    assert without_password("rtsp://me:secret@127.0.0.1/live") == "rtsp://127.0.0.1/live"
+    assert without_password("a@b.mp4") == "a@b.mp4" and without_password(0) == "0"

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,8 @@ TIMES = [0.0, 0.04, 0.5, 1.7, 1.75, 3.25]
 
 
 def written(path, times=TIMES, frames=FRAMES, resume_at=0.0):
-    with WebM(path, resume_at) as file:
+    with closing(WebM(path)) as file:
+        file.resume_at = resume_at
         for time, frame in zip(times, frames, strict=True):
             file.add(frame, time)
     return path
@@ -56,7 +58,7 @@ def test_no_frame_leaves_no_file(tmp_path):
 
 
 def test_an_interrupted_run_leaves_a_whole_file(tmp_path):
-    with pytest.raises(KeyboardInterrupt), WebM(tmp_path / "a.webm") as file:
+    with pytest.raises(KeyboardInterrupt), closing(WebM(tmp_path / "a.webm")) as file:
         file.add(FRAMES[0], 0)
         file.add(FRAMES[1], 1)
         raise KeyboardInterrupt
@@ -103,7 +105,10 @@ def test_a_file_that_is_cut_off_anywhere_plays_and_is_gone_on_with(tmp_path_fact
 
 def test_a_full_disk_is_told_and_leaves_nothing(small_disk):
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    with pytest.raises(DiskError, match=f"no room in {small_disk}"), WebM(small_disk / "a.webm") as file:
+    with (
+        pytest.raises(DiskError, match=f"no room in {small_disk}"),
+        closing(WebM(small_disk / "a.webm")) as file,
+    ):
         for i in range(9):
             file.add(noise, i)
     assert not list(small_disk.iterdir())

@@ -53,7 +53,7 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
         predictor = Predictor(
             arguments.model, faces=arguments.faces, whole=arguments.whole, coverage=arguments.coverage
         )
-        items = list_items(arguments.source, arguments.annotated)
+        items = list_items(arguments.source, [arguments.annotated, arguments.timeline])
         copies = copies_of(items, arguments.annotated) if arguments.annotated else {}
     except UserError as error:
         return _tell(prog, error, WRONG)

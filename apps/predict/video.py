@@ -3,8 +3,8 @@ timeline."""
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +31,15 @@ class Pictures:
     def __init__(self, item: Item, arguments: Namespace):
         self._title, self._start = Path(item.place).name, arguments.start
         self._timeline_file = _beside(arguments.timeline, item, ".png")
-        self._copy_file = _beside(arguments.annotated, item, ".webm")
-        self._timeline, self._copy = Timeline(), None
-        self._stack = ExitStack()
+        copy = _beside(arguments.annotated, item, ".webm")
+        self._timeline, self._copy = Timeline(), copy and WebM(copy)
 
-    def go_on(self, reader: VideoReader, table: Printed | TableFile) -> None:
-        """Take in what an earlier run has answered."""
-        for moment in reader.go_on(table.rows(reader.name)):
-            self._timeline.add(*moment)
-        if self._copy_file:
-            resume_at = 0.0 if reader.since is None else reader.since + AFTER - self._start
-            self._copy = self._stack.enter_context(WebM(self._copy_file, resume_at))
+    def go_on(self, earlier: Iterable[tuple[float, list[int], np.ndarray]]) -> None:
+        """Go on after the frames of an earlier run, which `VideoReader.go_on` yields."""
+        for time, tracks, shares in earlier:
+            self._timeline.add(time, tracks, shares)
+            if self._copy:
+                self._copy.resume_at = time - self._start + AFTER
 
     def add(self, frame: Frame, rows: Sequence[Row]) -> None:
         faces = [row for row in rows if row.expression is not None]
@@ -53,7 +51,8 @@ class Pictures:
 
     def save(self) -> None:
         """Write both, also where the run was interrupted. Raises DiskError."""
-        self._stack.close()
+        if self._copy:
+            self._copy.close()
         if self._timeline_file:
             write_bytes(self._timeline_file, self._timeline.png(self._title, COLOURS))
 
@@ -69,10 +68,11 @@ def predict_video(
     """
     span = Span(arguments.fps, arguments.start, arguments.end)
     reader = VideoReader(predictor, item.name, span, arguments.smooth)
-    if reader.name in [*table.done][:-1]:  # another one follows: it is complete
-        return
     pictures = Pictures(item, arguments)
-    pictures.go_on(reader, table)
+    if reader.name in table.done:
+        pictures.go_on(reader.go_on(table.rows(reader.name)))
+        if reader.is_over or reader.name != [*table.done][-1]:  # another one follows
+            return
     try:
         with closing(reader.answers(_tell)) as answers:
             for frame, rows in with_bar(answers, " frames", table):

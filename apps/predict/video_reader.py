@@ -14,7 +14,8 @@ from apps.predict.tables import UNREADABLE, Row, empty_row
 from fer_tasks.errors import UserError
 from fer_tasks.faces.detector import Faces
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.video.frames import Frame, is_live, shown, video_frames
+from fer_tasks.sources.names import shown
+from fer_tasks.video.frames import Frame, is_live, video_frames, without_password
 from fer_tasks.video.smoothing import Smoother
 from fer_tasks.video.tracking import Tracker
 
@@ -56,13 +57,14 @@ class VideoReader:
             raise UserError(f"fps is above 0, not {span.fps}")
         if span.start < 0 or smooth < 0 or span.end is not None and span.end <= span.start:
             raise UserError("start and smooth are 0 s or later, and end is after start")
-        self.name = shown(source)
+        self.name = shown(without_password(source))
         self._predictor, self._source, self._span = predictor, as_source(source), span
         self._follower, self._tracker = Follower(predictor), Tracker()
         self._smoother = Smoother(smooth) if smooth else None
         self.is_live = is_live(self._source)
         self.since: float | None = None  # s: the last frame of an earlier run
         self.next = 0  # the number of the next frame
+        self.is_over = False  # whether an earlier run has read all that can be read
 
     def answers(
         self, tell: Callable[[str], None] = lambda message: None
@@ -87,7 +89,8 @@ class VideoReader:
         the time, the tracks and the (n, 7) probabilities of each of those frames."""
         for number, rows in groupby(earlier, lambda row: row["frame"]):
             seen = [row for row in rows if row["time"] is not None]
-            if not seen:  # where the video could not be read on
+            self.is_over = not seen  # where the video could not be read on
+            if self.is_over:
                 continue
             self.next, time = number + 1, seen[0]["time"]
             faces = [row for row in seen if row["track"] is not None]

@@ -41,10 +41,6 @@ class Printed:
     def __init__(self, head: str, write: Write):
         self._waiting, self._write = head, write
 
-    def rows(self, file: str) -> Iterator[dict[str, Any]]:
-        """What an unfinished run has written: nothing."""
-        return iter(())
-
     def append(self, rows: Sequence[Row]) -> None:
         """Write all rows of a picture or a frame."""
         text = self._waiting + "".join(map(self._write, rows))

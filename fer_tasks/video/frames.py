@@ -20,7 +20,6 @@ ROUNDING = 1e-6  # s
 LIMITS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]  # of a stream
 Moment = tuple[float, cv2.VideoCapture]  # time in s, and what has just grabbed the frame
 
-
 # What is wrong is said in our own words.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -54,7 +53,7 @@ def video_frames(
     called with a message then.
 
     Raises:
-        BadVideo: nothing can be read, or no frame lies between `start` and `end`; and, after the frames that
+        BadVideo: nothing can be read, or it ends before `start`; and, after the frames that
             could be read: the file is cut off, or the stream did not come back.
     """
     due, time = start, -1.0
@@ -70,7 +69,8 @@ def video_frames(
             whole, image = capture.retrieve()
             yield Frame(number, round(time, 3), cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if whole else None)
     if time < start - ROUNDING:
-        raise BadVideo(f"{shown(source)} has no frame from {start:g} s on: its last one is at {time:.2f} s")
+        last = f"its last one is at {time:.2f} s"
+        raise BadVideo(f"{without_password(source)} has no frame from {start:g} s on: {last}")
 
 
 def is_live(source: int | str | Path) -> bool:
@@ -78,8 +78,8 @@ def is_live(source: int | str | Path) -> bool:
     return isinstance(source, int) or "://" in str(source)
 
 
-def shown(source: int | str | Path) -> str:
-    """A source's name as others may see it: an address without user and password."""
+def without_password(source: int | str | Path) -> str:
+    """A source's name; an address without user and password."""
     return re.sub("(?<=://)[^/@]*@", "", str(source))
 
 
@@ -105,8 +105,8 @@ def _timed(capture: cv2.VideoCapture) -> Iterator[Moment]:
 
 def _live(source: int | str, tell: Callable[[str], None]) -> Iterator[Moment]:
     capture, began = _connected(source), clock.monotonic()
-    name = f"camera {source}" if isinstance(source, int) else shown(source)
-    if name == shown(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
+    name = f"camera {source}" if isinstance(source, int) else without_password(source)
+    if name == without_password(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
         yield from _timed(capture)
         return
     if not capture.grab():

@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -27,13 +25,15 @@ PROGRAM = b"monday-fer"
 
 
 class WebM:
-    """A file that frames are added to. It appears under its name when the context ends, also by an error or
-    an interruption; until then it lies beside, as `.<name>.partial`.
+    """A file that frames are added to. It appears under its name when it is closed; until then it lies
+    beside, as `.<name>.partial`. Without a frame there is none.
+
+    `resume_at`: s; may be set before the first frame is added: the frames before it that an earlier run wrote
+    are kept.
     """
 
-    def __init__(self, path: Path, resume_at: float = 0.0):
-        """`resume_at`: s; the frames before it that an earlier run wrote are kept."""
-        self._path, self._resume_at = path, resume_at
+    def __init__(self, path: Path):
+        self._path, self.resume_at = path, 0.0
         self._partial = path.with_name(f".{path.name}.partial")
         self._size: tuple[int, int] | None = None
 
@@ -56,13 +56,13 @@ class WebM:
     def _begin(self, size: tuple[int, int]) -> None:
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._resume_at and not self._partial.exists() and self._path.exists():
+            if self.resume_at and not self._partial.exists() and self._path.exists():
                 os.replace(self._path, self._partial)
-            self._file = self._partial.open("r+b" if self._resume_at and self._partial.exists() else "w+b")
+            self._file = self._partial.open("r+b" if self.resume_at and self._partial.exists() else "w+b")
             self._size, self._start = size, len(_head(size))
             goes_on = self._file.read(self._start).endswith(_track(size))
             kept = (
-                [one.end for one in self._clusters() if one.time < 1000 * self._resume_at] if goes_on else []
+                [one.end for one in self._clusters() if one.time < 1000 * self.resume_at] if goes_on else []
             )
             self._file.seek(0)
             self._file.write(_head(size))
@@ -81,11 +81,8 @@ class WebM:
             self._partial.unlink(missing_ok=True)
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Finish the file: add the index, and to the head what was not known before."""
+    def close(self) -> None:
+        """Finish the file: add the index, and to the head what was not known before. Raises DiskError."""
         if self._size is None:
             return
         with self._writing():
