@@ -196,6 +196,14 @@ def test_the_command_writes_rows_a_video_and_a_timeline(model, moving, tmp_path,
     assert sorted(file.name for file in out.iterdir()) == ["a.csv", "moving.avi.png", "moving.avi.webm"]
 
 
+def test_a_folder_that_holds_what_was_made_of_it_is_asked_about_once(model, folder, moving, tmp_path, capfd):
+    (tmp_path / "a.avi").write_bytes(moving.read_bytes())
+    made = ["--annotated", tmp_path / "seen", "--timeline", tmp_path / "times", "--fps", 1]
+    for _ in range(2):
+        assert ask(model, tmp_path, *made) == 0
+        assert [row["file"] for row in rows_of(capfd.readouterr().out)] == [str(tmp_path / "a.avi")] * 2
+
+
 def test_bad_videos_cost_a_row_each_and_one_line_each(model, folder, moving, tmp_path, capfd):
     files = {
         "none.mp4": b"",

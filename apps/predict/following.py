@@ -13,9 +13,9 @@ CUT = 30  # of 255, by which the view's pixels differ in the mean from those bef
 
 
 class Follower:
-    """Looks for the faces of a frame where they were in the frame before. It searches all of the frame where
-    one is lost or the picture has changed, and at least once in each PERIOD of the video's time: the first
-    frame at or after each multiple of it."""
+    """Looks for the faces of a frame where they were in the frame before. All of a frame is searched where
+    one is lost, in the frame after, where the picture has changed, and at least once in each PERIOD of the
+    video's time: in the first frame at or after each multiple of it."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
@@ -36,8 +36,9 @@ class Follower:
             if len(near.scores) == len(self._faces.scores):
                 self._faces = near
                 return near, cut
-        self._place, self._searched = place, view
-        self._faces = self._predictor.detect([image])[0]
+        former, self._faces = self._faces, self._predictor.detect([image])[0]
+        is_lost = former is not None and len(self._faces.scores) < len(former.scores)
+        self._place, self._searched = () if is_lost else place, view  # the next frame may show it again
         return self._faces, cut
 
 
