@@ -42,12 +42,13 @@ schedule: $(VENV)/ready  ## rebuild every night if the source has changed, until
 # A system upgrade can remove the Python that the venv was made with.
 $(shell [ ! -d $(VENV) ] || $(BIN)/python -c 'import yaml' 2>/dev/null || rm -f $(VENV)/ready)
 
-$(VENV)/ready: requirements.lock
+$(VENV)/ready: requirements.lock pyproject.toml
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "this folder is not a git repository, or git is not installed: DVC and the tests need both. Use git clone, or: git init" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
 	@echo "setting up $(VENV) with the packages of requirements.lock: about three minutes"
 	$(BIN)/python -c 'import yaml' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$([ -w "$$HOME" ] || echo --no-cache-dir) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@why=$$($(BIN)/python -c 'import cv2' 2>&1) || { echo "OpenCV does not start: $$(echo "$$why" | tail -n 1). Debian, Ubuntu: apt install libgl1 libglib2.0-0. Without these: rm -r $(VENV), then make PYTHON=python3.13 …" >&2; exit 1; }
 	touch $@
 

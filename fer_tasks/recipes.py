@@ -11,8 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from skimage.feature import hog as skimage_hog
-from skimage.feature import local_binary_pattern
 
 from fer_tasks.errors import UserError
 
@@ -61,6 +59,8 @@ def hog(
     image: np.ndarray, orientations: int = 9, pixels_per_cell: int = 8, cells_per_block: int = 2
 ) -> np.ndarray:
     """Histogram of oriented gradients (Dalal & Triggs 2005), scikit-image's with L2-Hys: (D,) float32."""
+    from skimage.feature import hog as skimage_hog  # here: it takes time to import
+
     _require(min(orientations, pixels_per_cell, cells_per_block) >= 1, "hog: its options must be at least 1")
     _require(orientations <= 360, "hog: orientations must be at most 360")
     cell, block = (pixels_per_cell,) * 2, (cells_per_block,) * 2
@@ -78,6 +78,8 @@ def lbp(image: np.ndarray, points: int = 8, radius: float = 1, method: str = "un
     codes are divided by the largest code; or `var`, the variance of the neighbours' grey values divided by
     127.5², its maximum, and 0 where it is undefined.
     """
+    from skimage.feature import local_binary_pattern  # here: it takes time to import
+
     _require(method in LBP_LARGEST, f"lbp: method {method!r}; choose one of {sorted(LBP_LARGEST)}")
     _require(1 <= points <= 64 and radius > 0, "lbp: points must be from 1 to 64 and radius above 0")
     codes = local_binary_pattern(gray(image)[:, :, 0], points, radius, method)

@@ -9,7 +9,7 @@ import pandas as pd
 from prefect import flow
 
 from fer_tasks.faces.choose import main_face, whole_picture
-from fer_tasks.faces.crop import cut_face, enough_for, transform_of
+from fer_tasks.faces.crop import cut_face, enough_to_cut, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
 from fer_tasks.faces.signals import SIDE, light_signals
 from fer_tasks.settings import CropFaces, Settings
@@ -38,9 +38,8 @@ def cut(shard: dict[str, dict], margin: float, size: int) -> dict[str, tuple[byt
 def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
     shape = (face["height"], face["width"])
     transforms = {side: transform_of(face, margin, side) for side in (size, SIDE)}
-    # A smaller crop is cut from the photo at the scale that is measured. A larger one is cut from a larger
-    # scale, at which a JPEG's sharpness is up to 30 % higher, so it is not measured.
-    needs = {side: enough_for(transforms[max(side, SIDE)], *shape) for side in transforms}
+    # Of a larger crop's copy the light is not measured: there a JPEG's sharpness is up to 30 % higher.
+    needs = {side: enough_to_cut(face, margin, side, *shape) for side in transforms}
     photos = images.read_image_for(Path(face["path"]), needs.values())
     crops = {side: cut_face(photos[needs[side]], transforms[side], shape, side) for side in transforms}
     measured = {

@@ -1,6 +1,7 @@
 """The Makefile's own work, by real `make`: set-up, settings, and sources with names of any characters."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,10 +25,11 @@ def make(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedPro
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A folder with the Makefile and a lock of no packages."""
+    """A folder with the Makefile, what the project's own package is made of, and a lock of no packages."""
     folder = tmp_path / HARD
-    folder.mkdir()
-    (folder / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    shutil.copytree(ROOT / "apps", folder / "apps")
+    for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "requirements.lock").touch()
     return folder
 
@@ -47,6 +49,8 @@ def test_a_venv_whose_python_is_gone_is_made_again(bare, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "setting up" in done.stdout and (bare / ".venv" / "ready").exists()
     assert "up to date" in make(bare, *set_up, **packages).stdout
+    command = [bare / ".venv" / "bin" / "monday-fer", "--help"]
+    assert b"monday-fer predict SOURCE" in subprocess.check_output(command, cwd=tmp_path)
 
     python = bare / ".venv" / "bin" / "python"
     python.unlink()

@@ -18,11 +18,11 @@ def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_
     """
     if not len(faces.scores):
         return {"reason": "no_face", "detail": "MTCNN found no face"}
-    confident = Faces(*(values[faces.scores >= min_score] for values in faces))
+    confident = select(faces, faces.scores >= min_score)
     if not len(confident.scores):
         return {"reason": "low_score", "detail": f"best score {faces.scores.max():.3f} < {min_score}"}
     chosen = choose_face(confident, image_shape)
-    side = min(confident.boxes[chosen].round(2)[2:])
+    side = float(shorter_sides(confident)[chosen])
     if side < min_face:
         return {"reason": "face_too_small", "detail": f"{side:.0f} px < {min_face} px"}
     return _columns(confident, chosen, image_shape)
@@ -31,19 +31,41 @@ def main_face(faces: Faces, image_shape: tuple[int, ...], min_score: float, min_
 def whole_picture(shape: tuple[int, ...]) -> dict[str, Any]:
     """The columns of `main_face` for a picture that is already a face: without landmarks, with NaN for score
     and pose."""
+    return _columns(as_face(shape), 0, shape)
+
+
+def as_face(shape: tuple[int, ...]) -> Faces:
+    """A whole picture as a face; its landmarks and its score are NaN."""
     box = np.array([[0, 0, shape[0], shape[1]]], float)
-    face = Faces(box, np.full((1, len(LANDMARKS), 2), np.nan), np.array([np.nan]))
-    return {**_columns(face, 0, shape), "landmarks": ""}
+    return Faces(box, np.full((1, len(LANDMARKS), 2), np.nan), np.array([np.nan]))
+
+
+def select(faces: Faces, rows: np.ndarray) -> Faces:
+    """The faces of these rows: (k,) int, or (n,) bool."""
+    return Faces(*(values[rows] for values in faces))
+
+
+def shorter_sides(faces: Faces) -> np.ndarray:
+    """The shorter sides of the faces' boxes, px: (n,) float64."""
+    return faces.boxes[:, 2:].round(2).min(axis=1)
+
+
+def outline(faces: Faces, chosen: int) -> dict[str, Any]:
+    """The columns of `main_face` that say where a face is: box_row, box_col, box_height, box_width, score and
+    landmarks, "" if there are none."""
+    box, landmarks = faces.boxes[chosen].round(2), faces.landmarks[chosen].round(2)
+    return {
+        **dict(zip(("box_row", "box_col", "box_height", "box_width"), map(float, box), strict=True)),
+        "score": round(float(faces.scores[chosen]), 4),
+        "landmarks": "" if np.isnan(landmarks).any() else json.dumps(landmarks.tolist()),
+    }
 
 
 def _columns(faces: Faces, chosen: int, image_shape: tuple[int, ...]) -> dict[str, Any]:
-    box, landmarks = faces.boxes[chosen].round(2), faces.landmarks[chosen].round(2)
     return {
         "rank": int((areas(faces.boxes) > areas(faces.boxes)[chosen]).sum()),
-        **dict(zip(("box_row", "box_col", "box_height", "box_width"), map(float, box), strict=True)),
-        "score": round(float(faces.scores[chosen]), 4),
-        "landmarks": json.dumps(landmarks.tolist()),
-        **pose_signals(landmarks),
+        **outline(faces, chosen),
+        **pose_signals(faces.landmarks[chosen].round(2)),
         **scene_signals(faces, chosen, image_shape),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_tasks.faces.signals import roll
+from fer_tasks.faces.signals import SIDE, roll
 
 
 def transform_of(face: Mapping[str, Any], margin: float, size: int) -> np.ndarray:
@@ -31,6 +31,14 @@ def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) ->
     transform = cv2.getRotationMatrix2D(centre, degrees, scale)
     transform[:, 2] += size / 2 - np.array(centre)
     return transform
+
+
+def enough_to_cut(face: Mapping[str, Any], margin: float, size: int, height: int, width: int) -> int:
+    """The longer side in px of the copy of a (height, width) photo that a crop of `size` px is cut from.
+
+    A smaller crop than that on which light is measured is cut from the same copy: see `signals.SIDE`.
+    """
+    return enough_for(transform_of(face, margin, max(size, SIDE)), height, width)
 
 
 def in_crop(landmarks: np.ndarray, transform: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MTCNN's three networks with the `mtcnn` package's weights, compiled by OpenVINO for fixed shapes and one
+"""MTCNN's three networks with the `mtcnn` package's weights, compiled by OpenVINO for a few shapes and one
 thread.
 
 Zhang et al. 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks". The
@@ -7,6 +7,7 @@ package's own networks need TensorFlow and 1 GB of memory; these need 0.1 GB, an
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,30 +16,41 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-PAGE = 640  # px; the width of P-Net's input: larger pages are not faster, smaller ones are filled less well
-HEIGHTS = (160, 640)  # px; the heights of P-Net's input: a page that is not full takes less time
-REFINE_BATCH = 32
-OUTPUT_BATCH = 8
+PAGE = 640  # px of a side of P-Net's input: larger pages are not faster, smaller ones are filled less well
+PAGES = ((80, 320), (160, 320), (160, 640), (PAGE, PAGE))  # heights, widths: smaller ones take less time
+REFINE_BATCHES = (4, 8, 16, 32)
+OUTPUT_BATCHES = (1, 2, 4, 8)
 Network = Callable[..., np.ndarray]
 
 
 class Networks(NamedTuple):
-    """The compiled networks: functions from float32 arrays, pixels in -1..1, to one float32 array.
+    """The networks: functions from float32 arrays, pixels in -1..1, to one float32 array. Each is compiled
+    for a shape when that is first given, in about 0.05 s.
 
     For each position or crop the output has four offsets of the box, O-Net's also the ten coordinates of the
     landmarks, and last the score's logit. The next call overwrites the array.
     """
 
-    # By the page's height H: page (1, H, PAGE, 3), mask (1, 1, H - 2, PAGE - 2) -> (1, 5, m, n)
-    propose: dict[int, Network]
-    refine: Network  # crops (REFINE_BATCH, 24, 24, 3) -> (REFINE_BATCH, 5)
-    output: Network  # crops (OUTPUT_BATCH, 48, 48, 3) -> (OUTPUT_BATCH, 15)
+    propose: Network  # page (1, M, N, 3), one of PAGES; mask (1, 1, M - 2, N - 2) -> (1, 5, m, n)
+    refine: Network  # crops (k, 24, 24, 3), k of REFINE_BATCHES -> (k, 5)
+    output: Network  # crops (k, 48, 48, 3), k of OUTPUT_BATCHES -> (k, 15)
 
 
-def compile_networks() -> Networks:
-    """Build and compile the networks, in about half a second."""
-    propose = {height: _compile(_propose(height)) for height in HEIGHTS}
-    return Networks(propose, _compile(_refine()), _compile(_output()))
+def networks() -> Networks:
+    """The networks, for one thread at a time."""
+    return Networks(*map(_compiled_by_shape, (_propose, _refine, _output)))
+
+
+def _compiled_by_shape(build: Callable[[tuple[int, ...]], openvino.Model]) -> Network:
+    compiled: dict[tuple[int, ...], Network] = {}
+
+    def run(*inputs: np.ndarray) -> np.ndarray:
+        shape = inputs[0].shape
+        if shape not in compiled:
+            compiled[shape] = _compile(build(shape))
+        return compiled[shape](*inputs)
+
+    return run
 
 
 def _compile(model: openvino.Model) -> Network:
@@ -51,26 +63,26 @@ def _compile(model: openvino.Model) -> Network:
     return run
 
 
-def _propose(height: int) -> openvino.Model:
-    page, weights = ops.parameter([1, height, PAGE, 3], np.float32), _weights("pnet")
+def _propose(shape: tuple[int, ...]) -> openvino.Model:
+    page, weights = ops.parameter([*shape], np.float32), _weights("pnet")
     # The mask is very low where a picture of odd size ends: pooling must not take its neighbour on the page.
-    mask = ops.parameter([1, 1, height - 2, PAGE - 2], np.float32)
+    mask = ops.parameter([1, 1, shape[1] - 2, shape[2] - 2], np.float32)
     x = _convolution(ops.transpose(page, [0, 3, 1, 2]), weights[0:3])
     x = _pool(ops.add(x, mask), 2)
     x = _convolution(_convolution(x, weights[3:6]), weights[6:9])
     return openvino.Model([_convolution(x, _heads(weights[9:]))], [page, mask])
 
 
-def _refine() -> openvino.Model:
-    crops, weights = ops.parameter([REFINE_BATCH, 24, 24, 3], np.float32), _weights("rnet")
+def _refine(shape: tuple[int, ...]) -> openvino.Model:
+    crops, weights = ops.parameter([*shape], np.float32), _weights("rnet")
     x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
     x = _pool(_convolution(x, weights[3:6]), 3, "valid")
     x = _dense(_flat(_convolution(x, weights[6:9])), weights[9:12])
     return openvino.Model([_dense(x, _heads(weights[12:]))], [crops])
 
 
-def _output() -> openvino.Model:
-    crops, weights = ops.parameter([OUTPUT_BATCH, 48, 48, 3], np.float32), _weights("onet")
+def _output(shape: tuple[int, ...]) -> openvino.Model:
+    crops, weights = ops.parameter([*shape], np.float32), _weights("onet")
     x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
     x = _pool(_convolution(x, weights[3:6]), 3, "valid")
     x = _pool(_convolution(x, weights[6:9]), 2)
@@ -78,6 +90,7 @@ def _output() -> openvino.Model:
     return openvino.Model([_dense(x, _heads(weights[15:]))], [crops])
 
 
+@cache
 def _weights(name: str) -> list[np.ndarray]:
     package = importlib.util.find_spec("mtcnn")  # not imported: that would import TensorFlow
     return joblib.load(Path(package.submodule_search_locations[0]) / "assets" / "weights" / f"{name}.lz4")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fer_tasks.faces.networks import HEIGHTS, PAGE
+from fer_tasks.faces.networks import PAGE, PAGES
 
 CELL = 12  # px; the receptive field of one P-Net score
 STRIDE = 2  # px between the receptive fields of neighbouring scores
@@ -96,19 +96,19 @@ def pack(unpacked: Iterable[Piece]) -> list[Page]:
     return pages
 
 
-def draw_page(page: Page, pixels: np.ndarray, mask: np.ndarray) -> int:
-    """Draw a page into `pixels` and `mask`; return the smallest of HEIGHTS that holds the page.
-
-    `pixels`: (PAGE, PAGE, 3) float32. Pixels between the pieces are left unchanged, as no score covers them.
-    `mask`: (PAGE - 2, PAGE - 2) float32, set to NEVER where pieces of odd size end and to 0 elsewhere.
-    """
-    mask.fill(0)
+def draw_page(page: Page) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a page of the smallest of PAGES that holds it: pixels (1, M, N, 3) and mask (1, 1, M - 2, N - 2),
+    both float32. The mask is NEVER where pieces of odd size end, and 0 elsewhere."""
+    sides = [np.array(piece.pixels.shape[:2]) for piece, *_ in page]
+    ends = [corner + side + side % STRIDE for (_, *corner), side in zip(page, sides, strict=True)]
+    height, width = next(shape for shape in PAGES if (np.max(ends, axis=0) <= shape).all())
+    pixels = np.zeros((1, height, width, 3), np.float32)
+    mask = np.zeros((1, 1, height - 2, width - 2), np.float32)
     for piece, top, left in page:
         height, width = piece.pixels.shape[:2]
-        pixels[top : top + height, left : left + width] = piece.pixels
+        pixels[0, top : top + height, left : left + width] = piece.pixels
         if height % STRIDE:
-            mask[top + height - 2, left : left + width] = NEVER
+            mask[0, 0, top + height - 2, left : left + width] = NEVER
         if width % STRIDE:
-            mask[top : top + height, left + width - 2] = NEVER
-    bottom = max(top + piece.pixels.shape[0] + piece.pixels.shape[0] % STRIDE for piece, top, _ in page)
-    return next(height for height in HEIGHTS if height >= bottom)
+            mask[0, 0, top : top + height, left + width - 2] = NEVER
+    return pixels, mask

@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from fer_tasks.errors import UserError, writing_to
+
+if TYPE_CHECKING:  # pandas takes time to import, which who predicts must not wait for
+    import pandas as pd
 
 # Always read as text: an id such as 12e4567890123456 is not a number.
 TEXT_COLUMNS = tuple(
@@ -58,8 +60,10 @@ def read_array(path: Path) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> "pd.DataFrame":
     """Read a CSV file of this project; TEXT_COLUMNS are text, with "" for missing values."""
+    import pandas as pd
+
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     text = table.columns.intersection(pd.Index(TEXT_COLUMNS))
     return table.assign(**{column: table[column].fillna("") for column in text})
@@ -85,7 +89,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: "pd.DataFrame") -> None:
     """Write a CSV file atomically; raises DiskError as `write_bytes`."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 

@@ -6,14 +6,14 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
-import imagehash
 import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
+
+from fer_tasks.storage.orientation import upright, upright_shape
 
 # The formats of photos. Pillow reads thirty more, but EPS would start Ghostscript, and most of their decoders
 # are hardly tested on damaged files. JPEG includes MPO, a JPEG file with a second picture behind it.
@@ -34,16 +34,6 @@ OTHERS = {  # first bytes of other formats that are common among photos
     b"\0\0\0\x0cjxl ": "JPEG XL",
     b"pk\3\4": "a ZIP archive",
 }
-TURNS = {  # EXIF Orientation -> the operation that makes the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-ORIENTATION = 0x0112  # the EXIF tag
 # The chunks of a PNG that its pixels depend on; the others are metadata.
 PIXELS_OF_PNG = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT = 262, 322, 323, 339  # TIFF tags
@@ -97,17 +87,34 @@ def decode_image(data: bytes, max_pixels: int, min_side: int = 1, enough: int | 
         return decoded[0]
 
 
+def decoded_shape(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Height and width in px of what `decode_image` would return of a file, by its header.
+
+    Raises:
+        BadImage: as `decode_image`, of the header.
+    """
+    with _opened(data, max_pixels, 1) as image:
+        return upright_shape(image)
+
+
 def _decode(data: bytes, max_pixels: int, min_side: int, enough: int | None) -> np.ndarray:
+    with _opened(data, max_pixels, min_side) as image:
+        if enough and image.format in ("JPEG", "MPO"):  # others could return an embedded thumbnail
+            share = enough / max(image.size)
+            image.draft(None, [math.ceil(side * share) for side in image.size])
+        image.load()
+        return to_rgb(image)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int, min_side: int) -> Iterator[Image.Image]:
+    """A picture whose header is read. What goes wrong, there or with its pixels, is a BadImage."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF, odd palettes: only the pixels matter
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image, max_pixels, min_side)
-                if enough and image.format in ("JPEG", "MPO"):  # others could return an embedded thumbnail
-                    share = enough / max(image.size)
-                    image.draft(None, [math.ceil(side * share) for side in image.size])
-                image.load()
-                return np.asarray(_to_rgb(_upright(image)))
+                yield image
     except BadImage:
         raise
     except UnidentifiedImageError:
@@ -179,41 +186,15 @@ def _chunks(png: bytes) -> Iterator[bytes]:
         at = end
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture upright by its EXIF, or without EXIF by its XMP. Pillow has already turned AVIF, HEIF
-    and TIFF."""
-    turn = TURNS.get(_orientation(image.info.get("exif") or b""))
-    if turn is None and not image.info.get("exif"):
-        with suppress(Exception):  # damaged XMP may raise anything; it is ignored
-            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
-
-
-def _orientation(exif: bytes) -> int:
-    """The EXIF Orientation, 1 (upright) if it cannot be read.
-
-    Parsed here, since Pillow stops at the first damaged field, and cameras and editors write many.
-    """
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(tiff[at : at + size], order)
-
-    first = number(4, 4)
-    for at in range(first + 2, first + 2 + 12 * number(first, 2), 12):
-        if number(at, 2) == ORIENTATION:
-            return number(at + 8, {1: 1, 3: 2, 4: 4}.get(number(at + 2, 2), 0))
-    return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A picture as Pillow has opened it, upright: (M, N, 3) uint8; see `decode_image`."""
+    image = upright(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_grey(image)).convert("RGB")
-    if image.has_transparency_data:
+        image = Image.fromarray(_grey(image))
+    elif image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
 
 
 def _grey(image: Image.Image) -> np.ndarray:
@@ -296,4 +277,6 @@ def perceptual_hash(image: np.ndarray) -> str:
 
     Only a few bits differ between near-copies: resized, recompressed or brighter pictures.
     """
+    import imagehash  # here: it takes time to import
+
     return str(imagehash.phash(Image.fromarray(image), hash_size=16))

@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 
 from fer_tasks.errors import UserError, writing_to
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.storage.dataset import empty_folder
 from fer_tasks.storage.files import write_bytes, write_text
 
 SCHEMA = 1
@@ -64,6 +63,8 @@ def write_model_folder(folder: Path, cell: Path, onnx: bytes | None, info: dict[
 
     `info` lacks `schema` and the digests of the files, which are added; without `onnx` it says why.
     """
+    from fer_tasks.storage.dataset import empty_folder  # here: who only reads must not wait for pandas
+
     with writing_to(folder):
         empty_folder(folder)
         for file in cell.iterdir():

@@ -1,0 +1,43 @@
+"""What tests of `predict` share: photos with faces, and a small model."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from skimage import data
+
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
+
+
+def portrait(expression: str = "happy", side: int = 180, tone: float = 0.5) -> np.ndarray:
+    """A drawn face: (side, side, 3) uint8 RGB."""
+    face, _ = draw_face(expression, Look(tone, 1.0, 0.0, np.zeros((len(PARTS), 2))))
+    return cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def group(*places: tuple[int, int, int], height: int = 300, width: int = 400) -> np.ndarray:
+    """A photo with a face at each (row, column, side): (height, width, 3) uint8 RGB."""
+    photo = cv2.resize(data.coffee(), (width, height))
+    for i, (row, column, side) in enumerate(places):
+        photo[row : row + side, column : column + side] = portrait(EXPRESSIONS[i % 7], side, i % 3 / 2)
+    return photo
+
+
+ONE, TWO = (60, 100, 180), (110, 10, 90)
+PHOTO = group(ONE)
+
+
+def saved(image: np.ndarray | Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def write_photo(path: Path, image: np.ndarray = PHOTO) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(saved(image, "JPEG" if path.suffix == ".jpg" else "PNG"))
+    return path

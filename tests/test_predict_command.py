@@ -1,0 +1,378 @@
+"""The command `predict`: tables, exit statuses, faults, and going on where a run was cut off."""
+
+import csv
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from apps.predict.__main__ import main
+from apps.predict.tables import COLUMNS, Row
+from apps.predict.writers import table_file
+from fer_tasks.errors import DiskError
+from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.storage.images import encode_png
+from testing.tiny_model import write_tiny_model
+from tests.predicting import ONE, PHOTO, TWO, group, write_photo
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "apps.predict"]
+NOT_NEEDED = {"tensorflow", "keras", "prefect", "dvc", "pandas", "scipy", "skimage", "matplotlib", "sklearn"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    folder = tmp_path / "phötos"
+    write_photo(folder / "a.jpg")
+    write_photo(folder / "b ü 顔.png", group(TWO, ONE))
+    write_photo(folder / "below" / "c.jpg", np.zeros((90, 120, 3), np.uint8))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden").write_text("no picture")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    return folder
+
+
+def ask(model: Path, *given: object) -> int:
+    return main([*map(str, given), "--model", str(model)])
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return [*csv.DictReader(io.StringIO(text))]
+
+
+def test_the_command_imports_little_and_answers(model, photos):
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv[:] = ['predict', {str(photos / 'a.jpg')!r}, '--model', {str(model)!r}]\n"
+        "try: runpy.run_module('apps.predict', run_name='__main__')\n"
+        "except SystemExit as end: code = end.code\n"
+        "sys.stderr.write(' '.join({name.split('.')[0] for name in sys.modules}))\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and {"numpy", "openvino"} <= {*done.stderr.split()}
+    assert NOT_NEEDED & {*done.stderr.split()} == set()
+    [row] = rows_of(done.stdout)
+    assert row["file"] == str(photos / "a.jpg") and row["status"] == "ok"
+
+
+def test_output_that_is_no_terminal_is_csv(model, photos, capfd):
+    assert ask(model, photos) == 0
+    told = capfd.readouterr()
+    rows = rows_of(told.out)
+    assert tuple(rows[0]) == COLUMNS
+    names = [Path(row["file"]).name for row in rows]
+    assert names == ["a.jpg", "b ü 顔.png", "b ü 顔.png", "c.jpg"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "no_face"]
+    assert [row["face"] for row in rows] == ["0", "0", "1", ""]
+    for row in rows[:3]:
+        assert sum(int(10_000 * float(row[name]) + 0.5) for name in EXPRESSIONS) == 10_000
+    assert told.err == "3 pictures: 3 faces (0 uncertain), 1 without a face\n"
+
+
+def test_a_terminal_gets_a_table(model, photos):
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, str(photos / "a.jpg"), "--model", str(model)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    told = b""
+    while block := _read(ours):
+        told += block
+    assert process.wait() == 0
+    head, row = told.decode().splitlines()
+    assert head.split() == ["file", "face", "status", "expression", "confidence", "set", "box"]
+    assert row.startswith("…") and row[:28].endswith("phötos/a.jpg") and row[28:].split()[:2] == ["0", "ok"]
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # nobody has the other end any more
+        return b""
+
+
+def test_standard_input_is_a_picture(model, photos):
+    command = [*COMMAND, "-", "--model", str(model)]
+    done = subprocess.run(
+        command, cwd=ROOT, input=(photos / "a.jpg").read_bytes(), capture_output=True, check=True
+    )
+    by_name = subprocess.run(
+        [*COMMAND, str(photos / "a.jpg"), "--model", str(model)], cwd=ROOT, capture_output=True, check=True
+    )
+    [row], [other] = rows_of(done.stdout.decode()), rows_of(by_name.stdout.decode())
+    assert row["file"] == "-" and {**row, "file": other["file"]} == other
+
+
+def test_patterns_and_several_sources(model, photos, capfd):
+    assert ask(model, f"{photos}/*.png", photos / "a.jpg", f"{photos}/**/c.*") == 0
+    names = [Path(row["file"]).name for row in rows_of(capfd.readouterr().out)]
+    assert names == ["b ü 顔.png", "b ü 顔.png", "a.jpg", "c.jpg"]
+
+
+def test_a_name_with_brackets_is_a_name_if_it_is_there(model, tmp_path, capfd):
+    write_photo(tmp_path / "a[1].jpg")
+    assert ask(model, tmp_path / "a[1].jpg") == 0
+    assert rows_of(capfd.readouterr().out)[0]["file"] == str(tmp_path / "a[1].jpg")
+
+
+def test_jsonl_has_the_rows_of_csv(model, photos, tmp_path):
+    assert ask(model, photos, "--out", tmp_path / "rows.jsonl") == 0
+    assert ask(model, photos, "--out", tmp_path / "rows.csv") == 0
+    lines = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    rows = rows_of((tmp_path / "rows.csv").read_text())
+    assert [
+        {name: "" if value is None else str(value) for name, value in line.items()} for line in lines
+    ] == rows
+    assert {*os.listdir(tmp_path)} == {"rows.jsonl", "rows.csv", photos.name}
+
+
+def test_parquet_has_types(model, photos, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    out = tmp_path / "it's.parquet"
+    assert ask(model, photos, "--out", out) == 0
+    table = duckdb.sql(f"SELECT * FROM read_parquet('{tmp_path}/it''s.parquet')")
+    assert tuple(table.columns) == COLUMNS
+    kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+    assert (kinds["face"], kinds["x"], kinds["set"]) == ("BIGINT", "DOUBLE", "VARCHAR")
+    rows = table.fetchall()
+    assert [row[3] for row in rows] == [0, 0, 1, None]
+    assert sum(rows[0][13:20]) == pytest.approx(1, abs=1e-12)
+
+
+def test_parquet_without_its_package_is_refused_at_once(model, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert ask(model, photos, "--out", tmp_path / "a.parquet") == 2
+    assert "takes the package duckdb: pip install duckdb" in capsys.readouterr().err
+
+
+WRONG = {
+    "a table of another kind": (["a.jpg", "--out", "a.xlsx"], "name a file that ends in .csv, .jsonl"),
+    "a gallery of another kind": (["a.jpg", "--gallery", "a.txt"], "a.txt: name a file that ends in .png"),
+    "nothing": ([], "the following arguments are required: SOURCE"),
+    "other faces": (["a.jpg", "--faces", "some"], "invalid choice: 'some'"),
+    "coverage in words": (["a.jpg", "--coverage", "high"], "invalid float value"),
+    "coverage of 2": (["a.jpg", "--coverage", "2"], "coverage is between 0 and 1"),
+    "an empty folder": (["empty"], "empty: no picture and no video there"),
+    "no model": (["a.jpg", "--model", "nowhere"], "there is no folder nowhere of a model"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_command_is_refused_with_status_2(model, tmp_path, monkeypatch, capsys, what):
+    given, reason = WRONG[what]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = given if "--model" in given else [*given, "--model", str(model)]
+    try:
+        status = main(given)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2 and reason in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_refused_in_one_line(tmp_path, capsys, photos):
+    damaged = write_tiny_model(tmp_path / "damaged")
+    (damaged / "model.onnx").write_bytes(b"x")
+    assert ask(damaged, photos) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "model.onnx is damaged or of another network" in told
+    info = json.loads((damaged / "model.json").read_text())
+    (damaged / "model.json").write_text(json.dumps({**info, "schema": 99}))
+    assert ask(damaged, photos) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "has schema 99, and this program knows 1" in told
+
+
+def test_bad_files_cost_a_row_each_and_status_1(model, photos, capfd):
+    (photos / "a0 empty.jpg").write_bytes(b"")
+    (photos / "a1 half.jpg").write_bytes((photos / "a.jpg").read_bytes()[:4000])
+    (photos / "a2 text.png").write_text("hello")
+    shutil.copy(photos / "a.jpg", photos / "a3 wrong suffix.png")
+    (photos / "a4 no target.jpg").symlink_to("nowhere")
+    assert ask(model, photos, photos / "missing.jpg") == 1
+    told = capfd.readouterr()
+    rows = {Path(row["file"]).name: row["status"] for row in rows_of(told.out)}
+    assert rows == {
+        "a.jpg": "ok",
+        "a0 empty.jpg": "unreadable",
+        "a1 half.jpg": "unreadable",
+        "a2 text.png": "unreadable",
+        "a3 wrong suffix.png": "ok",
+        "a4 no target.jpg": "unreadable",
+        "b ü 顔.png": "ok",
+        "c.jpg": "no_face",
+        "missing.jpg": "unreadable",
+    }
+    assert "a0 empty.jpg: 0 bytes in none of the formats" in told.err
+    assert "missing.jpg: No such file or directory" in told.err and told.err.count("\n") == 6
+    assert told.err.endswith("9 pictures: 4 faces (0 uncertain), 1 without a face, 5 unreadable\n")
+
+
+def test_names_that_no_text_can_hold_are_escaped(model, tmp_path, capfd):
+    write_photo(folder := tmp_path / "photos" / "x.jpg")
+    os.rename(os.fsencode(folder), os.fsencode(folder.parent) + b"/\xff\n.jpg")
+    assert ask(model, folder.parent) == 0
+    [row] = rows_of(capfd.readouterr().out)
+    assert row["file"].endswith(r"/\xff\n.jpg")
+
+
+def test_annotated_copies_and_a_gallery(model, photos, tmp_path, capfd):
+    seen, faces = photos / "seen", tmp_path / "faces.png"
+    for _ in range(2):  # the copies of the first time are not asked about
+        assert ask(model, photos, "--annotated", seen, "--gallery", faces) == 0
+        assert len(rows_of(capfd.readouterr().out)) == 4
+    copies = {str(path.relative_to(seen)) for path in seen.rglob("*.*")}
+    assert copies == {"a.jpg", "b ü 顔.jpg", "below/c.jpg"}
+    with Image.open(seen / "a.jpg") as copy, Image.open(photos / "a.jpg") as photo:
+        assert copy.size == (480, 360) and photo.size == (400, 300)  # labels want room
+        difference = np.abs(np.asarray(copy).astype(int) - np.asarray(photo.resize(copy.size)))
+    assert 0.01 < (difference.max(axis=2) > 40).mean() < 0.3
+    with Image.open(faces) as sheet:
+        assert sheet.width > sheet.height > 160
+
+
+def test_a_picture_of_yours_is_never_replaced(model, photos, capsys):
+    before = (photos / "a.jpg").read_bytes()
+    assert ask(model, photos, "--annotated", photos) == 2
+    assert "is a picture of yours; name another folder" in capsys.readouterr().err
+    assert (photos / "a.jpg").read_bytes() == before
+
+
+def test_copies_of_pictures_of_one_name_do_not_replace_each_other(model, photos, tmp_path):
+    write_photo(tmp_path / "other" / "a.png")
+    assert (
+        ask(
+            model,
+            photos / "a.jpg",
+            tmp_path / "other" / "a.png",
+            "--annotated",
+            tmp_path / "seen",
+            "--out",
+            tmp_path / "x.csv",
+        )
+        == 0
+    )
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {"a.jpg", "a-2.jpg"}
+
+
+def test_a_full_disk_is_told(model, photos, small_disk, capsys):
+    (small_disk / "large").write_bytes(bytes(120_000))
+    assert ask(model, *[photos / "a.jpg"] * 60, "--whole", "--out", small_disk / "rows.csv") == 1
+    told = capsys.readouterr().err
+    assert f"no room in {small_disk}" in told and told.count("\n") == 1
+    assert ask(model, photos / "a.jpg", "--annotated", small_disk / "seen") == 1
+    assert f"no room in {small_disk / 'seen'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_on_a_full_disk_the_rows_of_a_picture_are_written_whole_or_not_at_all(small_disk, suffix):
+    pictures = some_rows([3] * 800)
+    with pytest.raises(DiskError), table_file(small_disk / f"rows{suffix}", COLUMNS, "") as table:
+        for rows in pictures:
+            table.append(rows)
+    [part] = small_disk.iterdir()
+    lines = part.read_text().splitlines()[suffix == ".csv" :]
+    assert len(lines) % 3 == 0 and 100 < len(lines) < 2400 and part.read_bytes().endswith(b"\n")
+    assert all("angry" in line and line.rstrip("}").rstrip('"').endswith("m") for line in lines)
+
+
+def test_ctrl_c_leaves_whole_rows_and_the_same_command_goes_on(model, photos, tmp_path):
+    for i in range(150):
+        os.link(photos / "b ü 顔.png", photos / f"x{i:03}.png")
+    out = tmp_path / "rows.csv"
+    command = [*COMMAND, str(photos), "--model", str(model), "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (parts := [*tmp_path.glob("rows.csv.*.part")]) or len(parts[0].read_bytes()) < 3000:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130 and not out.exists()
+    assert "has the rows so far: the same command goes on there" in process.stderr.read()
+    before = parts[0].read_bytes()
+    assert before.endswith(b"\n") and all(len(row) == 22 for row in csv.reader(io.StringIO(before.decode())))
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    rows = rows_of(out.read_text())
+    assert len(rows) == 304 and len({(row["file"], row["face"]) for row in rows}) == 304
+    assert out.read_bytes().startswith(before) and [*tmp_path.glob("*.part")] == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(model, photos):
+    command = f"{sys.executable} -m apps.predict '{photos}' --model '{model}' | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("file,frame") and "Traceback" not in done.stderr
+
+
+def some_rows(pictures: list[int]) -> list[list[Row]]:
+    """Pictures with so many faces each; their names have what CSV must quote."""
+    values = dict.fromkeys(COLUMNS) | dict.fromkeys(EXPRESSIONS, 1 / 7)
+    values |= {"status": "ok", "expression": "angry", "confidence": 1 / 7, "model": "m"}
+    return [
+        [Row(**{**values, "file": f'{i}, "x"', "face": face}) for face in range(faces)]
+        for i, faces in enumerate(pictures)
+    ]
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=5),
+    st.integers(0, 10**6),
+    st.sampled_from([".csv", ".jsonl"]),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_a_file_cut_off_anywhere_goes_on_with_whole_pictures(tmp_path, pictures, at, suffix):
+    folder = tmp_path / f"{time.monotonic_ns()}"
+    out, rows = folder / f"rows{suffix}", some_rows(pictures)
+    with table_file(out, COLUMNS, "") as table:
+        for one in rows:
+            table.append(one)
+        part, whole = table.part, table.part.read_bytes()
+    assert out.read_bytes() == whole
+    out.unlink()
+    part.write_bytes(whole[: at % (len(whole) + 1)])
+    with table_file(out, COLUMNS, "") as table:
+        for one in rows:
+            if one[0].file not in table.done:
+                table.append(one)
+    assert out.read_bytes() == whole
+
+
+def test_other_settings_begin_anew(tmp_path):
+    [[one]] = some_rows([1])
+    with pytest.raises(RuntimeError), table_file(tmp_path / "a.csv", COLUMNS, "x") as table:
+        table.append([one])
+        table.append([one._replace(file="next")])
+        raise RuntimeError
+    with table_file(tmp_path / "a.csv", COLUMNS, "x") as table:
+        assert {*table.done} == {one.file}
+    with table_file(tmp_path / "a.csv", COLUMNS, "y") as table:
+        assert table.done == {}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_many_pictures_one_of_them_bad(model, tmp_path):
+    png = encode_png(PHOTO[::2, ::2])
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(100):
+        (folder / f"{i:03}.png").write_bytes(png if i != 50 else png[:200])
+    assert ask(model, folder, "--out", tmp_path / "rows.csv") == 1
+    rows = rows_of((tmp_path / "rows.csv").read_text())
+    assert [i for i, row in enumerate(rows) if row["status"] == "unreadable"] == [50] and len(rows) == 100
