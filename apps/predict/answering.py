@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.predict.annotate import LARGEST, annotated
+from apps.predict.annotate import annotated
 from apps.predict.gallery import Gallery, face_of
 from apps.predict.in_order import in_order
 from apps.predict.pictures import Picture, UnreadablePicture, open_picture
@@ -129,5 +129,5 @@ def _source(item: Item) -> bytes | Path:
 
 
 def _write_copy(picture: Picture, rows: Sequence[Row], file: Path) -> None:
-    drawn = annotated(picture.read(LARGEST), picture.shape, rows)
+    drawn = annotated(picture, rows)
     write_bytes(file, encode_jpeg(np.asarray(drawn), max(drawn.size), QUALITY))
