@@ -68,6 +68,7 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
 def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor, wanted: Wanted) -> int:
     tally, readable = Tally(), True
     with _table(arguments, predictor) as table:
+        tally.go_on(table)
         try:
             for is_picture, group in groupby(items, lambda item: item.kind == "picture"):
                 if is_picture:
@@ -97,8 +98,9 @@ def _table(
 ) -> AbstractContextManager[Printed | TableFile]:
     if not arguments.out:
         return nullcontext(printed(COLUMNS))
-    options = [arguments.faces, arguments.whole, arguments.coverage]
-    return table_file(arguments.out, COLUMNS, json.dumps([predictor.info["fingerprint"], *options]))
+    options = [arguments.faces, arguments.whole, arguments.coverage, str(arguments.annotated)]
+    settings = json.dumps([predictor.info["fingerprint"], *options])
+    return table_file(arguments.out, COLUMNS, settings, go_on=not arguments.gallery)  # which has every face
 
 
 def _tell(prog: str, error: UserError, status: int) -> int:

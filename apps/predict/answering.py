@@ -46,6 +46,11 @@ class Tally:
         self.statuses: Counter[str] = Counter()
         self.pictures = 0
 
+    def go_on(self, table: Printed | TableFile) -> None:
+        """Count what an unfinished run has written."""
+        self.pictures += sum(done.frame is None for done in table.done.values())
+        self.statuses.update(table.statuses)
+
     def add(self, rows: Sequence[Row]) -> None:
         self.pictures += 1
         self.statuses.update(row.status for row in rows)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class Printed:
     """Rows on standard output: a table for people, or CSV."""
 
     done: Mapping[str, Done] = {}
+    statuses: Mapping[str, int] = {}
 
     def __init__(self, head: str, write: Write):
         self._waiting, self._write = head, write
@@ -61,7 +63,8 @@ class TableFile:
 
     def __init__(self, part: Path, head: str, write: Write, read: Read):
         self.part, self._write = part, write
-        self.done: dict[str, Done] = {}  # by the column `file`
+        self.done: dict[str, Done] = {}  # what an unfinished run has written, by the column `file`
+        self.statuses: Counter[str] = Counter()  # of these rows
         with writing_to(part.parent):
             size = self._find_whole_rows(head.encode(), read) if part.exists() else 0
             self._file = part.open("ab", buffering=0)
@@ -89,6 +92,7 @@ class TableFile:
     def _find_whole_rows(self, head: bytes, read: Read) -> int:
         """The bytes to keep: without the last picture or frame, whose rows may not all be there."""
         last: dict[str, Any] = {}
+        statuses: Counter[str] = Counter()  # of the picture's or frame's rows so far
         with self.part.open("rb") as file:
             if file.read(len(head)) != head:
                 return 0
@@ -99,11 +103,14 @@ class TableFile:
                 values = read(record.decode())
                 if last and (values["file"], values["frame"]) != (last["file"], last["frame"]):
                     kept = end
-                    self._note(last)
+                    self._note(last, statuses)
+                    statuses = Counter()
                 last, end = values, end + len(record)
+                statuses[last["status"]] += 1
         return kept
 
-    def _note(self, last: dict[str, Any]) -> None:
+    def _note(self, last: dict[str, Any], statuses: Counter[str]) -> None:
+        self.statuses += statuses
         before = self.done.get(last["file"], Done(None, None, -1))
         track = -1 if last["track"] is None else last["track"]
         self.done[last["file"]] = Done(last["frame"], last["time"], max(track, before.track))
@@ -118,9 +125,9 @@ def check_format(out: Path) -> None:
 
 
 @contextmanager
-def table_file(out: Path, columns: Sequence[str], settings: str) -> Iterator[TableFile]:
+def table_file(out: Path, columns: Sequence[str], settings: str, go_on: bool = True) -> Iterator[TableFile]:
     """Collect rows in a part, and rename it when all went well. `settings`: all that the rows depend on but
-    the pictures; a part of other settings is removed.
+    the pictures; a part of other settings is removed, and any if it is not to `go_on`.
 
     Raises:
         DiskError: the disk is full or cannot be written.
@@ -130,7 +137,7 @@ def table_file(out: Path, columns: Sequence[str], settings: str) -> Iterator[Tab
     with writing_to(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
         for other in out.parent.glob(f"{glob.escape(out.name)}.????????.part"):
-            if other != part:
+            if other != part or not go_on:
                 other.unlink()
     table = TableFile(part, *_format(out.suffix.lower(), columns))
     try:
