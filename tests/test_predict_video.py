@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from itertools import chain, groupby, pairwise
 from pathlib import Path
 
@@ -250,7 +251,8 @@ def interrupted(model, brief, folder):
     append = TableFile.append
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TableFile, "append", stop)
-        status = ask(model, brief, "--out", folder / "a.csv", "--smooth", 0.5, "--annotated", folder)
+        patch.chdir(folder)
+        status = ask(model, brief, "--out", "a.csv", "--smooth", 0.5, "--annotated", ".")
     assert status == STOPPED
     (part,) = folder.glob("a.csv.*.part")
     return part.name, part.read_bytes(), (folder / "brief.avi.webm").read_bytes()
@@ -264,7 +266,8 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(model, brief, whole, interrupte
     kept = rows[: int(share * len(rows))]
     (out.parent / name).write_bytes(kept)
     (out.parent / ".brief.avi.webm.partial").write_bytes(copy[: int(share * len(copy))])
-    assert ask(model, brief, "--out", out, "--smooth", 0.5, "--annotated", out.parent) == 0
+    with chdir(out.parent):
+        assert ask(model, brief, "--out", "a.csv", "--smooth", 0.5, "--annotated", ".") == 0
     told = rows_of(out.read_text())
     assert [number for number, _ in groupby(row["frame"] for row in told)] == [
         str(i) for i in range(LAST + 1)
@@ -293,7 +296,7 @@ def test_what_an_earlier_run_has_finished_is_not_read_again(model, moving, nobod
         patch.setattr(TableFile, "append", stop)
         assert ask(model, moving, nobody, "--out", out) == STOPPED
     assert ask(model, moving, nobody, "--out", out) == 0
-    assert "3 frames: 0 faces" in capfd.readouterr().err
+    assert "45 frames: 40 faces (0 uncertain), 5 without a face" in capfd.readouterr().err
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["file"], row["frame"]) for row in rows] == [
         *((str(moving), i) for i in range(40)),
