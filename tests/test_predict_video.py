@@ -385,14 +385,13 @@ def test_an_end_ends_a_stream(model, jpegs, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow(predictor, moving):
-    """Ten times as many frames take no more memory."""
-    process = psutil.Process()
-    list(predictor.video(moving))
-    before = process.memory_info().rss
-    for _ in range(10):
+    """What the first five videos leave behind is all that is left behind."""
+    process, memory = psutil.Process(), []
+    for _ in range(20):
         for _rows in predictor.video(moving):
             pass
-    assert process.memory_info().rss - before < 8_000_000
+        memory.append(process.memory_info().rss)
+    assert max(memory[15:]) - max(memory[:5]) < 15_000_000
 
 
 def test_nothing_is_kept_of_a_generator_that_is_left(predictor, moving):
