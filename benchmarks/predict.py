@@ -19,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
 from apps.predict.predictor import MODEL, Predictor
-from benchmarks.lib import fer_peer, torchvision_stub
+from benchmarks.lib import fer_peer, torchvision_stub, videos
 
 STARTS = 5  # of the command; the median counts
 WARM, WARM_PEER = 100, 10  # times that the photo is asked about
@@ -141,6 +142,8 @@ def bench(photos: list[Path], model: Path, python: str | None, work: Path) -> di
         **cold(one, model, peer),
         **warm(one, model, peer),
         **folder(photos, model, work, peer),
+        **videos.rate_and_memory(partial(ask, model), work),
+        **videos.agreement(Predictor(model)),
     }
 
 

@@ -119,8 +119,10 @@ def _overlaps(box: Box, others: np.ndarray) -> bool:
 
 
 def title(row: Row) -> str:
-    """What a face shows and how sure that is: `happy 97 %`, or `sad? 38 %` if it is uncertain."""
-    return f"{row.expression}{'?' if row.status == UNCERTAIN else ''} {100 * row.confidence:.0f} %"
+    """What a face shows and how sure that is: `happy 97 %`, or `sad? 38 %` if it is uncertain. In a video the
+    face's track comes first: `0: happy 97 %`."""
+    track = "" if row.track is None else f"{row.track}: "
+    return f"{track}{row.expression}{'?' if row.status == UNCERTAIN else ''} {100 * row.confidence:.0f} %"
 
 
 @cache

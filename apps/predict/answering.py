@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fer_tasks.sources.names import counted, shown
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_jpeg
 
+T = TypeVar("T")
 QUALITY = 92  # of annotated JPEGs
 
 
@@ -44,15 +45,20 @@ class Tally:
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
-        self.pictures = 0
+        self.pictures = self.frames = 0
 
     def go_on(self, table: Printed | TableFile) -> None:
         """Count what an unfinished run has written."""
-        self.pictures += sum(done.frame is None for done in table.done.values())
+        self.pictures += sum(not frames for frames in table.done.values())
+        self.frames += sum(table.done.values())
         self.statuses.update(table.statuses)
 
     def add(self, rows: Sequence[Row]) -> None:
         self.pictures += 1
+        self.statuses.update(row.status for row in rows)
+
+    def add_frame(self, rows: Sequence[Row]) -> None:
+        self.frames += 1
         self.statuses.update(row.status for row in rows)
 
     def __str__(self) -> str:
@@ -61,7 +67,9 @@ class Tally:
         parts = [f"{counted(faces, 'face')} ({one[UNCERTAIN]:,} uncertain)"]
         parts += [f"{one[NO_FACE]:,} without a face"] if one[NO_FACE] else []
         parts += [f"{one[UNREADABLE]:,} unreadable"] if one[UNREADABLE] else []
-        return f"{counted(self.pictures, 'picture')}: {', '.join(parts)}"
+        kinds = {"picture": self.pictures, "frame": self.frames}
+        of = [counted(n, kind) for kind, n in kinds.items() if n] or [counted(0, "picture")]
+        return f"{', '.join(of)}: {', '.join(parts)}"
 
 
 def copies_of(items: Sequence[Item], folder: Path) -> dict[Item, Path]:
@@ -96,7 +104,7 @@ def answer_all(
     """
     waiting = [item for item in items if shown(item.name) not in table.done]
     answers = in_order(lambda item: _answer(item, predictor, wanted), waiting)
-    for answer in _with_bar(answers, len(items), len(items) - len(waiting), table):
+    for answer in with_bar(answers, " pictures", table, len(items), len(items) - len(waiting)):
         table.append(answer.rows)
         tally.add(answer.rows)
         if wanted.gallery and answer.faces:
@@ -105,16 +113,16 @@ def answer_all(
             sys.stderr.write(f"{answer.fault}\n")
 
 
-def _with_bar(
-    answers: Iterable[Answer], total: int, done: int, table: Printed | TableFile
-) -> Iterable[Answer]:
+def with_bar(
+    answers: Iterable[T], unit: str, table: Printed | TableFile, total: int | None = None, done: int = 0
+) -> Iterable[T]:
     """The answers, with a bar if they take more than two seconds and no table is shown on the same
     terminal."""
     if not sys.stderr.isatty() or (isinstance(table, Printed) and sys.stdout.isatty()):
         return answers
     from tqdm import tqdm  # here: it takes time to import
 
-    return tqdm(answers, total=total, initial=done, unit=" pictures", delay=2, leave=False)
+    return tqdm(answers, total=total, initial=done, unit=unit, delay=2, leave=False)
 
 
 def _answer(item: Item, predictor: Predictor, wanted: Wanted) -> Answer:

@@ -18,7 +18,7 @@ from fer_tasks.evaluation.calibration import (
     prediction_sets,
 )
 from fer_tasks.faces.choose import as_face
-from fer_tasks.faces.detector import Faces
+from fer_tasks.faces.detector import Faces, follow_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
@@ -91,6 +91,31 @@ class Predictor:
 
         return in_order(one, sources)
 
+    def video(
+        self,
+        source: int | str | Path,
+        *,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        smooth: float = 0.0,
+    ) -> Iterator[list[Row]]:
+        """Yield the rows of each frame of a video, in order and with one frame in memory.
+
+        `source`: a path, the number of a camera, or the address of a stream (rtsp://, http://). `fps`: at
+        most so many frames a second; None: all. `start`, `end`: s. `smooth`: s over which the columns
+        `expression_smooth` and `confidence_smooth` are smoothed; 0: they are None.
+
+        Raises:
+            BadVideo: nothing can be read; or, after the rows that could be: the file is cut off, the camera
+                or the stream broke off and did not come back within 30 s.
+            UserError: a number is out of its range.
+        """
+        from apps.predict.video_reader import Span, VideoReader  # here: who asks about a photo needs neither
+
+        reader = VideoReader(self, source, Span(fps, start, end), smooth)
+        return (rows for _, rows in reader.answers())
+
     def unreadable(self, file: str) -> Row:
         """The row of a picture that cannot be read."""
         return empty_row(file, UNREADABLE, self.model)
@@ -98,6 +123,14 @@ class Predictor:
     def detect(self, images: Sequence[np.ndarray]) -> list[Faces]:
         """The faces of each of many (M, N, 3) uint8 RGB images, the largest first, in px of the image."""
         return [self._find(of_array(image, "")) for image in images]
+
+    def follow(self, image: np.ndarray, faces: Faces) -> Faces:
+        """`detect` for a frame, (M, N, 3) uint8 RGB, but only about where `faces` were in the frame before,
+        at a quarter of the cost: what is gone is missing, and what is new too."""
+        if self._whole or not len(faces.scores):
+            return faces
+        near = follow_faces(image, faces.boxes, self._crop["max_side"])
+        return faces_of.choose(near, image.shape[:2], self._crop, self._which)
 
     def read_faces(self, image: np.ndarray, faces: Faces) -> np.ndarray:
         """(n, 7) float64 probabilities, after the temperature, of n faces of an (M, N, 3) uint8 RGB image."""

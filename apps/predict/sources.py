@@ -26,23 +26,24 @@ class Item(NamedTuple):
     place: str
 
 
-def list_items(sources: Sequence[str], but: Path | None = None) -> list[Item]:
+def list_items(sources: Sequence[str], but: Sequence[Path | None] = ()) -> list[Item]:
     """All pictures, videos, cameras and streams of the command line, in its order; of a folder recursively,
-    by name. Files below the folder `but` are left out.
+    by name. What lies below the folders `but` is left out.
 
     A name that is not there is listed as a picture: reading it says so.
 
     Raises:
         UserError: a folder cannot be listed, or there is nothing in all of them.
     """
-    items = [item for source in sources for item in _items(source, but)]
+    left_out = {folder.resolve() for folder in but if folder}
+    items = [item for source in sources for item in _items(source, left_out)]
     if not items:
         places = " ".join(map(shown, sources))
         raise UserError(f"{places}: no picture and no video there; name a file, a folder or a pattern")
     return items
 
 
-def _items(source: str, but: Path | None) -> Iterator[Item]:
+def _items(source: str, but: set[Path]) -> Iterator[Item]:
     path = Path(source)
     if source == STDIN:
         yield Item(source, "picture", "stdin")
@@ -59,16 +60,16 @@ def _items(source: str, but: Path | None) -> Iterator[Item]:
         yield _of_file(path, path.name)
 
 
-def _matched(name: str, but: Path | None) -> Iterator[Item]:
+def _matched(name: str, but: set[Path]) -> Iterator[Item]:
     path = Path(name)
     return _in_folder(path, but) if path.is_dir() else iter([_of_file(path, path.name)])
 
 
-def _in_folder(folder: Path, but: Path | None) -> Iterator[Item]:
+def _in_folder(folder: Path, but: set[Path]) -> Iterator[Item]:
     """The pictures and videos of a folder, by their names' suffixes; hidden ones are left out."""
     for root, folders, files in os.walk(folder, onerror=_not_listed):
         kept = [name for name in sorted(folders) if not is_ignored(name, folder=True)]
-        folders[:] = [name for name in kept if but is None or Path(root, name).resolve() != but.resolve()]
+        folders[:] = [name for name in kept if Path(root, name).resolve() not in but]
         for name in sorted(files):
             if not is_ignored(name) and (suffix_of(name) or Path(name).suffix.lower() in VIDEOS):
                 path = Path(root, name)

@@ -9,6 +9,7 @@ from fer_tasks.labels import EXPRESSIONS
 
 OK, UNCERTAIN, NO_FACE, UNREADABLE = "ok", "uncertain", "no_face", "unreadable"
 SHOWN = {"file": 28, "face": 4, "status": 10, "expression": 10, "confidence": 10, "set": 26}  # widths
+SHOWN_OF_VIDEOS = {"file": 28, "time": 9, "track": 5, **{name: SHOWN[name] for name in [*SHOWN][2:]}}
 
 
 class Row(NamedTuple):
@@ -39,9 +40,13 @@ class Row(NamedTuple):
     surprise: float | None
     set: str | None  # expressions that hold the true one with the coverage asked for, joined by |
     model: str  # name@the first 8 digits of its fingerprint
+    expression_smooth: str | None = None  # of a video that is smoothed: the most probable one over time
+    confidence_smooth: float | None = None  # its probability
 
 
-COLUMNS = Row._fields
+*_, MODEL, EXPRESSION_SMOOTH, CONFIDENCE_SMOOTH = Row._fields
+COLUMNS = Row._fields[:-2]
+SMOOTHED_COLUMNS = (*COLUMNS[:-1], EXPRESSION_SMOOTH, CONFIDENCE_SMOOTH, MODEL)
 INTEGERS = ("frame", "face", "track")
 TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 
@@ -49,7 +54,7 @@ TEXTS = ("file", "status", "expression", "expression_smooth", "set", "model")
 def empty_row(file: str, status: str, model: str, frame: int | None = None, time: float | None = None) -> Row:
     """The row of a picture or a frame that has no face, or that cannot be read."""
     values = {"file": file, "frame": frame, "time": time, "status": status, "model": model}
-    return Row(**{**dict.fromkeys(COLUMNS), **values})
+    return Row(**{**dict.fromkeys(Row._fields), **values})
 
 
 def rounded(row: Row) -> dict[str, Any]:
@@ -58,6 +63,8 @@ def rounded(row: Row) -> dict[str, Any]:
     if row.confidence is not None:
         values |= dict(zip(EXPRESSIONS, rounded_shares([values[name] for name in EXPRESSIONS]), strict=True))
         values["confidence"] = values[row.expression]
+    if row.confidence_smooth is not None:
+        values["confidence_smooth"] = round(row.confidence_smooth, 4)
     return values
 
 
@@ -71,14 +78,14 @@ def rounded_shares(shares: Sequence[float], digits: int = 4) -> list[float]:
     return [round(int(unit) / 10**digits, digits) for unit in whole]
 
 
-def head_line(widths: Mapping[str, int] = SHOWN) -> str:
+def head_line(widths: Mapping[str, int]) -> str:
     """The first line of the table that a terminal shows."""
     return "  ".join([*(name.ljust(width) for name, width in widths.items()), "box"])
 
 
-def line(row: Row, widths: Mapping[str, int] = SHOWN) -> str:
-    """A row of the table that a terminal shows: the columns of SHOWN, and the box: x, y, width, height. Of a
-    long name the end is shown."""
+def line(row: Row, widths: Mapping[str, int]) -> str:
+    """A row of the table that a terminal shows: these columns, and the box: x, y, width, height. Of a long
+    name the end is shown."""
     values = rounded(row)
     if len(row.file) > widths["file"]:
         values["file"] = "…" + row.file[1 - widths["file"] :]

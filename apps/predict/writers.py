@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from apps.predict.tables import INTEGERS, TEXTS, Row, head_line, line, rounded
 from fer_tasks.errors import UserError, writing_to
@@ -26,18 +26,10 @@ Write = Callable[[Row], str]  # a row as a line of text: no value has a line bre
 Read = Callable[[str], dict[str, Any]]  # the other way
 
 
-class Done(NamedTuple):
-    """What an unfinished run has written of a picture or a video."""
-
-    frame: int | None  # the last one; None for a picture
-    time: float | None  # of that frame, s
-    track: int  # the greatest one; -1 if there is none
-
-
 class Printed:
     """Rows on standard output: a table for people, or CSV."""
 
-    done: Mapping[str, Done] = {}
+    done: Mapping[str, int] = {}
     statuses: Mapping[str, int] = {}
 
     def __init__(self, head: str, write: Write):
@@ -51,10 +43,10 @@ class Printed:
         sys.stdout.buffer.flush()
 
 
-def printed(columns: Sequence[str]) -> Printed:
-    """The table that standard output takes: for people on a terminal, else CSV."""
+def printed(columns: Sequence[str], shown: Mapping[str, int]) -> Printed:
+    """The table that standard output takes: on a terminal the columns `shown` in these widths, else CSV."""
     if sys.stdout.isatty():
-        return Printed(f"{head_line()}\n", lambda row: f"{line(row)}\n")
+        return Printed(f"{head_line(shown)}\n", lambda row: f"{line(row, shown)}\n")
     return Printed(_csv_head(columns), _as_csv(columns))
 
 
@@ -62,15 +54,22 @@ class TableFile:
     """Rows in a file, which only grows by whole ones."""
 
     def __init__(self, part: Path, head: str, write: Write, read: Read):
-        self.part, self._write = part, write
-        self.done: dict[str, Done] = {}  # what an unfinished run has written, by the column `file`
-        self.statuses: Counter[str] = Counter()  # of these rows
+        self.part, self._write, self._read, self._start = part, write, read, len(head.encode())
+        # What an unfinished run has written, by the column `file`: how many frames, 0 of a picture.
+        self.done: dict[str, int] = {}
+        self.statuses: Counter[str] = Counter()  # of its rows
         with writing_to(part.parent):
             size = self._find_whole_rows(head.encode(), read) if part.exists() else 0
             self._file = part.open("ab", buffering=0)
             self._file.truncate(size)
             if not size:
                 self._add(head.encode())
+
+    def rows(self, file: str) -> Iterator[dict[str, Any]]:
+        """What an unfinished run has written of a picture or a video, by column."""
+        with self.part.open("rb") as records:
+            records.seek(self._start)
+            yield from (row for row in map(self._read, map(bytes.decode, records)) if row["file"] == file)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write all rows of a picture or a frame. Raises DiskError, with none of them written."""
@@ -111,9 +110,7 @@ class TableFile:
 
     def _note(self, last: dict[str, Any], statuses: Counter[str]) -> None:
         self.statuses += statuses
-        before = self.done.get(last["file"], Done(None, None, -1))
-        track = -1 if last["track"] is None else last["track"]
-        self.done[last["file"]] = Done(last["frame"], last["time"], max(track, before.track))
+        self.done[last["file"]] = self.done.get(last["file"], 0) + (last["frame"] is not None)
 
 
 def check_format(out: Path) -> None:

@@ -28,6 +28,7 @@ LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # le
 Mode = Literal["exact", "fast"]
 # The smallest face to look for: px, and share of the photo's shorter side; the larger one applies.
 SMALLEST: dict[Mode, tuple[float, float]] = {"exact": (20, 0), "fast": (40, 0.16)}
+AROUND = 1.2  # side of the square to look in, in longer sides of the face's box in the frame before
 BATCH_PIXELS = 4_000_000  # pixels of photos to process together; bounds a worker's memory
 # The package's thresholds for scores and for overlaps.
 PROPOSE, REFINE, OUTPUT = 0.6, 0.7, 0.8
@@ -93,6 +94,19 @@ def detect_files(
         Faces(faces.boxes * np.tile(scale, 2), faces.landmarks * scale, faces.scores)
         for faces, scale in zip(detected, scales, strict=True)
     ]
+
+
+def follow_faces(image: np.ndarray, boxes: np.ndarray, max_side: int) -> Faces:
+    """Look for faces only about where they lay in the frame before: without P-Net, in a quarter of the time.
+
+    R-Net and O-Net say whether the faces are still there, and where. `image`: (M, N, 3) uint8 RGB. `boxes`:
+    (n, 4), n > 0, as in `Faces`. `max_side` as in `detect_faces`.
+    """
+    photo = _prepare(image, max_side)
+    top, left, height, width = boxes.T * photo.shrink
+    row, column, half = top + height / 2, left + width / 2, AROUND * np.maximum(height, width) / 2
+    around = np.stack([column - half, row - half, column + half, row + half], axis=1)
+    return _faces(photo, *next(_output([photo], _refine([photo], [around]))))
 
 
 def _prepare(image: np.ndarray, max_side: int) -> PreparedPhoto:

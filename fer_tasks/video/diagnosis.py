@@ -1,0 +1,89 @@
+"""Find out why OpenCV reads no frame of a file, or not all of them: it does not say."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+HEAD = 1 << 20  # bytes at the start of a file that say what is in it
+MATROSKA, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+SOUNDS = {b"ID3": "MP3", b"\xff\xfb": "MP3", b"fLaC": "FLAC", b"OggS": "Ogg", b"\xff\xf1": "AAC"}
+ONLY_SOUND = "it has sound only, no video"
+
+
+def why_unreadable(path: Path) -> str:
+    """Why no frame of a file can be read, in words that follow the file's name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        return str(error.strerror)
+    if not head:
+        return "it is empty"
+    if (kind := _kind(head)) is None:
+        return "it is no video, or of a format that is not supported"
+    if _has_sound_only(path, kind, head):
+        return ONLY_SOUND
+    if is_cut_off(path):
+        return "it is cut off before its first frame, or its index at the end is missing; copy it again"
+    return "it has no frame, or is of a codec that is not supported; convert it to H.264, for example"
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether an MP4, AVI, Matroska or WebM file is shorter than it says itself; False where it does not
+    say."""
+    with path.open("rb") as file:
+        head, length = file.read(HEAD), file.seek(0, os.SEEK_END)
+        match _kind(head):
+            case "mp4":
+                boxes = list(_boxes(file))
+                return sum(size for _, size in boxes) > length or b"moov" not in dict(boxes)
+            case "avi":
+                return 8 + int.from_bytes(head[4:8], "little") > length
+            case "matroska":
+                return _matroska_length(head) > length
+    return False
+
+
+def _kind(head: bytes) -> str | None:
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "mp4"
+    if head.startswith(MATROSKA):
+        return "matroska"
+    if head.startswith(b"RIFF"):
+        return "avi" if head[8:12] == b"AVI " else "WAV"
+    return next((name for start, name in SOUNDS.items() if head.startswith(start)), None)
+
+
+def _has_sound_only(path: Path, kind: str, head: bytes) -> bool:
+    if kind == "mp4":
+        with path.open("rb") as file:
+            moov = next((file.read(size) for name, size in _boxes(file) if name == b"moov"), b"")
+        return b"soun" in moov and b"vide" not in moov
+    if kind == "matroska":
+        return bool(re.search(rb"A_[A-Z]", head)) and not re.search(rb"V_[A-Z]", head)
+    return kind != "avi" or b"auds" in head and b"vids" not in head
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Name and size of each box of an MP4 file; while one is yielded, the file stands at its content."""
+    at = 0
+    while len(head := file.read(8) if file.seek(at) == at else b"") == 8:
+        size, name = int.from_bytes(head[:4], "big"), head[4:]
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+        if size < 8:  # 0: up to the file's end
+            return
+        yield name, size
+        at += size
+
+
+def _matroska_length(head: bytes) -> int:
+    """Where the segment of a Matroska file ends; 0 if it does not say."""
+    at = head.find(SEGMENT) + 4
+    if at < 4 or at >= len(head) or not head[at]:
+        return 0
+    length = 9 - head[at].bit_length()  # bytes of the size, told by the leading zeros of the first
+    size = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
+    return 0 if size == (1 << 7 * length) - 1 else at + length + size
