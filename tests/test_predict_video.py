@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
 from itertools import chain, groupby, pairwise
 from pathlib import Path
 
@@ -250,7 +251,8 @@ def interrupted(model, brief, folder):
     append = TableFile.append
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TableFile, "append", stop)
-        status = ask(model, brief, "--out", folder / "a.csv", "--smooth", 0.5, "--annotated", folder)
+        patch.chdir(folder)
+        status = ask(model, brief, "--out", "a.csv", "--smooth", 0.5, "--annotated", ".")
     assert status == STOPPED
     (part,) = folder.glob("a.csv.*.part")
     return part.name, part.read_bytes(), (folder / "brief.avi.webm").read_bytes()
@@ -264,7 +266,8 @@ def test_a_run_that_was_cut_off_anywhere_goes_on(model, brief, whole, interrupte
     kept = rows[: int(share * len(rows))]
     (out.parent / name).write_bytes(kept)
     (out.parent / ".brief.avi.webm.partial").write_bytes(copy[: int(share * len(copy))])
-    assert ask(model, brief, "--out", out, "--smooth", 0.5, "--annotated", out.parent) == 0
+    with chdir(out.parent):
+        assert ask(model, brief, "--out", "a.csv", "--smooth", 0.5, "--annotated", ".") == 0
     told = rows_of(out.read_text())
     assert [number for number, _ in groupby(row["frame"] for row in told)] == [
         str(i) for i in range(LAST + 1)
@@ -293,7 +296,7 @@ def test_what_an_earlier_run_has_finished_is_not_read_again(model, moving, nobod
         patch.setattr(TableFile, "append", stop)
         assert ask(model, moving, nobody, "--out", out) == STOPPED
     assert ask(model, moving, nobody, "--out", out) == 0
-    assert "3 frames: 0 faces" in capfd.readouterr().err
+    assert "45 frames: 40 faces (0 uncertain), 5 without a face" in capfd.readouterr().err
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["file"], row["frame"]) for row in rows] == [
         *((str(moving), i) for i in range(40)),
@@ -382,14 +385,13 @@ def test_an_end_ends_a_stream(model, jpegs, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow(predictor, moving):
-    """Ten times as many frames take no more memory."""
-    process = psutil.Process()
-    list(predictor.video(moving))
-    before = process.memory_info().rss
-    for _ in range(10):
+    """What the first five videos leave behind is all that is left behind."""
+    process, memory = psutil.Process(), []
+    for _ in range(20):
         for _rows in predictor.video(moving):
             pass
-    assert process.memory_info().rss - before < 8_000_000
+        memory.append(process.memory_info().rss)
+    assert max(memory[15:]) - max(memory[:5]) < 15_000_000
 
 
 def test_nothing_is_kept_of_a_generator_that_is_left(predictor, moving):

@@ -73,6 +73,7 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
 def _run(arguments: argparse.Namespace, items: Sequence[Item], predictor: Predictor, wanted: Wanted) -> int:
     tally = Tally()
     with _table(arguments, items, predictor) as table:
+        tally.go_on(table)
         try:
             for is_picture, group in groupby(items, lambda item: item.kind == "picture"):
                 if is_picture:
@@ -104,9 +105,10 @@ def _table(
     if not arguments.out:
         all_pictures = all(item.kind == "picture" for item in items)
         return nullcontext(printed(columns, SHOWN if all_pictures else SHOWN_OF_VIDEOS))
-    options = [arguments.faces, arguments.whole, arguments.coverage]
+    options = [arguments.faces, arguments.whole, arguments.coverage, str(arguments.annotated)]
     options += [arguments.fps, arguments.start, arguments.end, arguments.smooth]
-    return table_file(arguments.out, columns, json.dumps([predictor.info["fingerprint"], *options]))
+    settings = json.dumps([predictor.info["fingerprint"], *options])
+    return table_file(arguments.out, columns, settings, go_on=not arguments.gallery)  # which has every face
 
 
 def _tell(prog: str, error: UserError, status: int) -> int:

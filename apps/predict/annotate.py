@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from apps.predict.pictures import Picture
 from apps.predict.tables import UNCERTAIN, Row
 
 # Okabe & Ito's colours, which people of any colour vision can tell apart.
@@ -20,24 +21,25 @@ COLOURS = {
 }
 WHITE_ON = {"angry", "disgust", "sad"}  # text on the other colours is black
 READABLE = 480  # px: a picture whose longer side is smaller is enlarged for its labels
-LARGEST = 2048  # px: one whose longer side is larger is shrunk
+LARGEST, NARROWEST = 2048, 240  # px: one whose sides are both larger is shrunk
 SMALLEST_TEXT, TINIEST_TEXT = 13, 8  # px; the latter only where there is no room
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def annotated(image: np.ndarray, shape: tuple[int, int], rows: Sequence[Row]) -> Image.Image:
-    """A picture with its faces' boxes, and labels that are readable at any size.
+def annotated(picture: Picture, rows: Sequence[Row]) -> Image.Image:
+    """A copy of a picture with its faces' boxes, and labels that are readable at any size.
 
-    `image`: (M, N, 3) uint8 RGB, the picture or a smaller copy. `shape`: height and width of the picture that
-    the rows' boxes are of. The longer side of what is returned is from READABLE to LARGEST px, if it is not
-    the picture's own.
+    Its longer side is from READABLE to LARGEST px, or more where its shorter one would have less than
+    NARROWEST.
     """
-    longer = max(shape)
-    size = min(max(longer, READABLE), LARGEST)
-    drawn = Image.fromarray(image)
-    if max(drawn.size) != size:
-        drawn = drawn.resize([max(1, round(side * size / longer)) for side in shape[::-1]])
-    draw_faces(drawn, rows, drawn.width / shape[1])
+    height, width = picture.shape
+    longer, shorter = max(picture.shape), min(picture.shape)
+    scale = max(min(1.0, LARGEST / longer), min(1.0, NARROWEST / shorter), READABLE / longer)
+    drawn = Image.fromarray(picture.read(round(longer * min(scale, 1))))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if drawn.size != size:
+        drawn = drawn.resize(size)
+    draw_faces(drawn, rows, scale)
     return drawn
 
 
@@ -101,12 +103,12 @@ def _place(
 ) -> Box | None:
     """Above the face, below it, or inside of its upper or lower side: the first that is in the picture and
     covers no other label."""
-    left = min(max(row.x * scale, 0), size[0] - label[0])
+    left = min(max(row.x * scale, 0), size[0] - label[0])  # below 0 in a picture narrower than the label
     top, bottom = row.y * scale, (row.y + row.height) * scale
     lowest = size[1] - label[1]
     for start in (top - label[1], bottom, min(top, lowest), bottom - label[1]):
         box = (left, start, left + label[0], start + label[1])
-        if 0 <= start <= lowest and not _overlaps(box, taken):
+        if left >= 0 and 0 <= start <= lowest and not _overlaps(box, taken):
             return box
     return None
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from apps.predict.annotate import LARGEST, annotated
+from apps.predict.annotate import annotated
 from apps.predict.gallery import Gallery, face_of
 from apps.predict.in_order import in_order
 from apps.predict.pictures import Picture, UnreadablePicture, open_picture
@@ -46,6 +46,12 @@ class Tally:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.pictures = self.frames = 0
+
+    def go_on(self, table: Printed | TableFile) -> None:
+        """Count what an unfinished run has written."""
+        self.pictures += sum(not frames for frames in table.done.values())
+        self.frames += sum(table.done.values())
+        self.statuses.update(table.statuses)
 
     def add(self, rows: Sequence[Row]) -> None:
         self.pictures += 1
@@ -136,5 +142,5 @@ def _source(item: Item) -> bytes | Path:
 
 
 def _write_copy(picture: Picture, rows: Sequence[Row], file: Path) -> None:
-    drawn = annotated(picture.read(LARGEST), picture.shape, rows)
+    drawn = annotated(picture, rows)
     write_bytes(file, encode_jpeg(np.asarray(drawn), max(drawn.size), QUALITY))

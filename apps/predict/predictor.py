@@ -125,8 +125,8 @@ class Predictor:
         return [self._find(of_array(image, "")) for image in images]
 
     def follow(self, image: np.ndarray, faces: Faces) -> Faces:
-        """`detect` for a frame, (M, N, 3) uint8 RGB, about where `faces` were in the frame before, at a tenth
-        of the cost: what is gone is missing, and what is new too."""
+        """`detect` for a frame, (M, N, 3) uint8 RGB, but only about where `faces` were in the frame before,
+        at a quarter of the cost: what is gone is missing, and what is new too."""
         if self._whole or not len(faces.scores):
             return faces
         near = follow_faces(image, faces.boxes, self._crop["max_side"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from apps.predict.annotate import COLOURS, annotated
 from apps.predict.answering import Tally, with_bar
+from apps.predict.pictures import of_array
 from apps.predict.predictor import Predictor
 from apps.predict.sources import Item
 from apps.predict.tables import UNREADABLE, Row, empty_row
@@ -46,7 +47,7 @@ class Pictures:
         shares = np.array([[getattr(row, name) for name in EXPRESSIONS] for row in faces]).reshape(-1, 7)
         self._timeline.add(frame.time, [row.track for row in faces], shares)
         if self._copy and frame.image is not None:
-            drawn = annotated(frame.image, frame.image.shape[:2], list(map(_smoothed, rows)))
+            drawn = annotated(of_array(frame.image, ""), [*map(_smoothed, rows)])
             self._copy.add(np.asarray(drawn), frame.time - self._start)
 
     def save(self) -> None:

@@ -11,10 +11,11 @@ import io
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from apps.predict.tables import INTEGERS, TEXTS, Row, head_line, line, rounded
 from fer_tasks.errors import UserError, writing_to
@@ -25,18 +26,11 @@ Write = Callable[[Row], str]  # a row as a line of text: no value has a line bre
 Read = Callable[[str], dict[str, Any]]  # the other way
 
 
-class Done(NamedTuple):
-    """What an unfinished run has written of a picture or a video."""
-
-    frame: int | None  # the last one; None for a picture
-    time: float | None  # of that frame, s
-    track: int  # the greatest one; -1 if there is none
-
-
 class Printed:
     """Rows on standard output: a table for people, or CSV."""
 
-    done: Mapping[str, Done] = {}
+    done: Mapping[str, int] = {}
+    statuses: Mapping[str, int] = {}
 
     def __init__(self, head: str, write: Write):
         self._waiting, self._write = head, write
@@ -61,7 +55,9 @@ class TableFile:
 
     def __init__(self, part: Path, head: str, write: Write, read: Read):
         self.part, self._write, self._read, self._start = part, write, read, len(head.encode())
-        self.done: dict[str, Done] = {}  # by the column `file`
+        # What an unfinished run has written, by the column `file`: how many frames, 0 of a picture.
+        self.done: dict[str, int] = {}
+        self.statuses: Counter[str] = Counter()  # of its rows
         with writing_to(part.parent):
             size = self._find_whole_rows(head.encode(), read) if part.exists() else 0
             self._file = part.open("ab", buffering=0)
@@ -95,6 +91,7 @@ class TableFile:
     def _find_whole_rows(self, head: bytes, read: Read) -> int:
         """The bytes to keep: without the last picture or frame, whose rows may not all be there."""
         last: dict[str, Any] = {}
+        statuses: Counter[str] = Counter()  # of the picture's or frame's rows so far
         with self.part.open("rb") as file:
             if file.read(len(head)) != head:
                 return 0
@@ -105,14 +102,15 @@ class TableFile:
                 values = read(record.decode())
                 if last and (values["file"], values["frame"]) != (last["file"], last["frame"]):
                     kept = end
-                    self._note(last)
+                    self._note(last, statuses)
+                    statuses = Counter()
                 last, end = values, end + len(record)
+                statuses[last["status"]] += 1
         return kept
 
-    def _note(self, last: dict[str, Any]) -> None:
-        before = self.done.get(last["file"], Done(None, None, -1))
-        track = -1 if last["track"] is None else last["track"]
-        self.done[last["file"]] = Done(last["frame"], last["time"], max(track, before.track))
+    def _note(self, last: dict[str, Any], statuses: Counter[str]) -> None:
+        self.statuses += statuses
+        self.done[last["file"]] = self.done.get(last["file"], 0) + (last["frame"] is not None)
 
 
 def check_format(out: Path) -> None:
@@ -124,9 +122,9 @@ def check_format(out: Path) -> None:
 
 
 @contextmanager
-def table_file(out: Path, columns: Sequence[str], settings: str) -> Iterator[TableFile]:
+def table_file(out: Path, columns: Sequence[str], settings: str, go_on: bool = True) -> Iterator[TableFile]:
     """Collect rows in a part, and rename it when all went well. `settings`: all that the rows depend on but
-    the pictures; a part of other settings is removed.
+    the pictures; a part of other settings is removed, and any if it is not to `go_on`.
 
     Raises:
         DiskError: the disk is full or cannot be written.
@@ -136,7 +134,7 @@ def table_file(out: Path, columns: Sequence[str], settings: str) -> Iterator[Tab
     with writing_to(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
         for other in out.parent.glob(f"{glob.escape(out.name)}.????????.part"):
-            if other != part:
+            if other != part or not go_on:
                 other.unlink()
     table = TableFile(part, *_format(out.suffix.lower(), columns))
     try:

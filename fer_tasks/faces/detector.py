@@ -97,7 +97,7 @@ def detect_files(
 
 
 def follow_faces(image: np.ndarray, boxes: np.ndarray, max_side: int) -> Faces:
-    """Look for faces only about where they lay in the frame before: without P-Net, in a tenth of the time.
+    """Look for faces only about where they lay in the frame before: without P-Net, in a quarter of the time.
 
     R-Net and O-Net say whether the faces are still there, and where. `image`: (M, N, 3) uint8 RGB. `boxes`:
     (n, 4), n > 0, as in `Faces`. `max_side` as in `detect_faces`.

@@ -17,7 +17,8 @@ import openvino
 from openvino import opset13 as ops
 
 PAGE = 640  # px of a side of P-Net's input: larger pages are not faster, smaller ones are filled less well
-PAGES = ((80, 320), (160, 320), (160, 640), (PAGE, PAGE))  # heights, widths: smaller ones take less time
+# Heights and widths, the smaller ones first, which take less time.
+PAGES = ((80, 320), (80, PAGE), (160, 320), (160, PAGE), (320, PAGE), (PAGE, PAGE))
 REFINE_BATCHES = (4, 8, 16, 32)
 OUTPUT_BATCHES = (1, 2, 4, 8)
 Network = Callable[..., np.ndarray]

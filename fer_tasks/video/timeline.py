@@ -12,7 +12,7 @@ from fer_tasks.labels import EXPRESSIONS
 STEPS = 1000  # along the picture, at most: a longer video has longer steps
 SHORTEST = 0.04  # s of a step
 ROUNDING = 1e-6  # steps
-GAP = 1.0  # s without the face that are left open
+GAP = 2.5  # times the usual time between two answers: longer without the face is left open
 SHOWN = 8  # faces: those that are seen longest
 
 
@@ -91,8 +91,8 @@ def _halved(sums: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
 
 def _with_gaps(times: np.ndarray, shares: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     """With points of NaN where the face is away for longer than GAP, and one at the end."""
-    usual = min(float(np.median(np.diff(times))) if len(times) > 1 else step, GAP)
-    ends = np.append(np.flatnonzero(np.diff(times) > GAP + step), len(times) - 1)
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else step
+    ends = np.append(np.flatnonzero(np.diff(times) > GAP * usual), len(times) - 1)
     stops = times[ends] + usual
     # Each stretch holds its last value for one more step, and is followed by nothing.
     times = np.insert(times, np.repeat(ends + 1, 2), np.repeat(stops, 2))
