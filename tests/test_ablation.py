@@ -68,7 +68,7 @@ def ids(table: pd.DataFrame) -> set[str]:
 
 
 @given(DOUBTED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_each_step_takes_the_faces_that_its_rule_doubts_and_no_others(pairs):
     doubted = doubts(*pairs)
     sets = training_sets(FACES, WRITTEN, doubted, decided(), ["profile"])
@@ -86,7 +86,7 @@ def test_each_step_takes_the_faces_that_its_rule_doubts_and_no_others(pairs):
 @given(
     st.sets(st.tuples(st.integers(0, N - 1), st.sampled_from(RULE_NAMES)), max_size=60), st.integers(1, 20)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_no_step_learns_from_a_face_that_is_tested_on(pairs, enough):
     doubted = doubts(*pairs)
     said = decided(*((i, "relabel", "sad", "kim") for i in range(0, N, 3)))

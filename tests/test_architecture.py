@@ -93,6 +93,7 @@ def test_functions_of_own_processes_are_named_right():
         assert function in CODE.module(module).units, name
 
 
+@pytest.mark.slow
 def test_a_flow_imports_no_tensorflow():
     """It takes seconds and half a GB: only the processes that compute with it do."""
     imports = "; ".join(f"import flows.{flow}" for flow in sorted(FLOWS))

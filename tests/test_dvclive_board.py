@@ -78,6 +78,7 @@ def train(folder: Path, name: str, names: list[str]) -> None:
         show(folder, names)
 
 
+@pytest.mark.slow
 def test_cells_in_processes_side_by_side_lose_nothing(folder):
     names = [f"cell-{i}" for i in range(4)]
     with ProcessPoolExecutor(4, get_context("spawn")) as pool:

@@ -30,6 +30,7 @@ def test_flipped_labels_are_the_most_doubted_and_the_right_one_is_suggested():
     assert (said[:20].argmax(axis=1) == true[:20]).all()
 
 
+@pytest.mark.slow
 def test_a_face_s_copies_do_not_vouch_for_it():
     labels = np.arange(N) % len(EXPRESSIONS)
     noise = looks(np.zeros(N, int), 5.0)

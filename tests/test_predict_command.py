@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -145,7 +146,6 @@ def test_jsonl_has_the_rows_of_csv(model, photos, tmp_path):
 
 
 def test_parquet_has_types(model, photos, tmp_path):
-    duckdb = pytest.importorskip("duckdb")
     out = tmp_path / "it's.parquet"
     assert ask(model, photos, "--out", out) == 0
     table = duckdb.sql(f"SELECT * FROM read_parquet('{tmp_path}/it''s.parquet')")
@@ -155,12 +155,6 @@ def test_parquet_has_types(model, photos, tmp_path):
     rows = table.fetchall()
     assert [row[3] for row in rows] == [0, 0, 1, None]
     assert sum(rows[0][13:20]) == pytest.approx(1, abs=1e-12)
-
-
-def test_parquet_without_its_package_is_refused_at_once(model, photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    assert ask(model, photos, "--out", tmp_path / "a.parquet") == 2
-    assert "takes the package duckdb: pip install duckdb" in capsys.readouterr().err
 
 
 WRONG = {
@@ -294,6 +288,7 @@ def test_on_a_full_disk_the_rows_of_a_picture_are_written_whole_or_not_at_all(sm
     assert all("angry" in line and line.rstrip("}").rstrip('"').endswith("m") for line in lines)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_rows_and_the_same_command_goes_on(model, photos, tmp_path):
     for i in range(150):
         os.link(photos / "b ü 顔.png", photos / f"x{i:03}.png")
@@ -373,6 +368,7 @@ def test_other_settings_begin_anew(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
+@pytest.mark.slow
 def test_many_pictures_one_of_them_bad(model, tmp_path):
     png = encode_png(PHOTO[::2, ::2])
     folder = tmp_path / "many"

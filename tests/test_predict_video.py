@@ -85,6 +85,7 @@ def test_each_frame_has_a_row_and_a_face_one_track(predictor, moving):
         assert sum(getattr(row, name) for name in EXPRESSIONS) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_faces_that_are_followed_lie_where_a_search_finds_them(predictor, moving):
     for frame, rows in zip(video_frames(moving), predictor.video(moving), strict=True):
         found = predictor.detect([frame.image])[0].boxes
@@ -92,6 +93,7 @@ def test_faces_that_are_followed_lie_where_a_search_finds_them(predictor, moving
         assert len(told) == len(found) and (overlaps(told, found).max(axis=1) > 0.75).all()
 
 
+@pytest.mark.slow
 def test_two_who_cross_keep_their_tracks(predictor, crossing):
     seen = list(predictor.video(crossing))
     assert len(seen) == 50
@@ -258,6 +260,7 @@ def interrupted(model, brief, folder):
     return part.name, part.read_bytes(), (folder / "brief.avi.webm").read_bytes()
 
 
+@pytest.mark.slow
 @given(st.floats(0, 1))
 @settings(deadline=None, max_examples=4)
 def test_a_run_that_was_cut_off_anywhere_goes_on(model, brief, whole, interrupted, tmp_path_factory, share):
@@ -313,6 +316,7 @@ def wait_for_rows(run, folder):
     return parts[0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_rows_and_a_video_that_plays(model, folder, tmp_path):
     file = films.write(folder / "long.avi", list(films.moving(films.astronaut(), 50)) * 6)
     command = [sys.executable, "-m", "apps.predict", str(file), "--model", str(model)]
@@ -365,6 +369,7 @@ def test_a_stream_that_is_not_there_is_told_at_once(model, tmp_path, capfd):
     assert capfd.readouterr().err.splitlines()[0].startswith("http://127.0.0.1:9/live sends no video")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_stream_like_a_file_that_is_over(model, jpegs, tmp_path):
     with mjpeg_camera(jpegs, [100_000]) as camera:
         command = [sys.executable, "-m", "apps.predict", camera.url, "--model", str(model)]

@@ -23,6 +23,7 @@ def faults() -> dict[str, str]:
     return {photo.path: photo.fault for e in EXPRESSIONS for photo in plan(e, *SMALL)}
 
 
+@pytest.mark.slow
 def test_its_files_are_those_of_the_plan(photos, faults):
     assert set(photos) == set(faults) and len(photos) == 7 * 12
     assert sum("train/happy/" in path for path in photos) == 8

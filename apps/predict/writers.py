@@ -21,7 +21,6 @@ from apps.predict.tables import INTEGERS, TEXTS, Row, head_line, line, rounded
 from fer_tasks.errors import UserError, writing_to
 
 FORMATS = (".csv", ".jsonl", ".parquet")
-NO_PARQUET = "a Parquet file takes the package duckdb: pip install duckdb; or name a .csv or .jsonl file"
 Write = Callable[[Row], str]  # a row as a line of text: no value has a line break
 Read = Callable[[str], dict[str, Any]]  # the other way
 
@@ -117,8 +116,6 @@ def check_format(out: Path) -> None:
     """Raises UserError: rows cannot be written to a file of this name."""
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"{out}: name a file that ends in {', '.join(FORMATS)}")
-    if out.suffix.lower() == ".parquet":
-        _import_duckdb()
 
 
 @contextmanager
@@ -183,12 +180,14 @@ def _as_json(values: Mapping[str, Any], columns: Sequence[str]) -> str:
 
 
 def _to_parquet(part: Path, out: Path, columns: Sequence[str]) -> None:
+    import duckdb  # here: other formats need not wait for it
+
     kinds = dict.fromkeys(columns, "DOUBLE") | dict.fromkeys(TEXTS, "VARCHAR")
     kinds = {name: "BIGINT" if name in INTEGERS else kinds[name] for name in columns}
     new = part.with_suffix(".parquet")
     rows = f"read_json({_quoted(part)}, format='newline_delimited', columns={kinds})"
     try:
-        with _import_duckdb().connect() as database:
+        with duckdb.connect() as database:
             database.execute(f"COPY (FROM {rows}) TO {_quoted(new)} (FORMAT parquet)")
         os.replace(new, out)
     finally:
@@ -198,11 +197,3 @@ def _to_parquet(part: Path, out: Path, columns: Sequence[str]) -> None:
 
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
-
-
-def _import_duckdb() -> Any:
-    try:
-        import duckdb
-    except ModuleNotFoundError:
-        raise UserError(NO_PARQUET) from None
-    return duckdb
