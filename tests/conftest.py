@@ -2,12 +2,13 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ from testing.reviewing import page
 from tests.project import BROKEN, commit, ended, free_port, shrink, succeeds
 
 SERVER = "server.json"  # the address and process of the server that the cores share
+EMPTY = "empty.db"  # its database before anything ran
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 keep_loopback_direct(os.environ)
@@ -88,6 +90,12 @@ def server(shared: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def database(shared: Path, server: dict[str, str]) -> Path:
+    """The database of a Prefect server as it is at its first start: for `copy_project`."""
+    return shared / EMPTY
+
+
+@pytest.fixture(scope="session")
 def prefect(server: dict[str, str]) -> Iterator[None]:
     """The flows that a test calls in its own process run against that server."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -112,6 +120,8 @@ def _start_server(folder: Path) -> dict[str, str | int]:
     deadline = time.monotonic() + 300  # a busy machine takes ten times the usual
     while not is_answering(url):
         assert not ended(process) and time.monotonic() < deadline, "the server did not start"
+    with closing(sqlite3.connect(home / ".cache" / "server" / "prefect.db")) as database:
+        database.execute("VACUUM INTO ?", [str(folder.parent / EMPTY)])
     return {"pid": process.pid, "url": url}
 
 

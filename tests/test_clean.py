@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def project(built, tmp_path) -> Path:
+def project(built, tmp_path, database) -> Path:
     """A project whose next stage is clean."""
-    made = shrink(copy_project(tmp_path / "project"))
+    made = shrink(copy_project(tmp_path / "project", database))
     (made / "data").mkdir()
     for name in ("raw", "faces", "textfree"):
         subprocess.run(["cp", "-r", str(built / "data" / name), str(made / "data")], check=True)

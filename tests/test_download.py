@@ -37,9 +37,9 @@ PHOTOS = {
 
 
 @pytest.fixture
-def project(tmp_path: Path, kaggle: Kaggle) -> Path:
+def project(tmp_path: Path, kaggle: Kaggle, database: Path) -> Path:
     """A copy of the project whose source is a set of Kaggle, on the tests' own server."""
-    project = copy_project(tmp_path / "project")
+    project = copy_project(tmp_path / "project", database)
     described = yaml.safe_load((project / "sources" / "kaggle.yaml").read_text())
     (project / "sources" / "kaggle.yaml").write_text(yaml.safe_dump({**described, "url": kaggle.address}))
     change_params(project, download={"source": "sources/kaggle.yaml"})

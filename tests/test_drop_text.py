@@ -35,8 +35,8 @@ run_stage(drop_text)
 """
 
 
-def project_with_faces(root: Path, ocr: OcrSpace, **changes) -> Path:
-    project = copy_project(root / "project")
+def project_with_faces(root: Path, ocr: OcrSpace, database: Path, **changes) -> Path:
+    project = copy_project(root / "project", database)
     rows = []
     for i in range(N):
         png = images.encode_png(picture(i))
@@ -48,8 +48,8 @@ def project_with_faces(root: Path, ocr: OcrSpace, **changes) -> Path:
     return project
 
 
-def test_kill_9_between_reply_and_record_loses_nothing_and_asks_once_more(tmp_path, ocr, server):
-    project = project_with_faces(tmp_path, ocr)
+def test_kill_9_between_reply_and_record_loses_nothing_and_asks_once_more(tmp_path, ocr, database, server):
+    project = project_with_faces(tmp_path, ocr, database)
     env = environment(project, OCR_SPACE_API_KEY=ocr.key, **server)
     command = [sys.executable, "-c", KILLED, "4"]
     killed = subprocess.run(command, cwd=project, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -66,8 +66,8 @@ def test_kill_9_between_reply_and_record_loses_nothing_and_asks_once_more(tmp_pa
     }
 
 
-def test_a_stage_without_quota_is_paused_and_the_key_is_nowhere(tmp_path, ocr):
-    project = project_with_faces(tmp_path, ocr, per_day=4)
+def test_a_stage_without_quota_is_paused_and_the_key_is_nowhere(tmp_path, ocr, database):
+    project = project_with_faces(tmp_path, ocr, database, per_day=4)
     paused = run(project, "flows.drop_text", OCR_SPACE_API_KEY=ocr.key)
     assert paused.returncode == os.EX_TEMPFAIL
     assert "drop_text is paused: the quota is spent: 6 of 10 faces" in paused.stderr
@@ -106,8 +106,8 @@ def test_a_schedule_that_met_the_end_of_the_quota_goes_on_by_itself(tmp_path, oc
     assert "has not changed" in night(50)
 
 
-def test_without_an_engine_every_face_is_kept_and_nobody_is_asked(tmp_path, ocr, server):
-    project = project_with_faces(tmp_path, ocr)
+def test_without_an_engine_every_face_is_kept_and_nobody_is_asked(tmp_path, ocr, database, server):
+    project = project_with_faces(tmp_path, ocr, database)
     change_params(project, drop_text={"engine": "none"})
     done = run(project, "flows.drop_text", **server)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -224,8 +224,8 @@ def test_a_mistake_is_one_clear_message(mistaken, server, section, values, said)
     assert said in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
-def test_without_a_server_or_a_home_that_can_be_written_a_stage_runs_just_the_same(built, tmp_path):
-    project = shrink(copy_project(tmp_path / "alone"))
+def test_without_a_server_or_a_home_that_can_be_written_a_stage_runs_just_the_same(built, tmp_path, database):
+    project = shrink(copy_project(tmp_path / "alone", database))
     env = environment(project, HOME="/proc/nowhere")
     del env["PREFECT_HOME"]
     subprocess.run([sys.executable, "-m", "dvc", "repro", "download"], cwd=project, env=env, check=True)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,9 @@ def git(folder: Path, *arguments: str) -> str:
 
 def downloaded(project: Path) -> set[str]:
     """The ids of the pictures in data/raw; none while a download writes it."""
-    manifest = project / "data" / "raw" / "manifest.csv"
-    return set(pd.read_csv(manifest)["image_id"]) if manifest.exists() else set()
+    with suppress(FileNotFoundError):
+        return set(pd.read_csv(project / "data" / "raw" / "manifest.csv")["image_id"])
+    return set()
 
 
 def add_a_byte(photo: Path) -> str:

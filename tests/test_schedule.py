@@ -33,9 +33,9 @@ QUICK = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
 PATIENCE = 240  # seconds for a worker to start and a run to end, on a busy machine
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, database: Path) -> Path:
     """A project whose only deployment is due every ten seconds."""
-    project = copy_project(folder)
+    project = copy_project(folder, database)
     (project / "tick.py").write_text(FLOW)
     (project / "prefect.yaml").write_text(yaml.safe_dump({"name": "test", "deployments": [OFTEN]}))
     return project
@@ -80,8 +80,10 @@ def kill(pid: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def scheduled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen]]:
-    project = make(tmp_path_factory.mktemp("scheduled") / "first")
+def scheduled(
+    tmp_path_factory: pytest.TempPathFactory, database: Path
+) -> Iterator[tuple[Path, subprocess.Popen]]:
+    project = make(tmp_path_factory.mktemp("scheduled") / "first", database)
     process = begin(project)
     awaited(lambda: [line for line in terminal(project) if "Worker" in line and "started" in line], process)
     yield project, process
@@ -111,9 +113,9 @@ def test_it_says_where_it_works_and_what_one_can_do(scheduled):
     assert f"pause     the switch at {api.removesuffix('/api')}/deployments/deployment/" in said
 
 
-def test_another_clone_does_not_take_the_deployment_away(scheduled, tmp_path):
+def test_another_clone_does_not_take_the_deployment_away(scheduled, tmp_path, database):
     project, _ = scheduled
-    second = make(tmp_path / "second")
+    second = make(tmp_path / "second", database)
     done = run(second, "flows.schedule", PREFECT_API_URL=url(project))
     assert done.returncode == 1 and f"often on {url(project)} is scheduled for {project}" in done.stderr
     steps = asked(url(project), "/deployments/filter", {}).json()[0]["pull_steps"]
@@ -178,8 +180,8 @@ def test_what_people_paused_stays_paused(scheduled):
         process.wait()
 
 
-def test_a_server_that_schedules_nothing_does_not_pass_for_healthy(tmp_path):
-    project = make(tmp_path / "ill")
+def test_a_server_that_schedules_nothing_does_not_pass_for_healthy(tmp_path, database):
+    project = make(tmp_path / "ill", database)
     hurried = "from flows import schedule; from flows.command import ready_for_prefect\n"
     hurried += "schedule.SCHEDULED_WITHIN = 8\nwith ready_for_prefect(): schedule.schedule()"
     (project / "hurried.py").write_text(hurried)

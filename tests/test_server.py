@@ -74,13 +74,13 @@ def coded(project: Path, code: str, **extra: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def clones(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[tuple[Path, Path]]:
     """Two clones, each with a server in the background, started through proxies that are dead.
 
     The second's is configured: on this machine, where none answers yet.
     """
     folder = tmp_path_factory.mktemp("ß päth (1)")
-    both, port = (copy_project(folder / "one"), copy_project(folder / "two")), free_port()
+    both, port = (copy_project(folder / "one", database), copy_project(folder / "two", database)), free_port()
     configured = {"PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
     for clone, extra in zip(both, ({}, configured), strict=True):
         succeeds(clone, "flows.server", "--background", **DEAD_PROXIES, **extra)
@@ -197,8 +197,10 @@ def test_one_that_is_too_old_is_told_in_one_line(version):
 
 
 @pytest.mark.slow
-def test_stages_share_a_server_past_any_proxy_and_one_that_is_told_to_end_leaves_it_to_others(tmp_path):
-    project = copy_project(tmp_path / "alone")
+def test_stages_share_a_server_past_any_proxy_and_one_that_is_told_to_end_leaves_it_to_others(
+    tmp_path, database
+):
+    project = copy_project(tmp_path / "alone", database)
     shown = coded(project, STAGE, **DEAD_PROXIES)
     one = record(project)
     assert (project / "said").read_text() == one["url"] and is_answering(one["url"])
@@ -235,8 +237,8 @@ def test_a_server_ends_when_nobody_uses_it_and_not_before():
 
 
 @pytest.mark.slow
-def test_an_idle_one_ends_itself_and_leaves_no_record_that_counts(tmp_path):
-    project = copy_project(tmp_path / "idle")
+def test_an_idle_one_ends_itself_and_leaves_no_record_that_counts(tmp_path, database):
+    project = copy_project(tmp_path / "idle", database)
     shown = succeeds(project, "flows.server", "--idle-minutes", "0.02")
     assert shown.startswith("Prefect's UI http://127.0.0.1:")
     assert "no Prefect server of this project is running" in succeeds(project, "flows.server.own_server")

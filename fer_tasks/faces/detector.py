@@ -33,6 +33,7 @@ BATCH_PIXELS = 4_000_000  # pixels of photos to process together; bounds a worke
 # The package's thresholds for scores and for overlaps.
 PROPOSE, REFINE, OUTPUT = 0.6, 0.7, 0.8
 SAME_LEVEL, SAME_PHOTO = 0.5, 0.7
+SCALED = (np.arange(256, dtype=np.float32) - np.float32(127.5)) / np.float32(128)  # -1..1
 _OF_THREAD = threading.local()
 
 
@@ -116,10 +117,7 @@ def _prepare(image: np.ndarray, max_side: int) -> PreparedPhoto:
     if shrink < 1:
         size = [max(1, round(side * shrink)) for side in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    pixels = image.astype(np.float32)
-    pixels -= np.float32(127.5)
-    pixels /= np.float32(128)
-    return PreparedPhoto(pixels, shrink)
+    return PreparedPhoto(cv2.LUT(image, SCALED), shrink)
 
 
 def _detect(photos: list[PreparedPhoto], mode: Mode) -> Iterator[Faces]:
