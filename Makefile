@@ -15,7 +15,7 @@ run: $(VENV)/ready     ## set up, then run all stages from photos to the report:
 	python -m flows.run
 
 test: $(VENV)/ready    ## set up, then run all tests, the slow ones too
-	python -m pytest -m "" -n 3 --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
+	python -m pytest -m "" -n 2 --dist loadgroup --no-loadscope-reorder --durations=25 $(ARGS)
 
 check: $(VENV)/ready   ## run the linter and the fast tests
 	ruff check . && ruff format --check . && python -m pytest -n 2 --dist loadgroup $(ARGS)
