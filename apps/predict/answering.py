@@ -10,7 +10,7 @@ import numpy as np
 
 from apps.predict.annotate import annotated
 from apps.predict.gallery import Gallery, face_of
-from apps.predict.in_order import in_order
+from apps.predict.on_all_cores import on_all_cores
 from apps.predict.pictures import Picture, UnreadablePicture, open_picture
 from apps.predict.predictor import Predictor
 from apps.predict.sources import STDIN, Item
@@ -103,7 +103,7 @@ def answer_all(
         DiskError: a disk is full or cannot be written.
     """
     waiting = [item for item in items if shown(item.name) not in table.done]
-    answers = in_order(lambda item: _answer(item, predictor, wanted), waiting)
+    answers = on_all_cores(lambda item: _answer(item, predictor, wanted), waiting)
     for answer in with_bar(answers, " pictures", table, len(items), len(items) - len(waiting)):
         table.append(answer.rows)
         tally.add(answer.rows)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from apps.predict import faces as faces_of
-from apps.predict.in_order import in_order
 from apps.predict.network import compile_network
+from apps.predict.on_all_cores import on_all_cores
 from apps.predict.pictures import Picture, Source, UnreadablePicture, of_array, open_picture
 from apps.predict.tables import NO_FACE, OK, UNCERTAIN, UNREADABLE, Row, empty_row
 from fer_tasks.errors import UserError
@@ -89,7 +89,7 @@ class Predictor:
             except UnreadablePicture:
                 return [self.unreadable(shown(source) if isinstance(source, str | Path) else "")]
 
-        return in_order(one, sources)
+        return on_all_cores(one, sources)
 
     def video(
         self,

@@ -58,7 +58,7 @@ class TableFile:
         self.done: dict[str, int] = {}
         self.statuses: Counter[str] = Counter()  # of its rows
         with writing_to(part.parent):
-            size = self._find_whole_rows(head.encode(), read) if part.exists() else 0
+            size = self._find_whole_rows(head.encode()) if part.exists() else 0
             self._file = part.open("ab", buffering=0)
             self._file.truncate(size)
             if not size:
@@ -87,7 +87,7 @@ class TableFile:
             self._file.truncate(size)
             raise
 
-    def _find_whole_rows(self, head: bytes, read: Read) -> int:
+    def _find_whole_rows(self, head: bytes) -> int:
         """The bytes to keep: without the last picture or frame, whose rows may not all be there."""
         last: dict[str, Any] = {}
         statuses: Counter[str] = Counter()  # of the picture's or frame's rows so far
@@ -98,7 +98,7 @@ class TableFile:
             for record in file:
                 if not record.endswith(b"\n"):
                     break
-                values = read(record.decode())
+                values = self._read(record.decode())
                 if last and (values["file"], values["frame"]) != (last["file"], last["frame"]):
                     kept = end
                     self._note(last, statuses)

@@ -1,18 +1,19 @@
 """Do work on all cores, and give its results in order."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import joblib
+
 Given, Result = TypeVar("Given"), TypeVar("Result")
 MOST = 4  # threads: each has networks of its own, of some 40 MB
 
 
-def in_order(work: Callable[[Given], Result], given: Iterable[Given]) -> Iterator[Result]:
+def on_all_cores(work: Callable[[Given], Result], given: Iterable[Given]) -> Iterator[Result]:
     """`map` by threads, one a core, which are at most a few items ahead of what has been taken."""
-    threads = min(MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    threads = min(MOST, joblib.cpu_count())
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
