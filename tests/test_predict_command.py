@@ -195,6 +195,16 @@ def test_a_damaged_model_is_refused_in_one_line(tmp_path, capsys, photos):
     assert told.count("\n") == 1 and "has schema 99, and this program knows 1" in told
 
 
+def test_a_pipe_in_a_folder_costs_a_row_and_nobody_waits_for_it(model, photos, capfd):
+    for name in ("a0.jpg", "a1.mp4"):
+        os.mkfifo(photos / name)
+    assert ask(model, photos) == 1
+    told = capfd.readouterr()
+    statuses = {Path(row["file"]).name: row["status"] for row in rows_of(told.out)}
+    assert statuses["a0.jpg"] == statuses["a1.mp4"] == "unreadable" and statuses["a.jpg"] == "ok"
+    assert told.err.count("a pipe, a socket or a device, not a file\n") == 2
+
+
 def test_bad_files_cost_a_row_each_and_status_1(model, photos, capfd):
     (photos / "a0 empty.jpg").write_bytes(b"")
     (photos / "a1 half.jpg").write_bytes((photos / "a.jpg").read_bytes()[:4000])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fer_tasks.errors import UserError
 from fer_tasks.sources.names import shown
+from fer_tasks.sources.verdict import SPECIAL, fault_of
 from fer_tasks.storage import images
 
 MAX_PIXELS = 120_000_000  # of a picture; larger ones are refused before they are decoded
@@ -74,6 +75,8 @@ def _of_pil(image: Image.Image) -> np.ndarray:
 
 
 def _content(path: Path) -> bytes:
+    if (fault := fault_of(path)) and fault.reason == SPECIAL and not path.is_dir():
+        raise UnreadablePicture(f"{shown(path)}: {fault.detail}")
     try:
         return path.read_bytes()
     except OSError as error:

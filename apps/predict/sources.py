@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from fer_tasks.errors import UserError
 from fer_tasks.sources.names import is_ignored, shown, suffix_of
+from fer_tasks.sources.verdict import SPECIAL, fault_of
 
 STDIN = "-"
 STREAMS = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
@@ -85,7 +86,10 @@ def _of_file(path: Path, place: str) -> Item:
 
 
 def _is_video(path: Path) -> bool:
-    """By the first bytes, else by the name: a picture may be called .mp4."""
+    """By the first bytes, else by the name: a picture may be called .mp4. A pipe or a device is listed as a
+    picture, and reading it says what it is."""
+    if (fault := fault_of(path)) and fault.reason == SPECIAL:
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(16)

@@ -15,17 +15,9 @@ from fer_tasks.sources import table
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.fer2013 import note_unread
 from fer_tasks.sources.label_table import is_label_table, list_table, pictures_behind
-from fer_tasks.sources.listing import (
-    CLASSES,
-    NUMBERED,
-    NUMBERS,
-    Listing,
-    Verdict,
-    as_listing,
-    fault_of,
-    unused,
-)
+from fer_tasks.sources.listing import CLASSES, NUMBERED, NUMBERS, Listing, as_listing
 from fer_tasks.sources.names import hints_at_split, is_ignored, shown, split_of
+from fer_tasks.sources.verdict import Verdict, fault_of, unused
 
 DEPTH = 3  # levels of folders that are searched for class folders
 RENAME = "rename it to train, val or test, or move it out of the source"

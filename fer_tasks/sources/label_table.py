@@ -7,8 +7,9 @@ from pathlib import Path
 from fer_tasks.labels import expression_of
 from fer_tasks.sources import table
 from fer_tasks.sources.errors import SourceError
-from fer_tasks.sources.listing import CLASSES, Listing, Verdict, as_listing, fault_of, unused
+from fer_tasks.sources.listing import CLASSES, Listing, as_listing
 from fer_tasks.sources.names import shown, split_of
+from fer_tasks.sources.verdict import Verdict, fault_of, unused
 
 USED = {"file", "label", "split"}
 Row = dict[str | None, str]
