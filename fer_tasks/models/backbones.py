@@ -1,7 +1,9 @@
 """Backbones from `keras.applications`, with ImageNet weights, weights from a file, or random weights."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -30,6 +32,17 @@ RESCALED = ("InceptionResNetV2", "MobileNetV2")
 PREPROCESSINGS = {"own": {"scale": 1 / 127.5, "offset": -1.0}, "as_2021": {"scale": 1 / 255}}
 # With weights="imagenet", and only then, Keras also divides EfficientNet's inputs by the roots of these.
 EFFICIENT_NET_SCALE = (0.229, 0.224, 0.225)
+_reused: ContextVar[dict[str, keras.Model] | None] = ContextVar("backbones to reuse", default=None)
+
+
+@contextmanager
+def reusing_backbones() -> Iterator[None]:
+    """In the block, models of the same backbone share it, weights and all: to check what can be built."""
+    before = _reused.set({})
+    try:
+        yield
+    finally:
+        _reused.reset(before)
 
 
 @keras.saving.register_keras_serializable("fer_tasks")
@@ -43,6 +56,10 @@ class InInference(layers.Wrapper):
 
     def call(self, inputs: Any) -> Any:
         return self.layer(inputs, training=False)
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """What the layer knows of itself; by `call`, Keras would trace all of a backbone once more."""
+        return self.layer.compute_output_spec(inputs)
 
 
 def backbone_features(
@@ -72,7 +89,7 @@ def backbone_features(
     x = layers.Concatenate()([inputs] * 3) if inputs.shape[3] == 1 else inputs
     if name in RESCALED:
         x = layers.Rescaling(**PREPROCESSINGS[preprocessing])(x)
-    body = _backbone(name, x.shape[1:], weights, {} if alpha is None else {"alpha": alpha})
+    body = _reuse_or_build(name, x.shape[1:], weights, {} if alpha is None else {"alpha": alpha})
     for layer in body.layers if norm_momentum else ():
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = norm_momentum
@@ -81,6 +98,15 @@ def backbone_features(
     frozen = InInference(body, name="backbone")
     frozen.trainable = False
     return frozen(x)
+
+
+def _reuse_or_build(*arguments: Any) -> keras.Model:
+    reused, key = _reused.get(), repr(arguments)
+    if reused is None:
+        return _backbone(*arguments)
+    if key not in reused:
+        reused[key] = _backbone(*arguments)
+    return reused[key]
 
 
 def _backbone(name: str, shape: tuple[int, ...], weights: str, options: dict[str, Any]) -> keras.Model:

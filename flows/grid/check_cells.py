@@ -11,6 +11,7 @@ import keras
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
+from fer_tasks.models.backbones import reusing_backbones
 from fer_tasks.settings import Cell
 from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit, frozen_backbone
@@ -27,8 +28,14 @@ class _Faults(NamedTuple):
 def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
     """Return one line for each cell that cannot be trained.
 
-    Each different model is built once, without weights: missing weights fail only the cells that use them.
+    Each model and each backbone is built once, without weights: missing weights fail only the cells that use
+    them.
     """
+    with reusing_backbones():
+        return _check_cells(cells, features)
+
+
+def _check_cells(cells: Sequence[Cell], features: Path) -> list[str]:
     faults: dict[str, _Faults] = {}
     lines = []
     for cell in cells:
@@ -57,5 +64,5 @@ def _faults(build: Callable[[], keras.Model]) -> _Faults:
     except (UserError, TypeError, ValueError) as error:
         return _Faults(str(error))
     finally:
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
     return _Faults("", views)
