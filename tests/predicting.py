@@ -1,6 +1,10 @@
-"""What tests of `predict` share: photos with faces, and a small model."""
+"""What tests of `predict` share: photos with faces, the command, and its rows."""
 
+import csv
 import io
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -8,8 +12,30 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
+from apps.predict.__main__ import main
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "apps.predict"]
+
+
+def ask(model: Path, *given: object) -> int:
+    """Run the command in this process; returns its exit status."""
+    return main([*map(str, given), "--model", str(model)])
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return [*csv.DictReader(io.StringIO(text))]
+
+
+def wait_for_rows(run: subprocess.Popen, folder: Path) -> Path:
+    """The part of a run, when it has some rows."""
+    deadline = time.monotonic() + 60
+    while not (parts := [*folder.glob("*.part")]) or parts[0].stat().st_size < 5000:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return parts[0]
 
 
 def portrait(expression: str = "happy", side: int = 180, tone: float = 0.5) -> np.ndarray:

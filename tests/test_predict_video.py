@@ -27,7 +27,6 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.video.frames import BadVideo, video_frames
 from fer_tasks.video.tracking import overlaps
 from testing import films, matroska
-from testing.mjpeg_server import mjpeg_camera
 from testing.tiny_model import write_tiny_model
 
 FACE = films.draw_face("happy", films.STILL)
@@ -337,54 +336,6 @@ def test_a_full_disk_is_told_in_one_line(model, moving, small_disk, capfd):
     assert len(told) == 1 and f"no room in {small_disk}" in told[0]
     (part,) = small_disk.iterdir()
     assert part.read_text().endswith("\n") and len(rows_of(part.read_text())) > 0
-
-
-@pytest.fixture
-def jpegs():
-    return [matroska.encoded(frame, ".jpg") for frame in films.moving(films.astronaut(), 10)]
-
-
-def test_a_stream_that_breaks_off_and_returns_goes_on(model, jpegs, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("fer_tasks.video.frames.PATIENCE", 1)
-    with mjpeg_camera(jpegs, [8, 6]) as camera:
-        address = camera.url.replace("://", "://me:secret@")
-        assert ask(model, address, "--out", tmp_path / "a.csv") == 1
-        rows = rows_of((tmp_path / "a.csv").read_text())
-        assert [row["frame"] for row in rows] == [str(i) for i in range(15)]
-        assert [row["status"] == "unreadable" for row in rows] == [False] * 14 + [True]
-        times = [float(row["time"]) for row in rows[:14]]
-        assert times == sorted(times) and {row["file"] for row in rows} == {camera.url}
-        told = capfd.readouterr().err.splitlines()
-        broke = f"{camera.url} broke off; it is opened again for up to 1 s"
-        assert told[:2] == [broke, broke] and "secret" not in "".join(told)
-        assert told[2].startswith(f"{camera.url} broke off after ")
-        assert told[2].endswith(" s and did not come back within 1 s")
-
-
-def test_a_stream_that_is_not_there_is_told_at_once(model, tmp_path, capfd):
-    began = time.monotonic()
-    assert ask(model, "http://127.0.0.1:9/live") == 1
-    assert time.monotonic() - began < 5
-    assert capfd.readouterr().err.splitlines()[0].startswith("http://127.0.0.1:9/live sends no video")
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_a_stream_like_a_file_that_is_over(model, jpegs, tmp_path):
-    with mjpeg_camera(jpegs, [100_000]) as camera:
-        command = [sys.executable, "-m", "apps.predict", camera.url, "--model", str(model)]
-        run = subprocess.Popen([*command, "--out", str(tmp_path / "a.csv")], cwd=ROOT, stderr=subprocess.PIPE)
-        wait_for_rows(run, tmp_path)
-        run.send_signal(signal.SIGINT)
-        told = run.communicate(timeout=60)[1].decode()
-    rows = rows_of((tmp_path / "a.csv").read_text())
-    assert run.returncode == 0 and f"{len(rows)} frames" in told
-    assert [row["frame"] for row in rows] == [str(i) for i in range(len(rows))]
-
-
-def test_an_end_ends_a_stream(model, jpegs, tmp_path):
-    with mjpeg_camera(jpegs, [2000]) as camera:
-        assert ask(model, camera.url, "--end", 1, "--fps", 20, "--out", tmp_path / "a.csv") == 0
-    assert 2 <= len(rows_of((tmp_path / "a.csv").read_text())) <= 20
 
 
 MEMORY = """

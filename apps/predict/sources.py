@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 from fer_tasks.errors import UserError
 from fer_tasks.sources.names import is_ignored, shown, suffix_of
 from fer_tasks.sources.verdict import SPECIAL, fault_of
+from fer_tasks.video.addresses import is_address
 
 STDIN = "-"
-STREAMS = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 VIDEOS += (".m2ts", ".3gp", ".ogv", ".mjpeg", ".y4m")
 BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"heim", b"heis")  # are pictures
@@ -48,7 +48,7 @@ def _items(source: str, but: set[Path]) -> Iterator[Item]:
     path = Path(source)
     if source == STDIN:
         yield Item(source, "picture", "stdin")
-    elif source.partition("://")[0].lower() in STREAMS and "://" in source:
+    elif is_address(source):
         yield Item(source, "stream", "stream")
     elif path.is_dir():
         yield from _in_folder(path, but)

@@ -15,7 +15,8 @@ from fer_tasks.errors import UserError
 from fer_tasks.faces.detector import Faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.names import shown
-from fer_tasks.video.frames import Frame, is_live, video_frames, without_password
+from fer_tasks.video.addresses import without_password
+from fer_tasks.video.frames import Frame, is_live, video_frames
 from fer_tasks.video.smoothing import Smoother
 from fer_tasks.video.tracking import Tracker
 
