@@ -4,6 +4,7 @@ on."""
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -369,3 +370,13 @@ def test_nothing_is_kept_of_a_generator_that_is_left(predictor, moving):
 def test_a_missing_video_raises(predictor, tmp_path):
     with pytest.raises(BadVideo, match="No such file"):
         next(predictor.video(tmp_path / "a.mp4"))
+
+
+def test_a_pipe_or_a_folder_is_refused_and_nobody_waits_for_it(predictor, tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(BadVideo, match="a.mp4: a pipe, a socket or a device, not a file$"):
+        next(predictor.video(tmp_path / "a.mp4"))
+    with pytest.raises(BadVideo, match=f"^{tmp_path}: a folder, not a file$"):
+        next(predictor.video(tmp_path))
+    with pytest.raises(BadVideo, match="^/dev/zero: a pipe, a socket or a device, not a file$"):
+        next(predictor.video("/dev/zero"))

@@ -11,11 +11,12 @@ from fer_tasks.errors import UserError
 from fer_tasks.sources.names import is_ignored, shown, suffix_of
 from fer_tasks.sources.verdict import SPECIAL, fault_of
 from fer_tasks.video.addresses import is_address
+from fer_tasks.video.containers import ENOUGH, kind_of
 
 STDIN = "-"
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 VIDEOS += (".m2ts", ".3gp", ".ogv", ".mjpeg", ".y4m")
-BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"heim", b"heis")  # are pictures
+FILMS = {"mp4", "matroska", "avi"}
 
 
 class Item(NamedTuple):
@@ -86,18 +87,14 @@ def _of_file(path: Path, place: str) -> Item:
 
 
 def _is_video(path: Path) -> bool:
-    """By the first bytes, else by the name: a picture may be called .mp4. A pipe or a device is listed as a
-    picture, and reading it says what it is."""
+    """By the first bytes, else by the name: a picture may be called .mp4, and a .mjpeg is one JPEG after the
+    other. A pipe or a device is listed as a picture, and reading it says what it is."""
     if (fault := fault_of(path)) and fault.reason == SPECIAL:
         return False
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            kind = kind_of(file.read(ENOUGH))
     except OSError:
-        return path.suffix.lower() in VIDEOS
-    if start[4:8] == b"ftyp":
-        return start[8:12] not in BRANDS
-    if start.startswith(b"\x1aE\xdf\xa3") or (start[:4] == b"RIFF" and start[8:12] == b"AVI "):
-        return True
-    is_picture = start.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"))
-    return path.suffix.lower() in VIDEOS and not is_picture
+        kind = None
+    suffix = path.suffix.lower()
+    return kind in FILMS or suffix == ".mjpeg" or kind != "picture" and suffix in VIDEOS
