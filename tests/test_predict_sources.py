@@ -44,3 +44,12 @@ def test_where_the_content_does_not_tell_the_name_does(tmp_path):
         "f.mp4",
     ]
     assert kinds["d.jpg"] == "picture"
+
+
+def test_copies_of_films_of_one_name_do_not_replace_each_other(tmp_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        films.write(tmp_path / folder / "x.avi", [GREY])
+    sources = [f"{tmp_path}/a/x.avi", f"{tmp_path}/b/x.avi", "rtsp://a/", "http://b/", "7", "7"]
+    places = [item.place for item in list_items(sources)]
+    assert places == ["x.avi", "x-2.avi", "stream", "stream-2", "camera-7", "camera-7-2"]

@@ -42,7 +42,25 @@ def list_items(sources: Sequence[str], but: Sequence[Path | None] = ()) -> list[
     if not items:
         places = " ".join(map(shown, sources))
         raise UserError(f"{places}: no picture and no video there; name a file, a folder or a pattern")
-    return items
+    return list(_apart(items))
+
+
+def free_name(wanted: Path, taken: set[Path]) -> Path:
+    """A name that is not taken, with -2, -3 … where the wanted one is; it is added to those taken."""
+    free, number = wanted, 2
+    while free in taken:
+        free, number = wanted.with_stem(f"{wanted.stem}-{number}"), number + 1
+    taken.add(free)
+    return free
+
+
+def _apart(items: Sequence[Item]) -> Iterator[Item]:
+    """Where the copies of two videos would go to one place, the later one gets another."""
+    taken: set[Path] = set()
+    for item in items:
+        if item.kind != "picture":  # whose copies have other suffixes
+            item = item._replace(place=str(free_name(Path(item.place), taken)))
+        yield item
 
 
 def _items(source: str, but: set[Path]) -> Iterator[Item]:
