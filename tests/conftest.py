@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -231,6 +232,14 @@ def predictor(model: Path) -> "Predictor":
     return Predictor(model)
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    from tests.predicting import write_photos
+
+    return write_photos(tmp_path / "phötos")
+
+
 @pytest.fixture(scope="session")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of 40 frames, 25 a second, of a face that moves."""
@@ -238,3 +247,12 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     film = tmp_path_factory.mktemp("films") / "moving.avi"
     return films.write(film, films.moving(films.astronaut(), 40))
+
+
+@pytest.fixture(scope="session")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of five grey frames."""
+    from testing import films
+
+    film = tmp_path_factory.mktemp("films") / "nobody.avi"
+    return films.write(film, [np.full((120, 160, 3), 90, np.uint8)] * 5)

@@ -67,3 +67,14 @@ def write_photo(path: Path, image: np.ndarray = PHOTO) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(saved(image, "JPEG" if path.suffix == ".jpg" else "PNG"))
     return path
+
+
+def write_photos(folder: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    write_photo(folder / "a.jpg")
+    write_photo(folder / "b ü 顔.png", group(TWO, ONE))
+    write_photo(folder / "below" / "c.jpg", np.zeros((90, 120, 3), np.uint8))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden").write_text("no picture")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    return folder
