@@ -242,11 +242,11 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of 40 frames, 25 a second, of a face that moves."""
+    """A film of 26 frames, 25 a second, of a face that moves."""
     from testing import films
 
     film = tmp_path_factory.mktemp("films") / "moving.avi"
-    return films.write(film, films.moving(films.astronaut(), 40))
+    return films.write(film, films.moving(films.astronaut(), 26))
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def wait_for_rows(run: subprocess.Popen, folder: Path) -> Path:
     """The part of a run, when it has some rows."""
     deadline = time.monotonic() + 60
-    while not (parts := [*folder.glob("*.part")]) or parts[0].stat().st_size < 5000:
+    while not (parts := [*folder.glob("*.part")]) or parts[0].stat().st_size < 2500:
         assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     return parts[0]

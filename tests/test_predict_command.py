@@ -74,15 +74,13 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_standard_input_is_a_picture(model, photos):
+def test_standard_input_is_a_picture(model, photos, capfd):
     command = [*COMMAND, "-", "--model", str(model)]
     done = subprocess.run(
         command, cwd=ROOT, input=(photos / "a.jpg").read_bytes(), capture_output=True, check=True
     )
-    by_name = subprocess.run(
-        [*COMMAND, str(photos / "a.jpg"), "--model", str(model)], cwd=ROOT, capture_output=True, check=True
-    )
-    [row], [other] = rows_of(done.stdout.decode()), rows_of(by_name.stdout.decode())
+    assert ask(model, photos / "a.jpg") == 0
+    [row], [other] = rows_of(done.stdout.decode()), rows_of(capfd.readouterr().out)
     assert row["file"] == "-" and {**row, "file": other["file"]} == other
 
 
@@ -252,8 +250,8 @@ def test_many_pictures_one_of_them_bad(model, tmp_path):
     png = encode_png(PHOTO[::2, ::2])
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(100):
-        (folder / f"{i:03}.png").write_bytes(png if i != 50 else png[:200])
+    for i in range(40):
+        (folder / f"{i:03}.png").write_bytes(png if i != 20 else png[:200])
     assert ask(model, folder, "--out", tmp_path / "rows.csv") == 1
     rows = rows_of((tmp_path / "rows.csv").read_text())
-    assert [i for i, row in enumerate(rows) if row["status"] == "unreadable"] == [50] and len(rows) == 100
+    assert [i for i, row in enumerate(rows) if row["status"] == "unreadable"] == [20] and len(rows) == 40
