@@ -12,12 +12,22 @@ import pytest
 from apps.predict.pictures import UnreadablePicture
 from fer_tasks.video.frames import LIMITS, BadVideo, video_frames
 from testing import films, matroska
+from testing.loopback import serving_files
 from testing.mjpeg_server import mjpeg_camera
 from testing.rtsp_server import rtsp_camera
 from tests.predicting import COMMAND, ROOT, ask, rows_of, wait_for_rows
 
 CAMERAS = {"http": mjpeg_camera, "rtsp": rtsp_camera}
 LOGIN = "me:se@cret"
+HLS = """#EXTM3U
+#EXT-X-VERSION:3
+#EXT-X-TARGETDURATION:1
+#EXT-X-MEDIA-SEQUENCE:0
+#EXTINF:1.0,
+0.ts
+#EXTINF:1.0,
+1.ts
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,24 @@ def test_over_rtsp_frames_have_the_times_of_the_camera(jpegs):
     assert times[:30] == pytest.approx([0.04 * i for i in range(30)], abs=0.002)
     assert times[31] - times[30] == pytest.approx(0.04, abs=0.002)
     assert 1.2 <= times[30] <= took
+
+
+def test_over_http_jpegs_have_the_times_at_which_they_arrive(jpegs):
+    with mjpeg_camera(jpegs, [6], pause=0.2) as camera:
+        times = [frame.time for frame in islice(video_frames(camera.url), 6)]
+    assert times == sorted(times) and times[5] > 0.6, "25 a second would be made up"
+
+
+def test_frames_of_hls_that_come_at_once_have_their_own_times(tmp_path, monkeypatch):
+    monkeypatch.setitem(films.CODECS, ".ts", "mp4v")
+    film = films.write(tmp_path / "film.ts", films.moving(films.astronaut(), 50)).read_bytes()
+    half = len(film) // 2 // 188 * 188  # bytes: packets are whole
+    (tmp_path / "0.ts").write_bytes(film[:half])
+    (tmp_path / "1.ts").write_bytes(film[half:])
+    (tmp_path / "live.m3u8").write_text(HLS)
+    with serving_files(tmp_path) as address:
+        times = [frame.time for frame in islice(video_frames(f"{address}/live.m3u8"), 35)]
+    assert times == pytest.approx([0.04 * i for i in range(35)], abs=0.002)
 
 
 @pytest.mark.parametrize("scheme", [*CAMERAS, "rtps"])

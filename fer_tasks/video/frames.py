@@ -18,6 +18,7 @@ PATIENCE = 30.0  # s in which a camera or a stream that broke off is opened agai
 PAUSE = 0.5  # s between two tries
 ROUNDING = 1e-6  # s
 LIMITS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]  # of a stream
+JPEGS = cv2.VideoWriter.fourcc(*"MJPG")  # over HTTP they come without times
 Moment = tuple[float, cv2.VideoCapture]  # time in s, and what has just grabbed the frame
 
 # What is wrong is said in our own words.
@@ -121,9 +122,12 @@ def _live(source: int | str, tell: Callable[[str], None]) -> Iterator[Moment]:
 
 
 def _taken(source: int | str, capture: cv2.VideoCapture, opened: float) -> float:
-    """When the frame that was just grabbed was taken, in s of the steady clock. Over RTSP its time comes with
-    it, and it may have waited: FFmpeg reads up to 5 s ahead as it opens a stream. Elsewhere it is now."""
-    if isinstance(source, str) and source.lower().startswith("rtsp"):
+    """When the frame that was just grabbed was taken, in s of the steady clock: by the time that comes with
+    it, if there is one, since it may have waited: FFmpeg reads up to 5 s ahead as it opens a stream by RTSP,
+    and HLS sends some seconds at once."""
+    scheme = str(source).partition("://")[0].lower()
+    by_http = scheme in ("http", "https") and capture.get(cv2.CAP_PROP_FOURCC) != JPEGS
+    if scheme in ("rtsp", "rtsps") or by_http:
         return opened + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
     return clock.monotonic()
 
