@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -25,6 +27,9 @@ from testing.project_copy import copy_project, environment
 from testing.review_project import DECISIONS, make_project, write_faces
 from testing.reviewing import page
 from tests.project import BROKEN, commit, ended, free_port, shrink, succeeds
+
+if TYPE_CHECKING:
+    from apps.predict.predictor import Predictor
 
 SERVER = "server.json"  # the address and process of the server that the cores share
 EMPTY = "empty.db"  # its database before anything ran
@@ -210,3 +215,44 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     finally:
         # At once for everybody, though a result that is still in memory may lie mapped there.
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model, for `predict`."""
+    from testing.tiny_model import write_tiny_model  # here, as below: other tests need not wait for it
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def predictor(model: Path) -> "Predictor":
+    from apps.predict.predictor import Predictor
+
+    return Predictor(model)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    from tests.predicting import write_photos
+
+    return write_photos(tmp_path / "phötos")
+
+
+@pytest.fixture(scope="session")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 26 frames, 25 a second, of a face that moves."""
+    from testing import films
+
+    film = tmp_path_factory.mktemp("films") / "moving.avi"
+    return films.write(film, films.moving(films.astronaut(), 26))
+
+
+@pytest.fixture(scope="session")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of five grey frames."""
+    from testing import films
+
+    film = tmp_path_factory.mktemp("films") / "nobody.avi"
+    return films.write(film, [np.full((120, 160, 3), 90, np.uint8)] * 5)

@@ -1,5 +1,9 @@
 """MTCNN on pages: the package's answers, whatever else is looked at together."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -149,3 +153,16 @@ def test_crops_are_those_of_tensorflow():
     expected = tf.image.crop_and_resize(image[None], shares, np.zeros(3, int), (24, 24)).numpy()
     assert np.abs(crops(image, boxes, 24) - expected).mean() < 0.5
     assert ((crops(image, boxes, 24) == 0) == (expected == 0)).mean() > 0.99
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are bound to cores on Linux")
+def test_networks_run_on_whichever_core_is_free():
+    """OpenVINO would bind each to the first core, where all threads and processes would meet."""
+    with ThreadPoolExecutor(1) as pool:
+        thread = pool.submit(threading.get_native_id).result()
+        pool.submit(lambda: list(detect_faces(PHOTOS[:1], 640, "exact"))).result()  # compiles them
+        busy = pool.submit(lambda: [*detect_faces(PHOTOS[:1] * 8, 640, "exact")])
+        cores = set()
+        while not busy.done():
+            cores.add(frozenset(os.sched_getaffinity(thread)))
+    assert cores == {frozenset(os.sched_getaffinity(0))}

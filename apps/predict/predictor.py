@@ -23,6 +23,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
 from fer_tasks.storage.model_folder import read_model_folder
+from fer_tasks.video.addresses import without_password
 
 MODEL = Path("models/best")
 
@@ -87,7 +88,8 @@ class Predictor:
             try:
                 return self.predict(source, bgr=bgr)
             except UnreadablePicture:
-                return [self.unreadable(shown(source) if isinstance(source, str | Path) else "")]
+                name = shown(without_password(source)) if isinstance(source, str | Path) else ""
+                return [self.unreadable(name)]
 
         return on_all_cores(one, sources)
 
