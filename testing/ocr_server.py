@@ -8,10 +8,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from email.parser import BytesParser
 from email.policy import HTTP
+from functools import cache
 
 import numpy as np
 from PIL import Image
 
+from fer_tasks.text.lines import Line
 from fer_tasks.text.local import find_lines
 from testing import loopback
 from testing.loopback import named, serving
@@ -99,11 +101,17 @@ def _parts(content_type: str, body: bytes) -> tuple[dict[str, str], bytes]:
     return form, picture
 
 
+@cache
+def _read(picture: bytes) -> list[Line]:
+    """The same picture, in one test after another, is read once."""
+    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    return find_lines([image], max(image.shape[:2]), min_confidence=0.5)[0]
+
+
 def words_on(picture: bytes) -> dict:
     """The service's reply to a picture, as JSON: the lines of writing on it, each as one word with a box."""
-    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     lines = []
-    for line in find_lines([image], max(image.shape[:2]), min_confidence=0.5)[0]:
+    for line in _read(picture):
         if line.text:
             box = {"Left": line.column, "Top": line.row, "Height": line.height, "Width": line.width}
             lines.append({"LineText": line.text, "Words": [{"WordText": line.text, **box}]})

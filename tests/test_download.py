@@ -1,4 +1,4 @@
-"""Sources by the real stage: `python -m flows.download` in a copy of the project, with its own Prefect."""
+"""Sources by the real stage: `python -m flows.download` in a copy of the project, or its flow there."""
 
 import io
 import json
@@ -13,14 +13,16 @@ from PIL import Image
 
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
-from flows.download import _copy, _whole_or_absent
+from flows.crop_faces import crop_faces
+from flows.download import _copy, _whole_or_absent, download
 from flows.source_files import fingerprint
 from testing.kaggle_server import Kaggle, cut_after, headers_wrong, page, status, zipped
 from testing.project_copy import change_params, copy_project
 from tests.project import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 SECRET = "".join(["a9b8c7", "d6e5f4"])  # in two: the project is searched for it, this file too
 
 
@@ -37,23 +39,25 @@ PHOTOS = {
 
 
 @pytest.fixture
-def project(tmp_path: Path, kaggle: Kaggle, database: Path) -> Path:
-    """A copy of the project whose source is a set of Kaggle, on the tests' own server."""
-    project = copy_project(tmp_path / "project", database)
+def project(tmp_path: Path, kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project, in which the tests work, whose source is a set of the tests' own Kaggle."""
+    project = copy_project(tmp_path / "project")
     described = yaml.safe_load((project / "sources" / "kaggle.yaml").read_text())
     (project / "sources" / "kaggle.yaml").write_text(yaml.safe_dump({**described, "url": kaggle.address}))
     change_params(project, download={"source": "sources/kaggle.yaml"})
     kaggle.content = zipped(PHOTOS)
     kaggle.key = f"Bearer {SECRET}"
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
     return project
 
 
-def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, kaggle):
+def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, kaggle, server, shared):
     kaggle.fail("GetDataset", status(503, Retry_After="1"), status(500))
     kaggle.fail(
         "storage", cut_after(70_000), status(429, Retry_After="1"), headers_wrong(X_Goog_Hash="md5=AAAA")
     )
-    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET)
+    done = run(project, "flows.download", **server)
     assert done.returncode == 0, done.stdout + done.stderr
     raw = read_dataset(project / "data" / "raw")
     assert len(raw.manifest) == len(PHOTOS) and set(raw.manifest["source_split"]) == {"train"}
@@ -62,42 +66,43 @@ def test_a_set_of_kaggle_comes_through_faults_and_the_key_stays_secret(project, 
     assert "bytes=65536-" in kaggle.ranges(), "the second attempt asked only for the rest"
     assert all("authorization" not in one.headers for one in kaggle.received if one.call == "storage")
     files = [path for path in project.rglob("*") if path.is_file()]
+    files += [*(shared / "server" / ".cache" / "server").glob("prefect.db*"), shared / "server.log"]
     assert SECRET not in done.stdout + done.stderr
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
     calls = len(kaggle.received)
-    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET).returncode == 0
+    download(load_settings())
     assert kaggle.calls()[calls:] == ["GetDataset"], "the version is known already"
 
 
 def test_what_cannot_be_mended_by_waiting_is_one_line_and_leaves_nothing(project, kaggle, server):
-    done = run(project, "flows.download", **server)
+    done = run(project, "flows.download", KAGGLE_API_TOKEN="", **server)
     said = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "refuses kreinisalex/telemoji" in said and "KAGGLE_API_TOKEN" in said
     assert "Traceback" not in done.stderr
     assert kaggle.calls() == ["GetDataset"] and not (project / "data" / "raw").exists()
 
     kaggle.fail("GetDataset", page())
-    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server)
-    assert done.returncode == 1 and "a web page" in done.stderr and not (project / "data" / "raw").exists()
+    with pytest.raises(UserError, match="a web page"):
+        download(load_settings())
+    assert not (project / "data" / "raw").exists()
 
-    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server).returncode == 0
+    download(load_settings())
+    assert len(read_dataset(project / "data" / "raw").manifest) == len(PHOTOS)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(project, small_disk, server):
     (project / "data").symlink_to(small_disk)
-    done = run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server)
+    done = run(project, "flows.download", **server)
     assert done.returncode == 1 and "no room in data" in done.stderr and "Traceback" not in done.stderr
     assert not list(small_disk.iterdir())
 
     (project / "data").unlink()
-    assert run(project, "flows.download", KAGGLE_API_TOKEN=SECRET, **server).returncode == 0
+    download(load_settings())
+    assert len(read_dataset(project / "data" / "raw").manifest) == len(PHOTOS)
 
 
-@pytest.mark.usefixtures("prefect")
-def test_one_cheap_call_tells_whether_the_data_changed(project, kaggle, monkeypatch):
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+def test_one_cheap_call_tells_whether_the_data_changed(project, kaggle):
     before = fingerprint(Path("sources/kaggle.yaml"))
     assert fingerprint(Path("sources/kaggle.yaml")) == before and "storage" not in kaggle.calls()
     kaggle.version += 1
@@ -112,7 +117,7 @@ def test_a_picture_that_vanishes_in_between_is_no_fault_of_the_disk(tmp_path):
         _copy("0123", tmp_path / "a.jpg", tmp_path / "raw")
 
 
-def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server):
+def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server, monkeypatch):
     project = copy_project(tmp_path / "project")
     source = project / "fer2013"
     source.mkdir()
@@ -139,9 +144,10 @@ def test_a_table_of_pixels_with_votes_reaches_the_faces(tmp_path, server):
         (source / name).write_bytes(data)
     os.mkfifo(source / "sad" / "pipe.jpg")
     change_params(project, download={"source": "fer2013"}, crop_faces={"mode": "whole", "size": 48})
-    for module in ("flows.download", "flows.crop_faces"):
-        done = run(project, module, **server, LC_ALL="POSIX")
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = run(project, "flows.download", **server, LC_ALL="POSIX")
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.chdir(project)
+    crop_faces(load_settings())
     raw = read_dataset(project / "data" / "raw")
     photos = raw.manifest[raw.manifest["source_split"] == ""]
     assert set(photos["source"]) == {"happy/\\xb1\\xe8.jpg", "sad/a.jpg?Signature=" + "x" * 230}

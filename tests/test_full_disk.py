@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from fer_tasks.errors import DiskError, UserError, as_user_error
+from fer_tasks.settings import load_settings
 from fer_tasks.storage import dataset, files
 from fer_tasks.storage.checkpoints import write_checkpoint
 from fer_tasks.storage.images import encode_png
 from fer_tasks.storage.model_folder import write_model_folder
+from flows.download import download
 from testing.project_copy import change_params, copy_project
 from tests.project import run
 
@@ -83,14 +85,16 @@ def test_whatever_meets_a_full_disk_is_told_and_a_fault_of_ours_is_not(small_dis
 
 
 @pytest.mark.slow
-def test_a_stage_that_fills_the_disk_ends_with_one_line(tmp_path, small_disk, server):
+@pytest.mark.usefixtures("prefect")
+def test_a_stage_that_fills_the_disk_ends_with_one_line(tmp_path, small_disk, server, monkeypatch):
     project = copy_project(tmp_path / "project")
     for k, expression in enumerate(("happy", "sad", "fear")):
         folder = project / "faces" / expression
         folder.mkdir(parents=True)
         (folder / f"{k}.png").write_bytes(encode_png(np.roll(LARGE[:200, :200], k)))
     change_params(project, download={"source": "faces"}, crop_faces={"mode": "whole"})
-    assert run(project, "flows.download", **server).returncode == 0
+    monkeypatch.chdir(project)
+    download(load_settings())
     (project / "data" / "faces").symlink_to(small_disk)
     done = run(project, "flows.crop_faces", **server)
     said = done.stdout + done.stderr

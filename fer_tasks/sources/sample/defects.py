@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,6 +17,8 @@ WORDS = ("SALE 50%", "so funny!", "MONDAY", "STOCK PHOTO", "when you see it", "b
 
 def writing(photo: np.ndarray, face: Placed, rng: np.random.Generator) -> np.ndarray:
     """Draw a caption across the lower face or the forehead, sometimes half transparent."""
+    import matplotlib  # here: other sources draw nothing
+
     x, y, unit = face
     size = max(9, int(unit * rng.uniform(0.32, 0.45)))
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans-Bold.ttf"), size)

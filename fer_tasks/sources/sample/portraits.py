@@ -9,10 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 import cv2
-import matplotlib.cbook
 import numpy as np
 from PIL import Image
-from scipy.interpolate import RBFInterpolator
 from skimage import data
 
 TILE = 320  # px; the side of the square that a face is drawn on
@@ -131,6 +129,8 @@ def draw_face(expression: str, look: Look) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _portraits() -> tuple[Portrait, Portrait]:
+    import matplotlib.cbook
+
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
         hopper = np.asarray(Image.open(file).convert("RGB"))
     return _portrait(data.astronaut(), 0), _portrait(hopper, 1)
@@ -194,6 +194,8 @@ def _turned(shape: np.ndarray, turn: float) -> np.ndarray:
 
 
 def _warp(person: Portrait, shape: np.ndarray) -> np.ndarray:
+    from scipy.interpolate import RBFInterpolator  # here: it takes 0.5 s, and other sources draw nothing
+
     to_portrait = RBFInterpolator(
         np.vstack([_with_lips(shape), _BORDER]),
         np.vstack([_with_lips(person.points), person.frame]),
