@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from skimage import data
 
 from benchmarks.lib.detector_agreement import agreement
+from fer_tasks.faces import detector
 from fer_tasks.faces.boxes import crops, of_smaller, of_union, square, suppress
 from fer_tasks.faces.detector import Faces, detect_faces, detect_files
+from fer_tasks.faces.networks import networks
 from fer_tasks.faces.pyramid import CELL, PAGE, pack, pieces, scales
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
@@ -166,3 +168,14 @@ def test_networks_run_on_whichever_core_is_free():
         while not busy.done():
             cores.add(frozenset(os.sched_getaffinity(thread)))
     assert cores == {frozenset(os.sched_getaffinity(0))}
+
+
+def test_a_thread_takes_over_the_networks_of_one_that_has_ended(monkeypatch):
+    made = []
+    monkeypatch.setattr(detector, "networks", lambda: made.append(networks()) or made[-1])
+    found = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: found.extend(detect_faces(PHOTOS[:1], 640)))
+        thread.start()
+        thread.join()
+    assert len(made) <= 1 and same(found[0], found[1]) and same(found[0], found[2])
