@@ -154,7 +154,7 @@ def test_a_damaged_model_is_refused_in_one_line(tmp_path, capsys, photos):
     (damaged / "model.json").write_text(json.dumps({**info, "schema": 99}))
     assert ask(damaged, photos) == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "has schema 99, and this program knows 1" in told
+    assert told.count("\n") == 1 and "has schema 99, and this program knows 2" in told
 
 
 def test_a_pipe_in_a_folder_costs_a_row_and_nobody_waits_for_it(model, photos, capfd):
