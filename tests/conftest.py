@@ -26,13 +26,15 @@ from testing.ocr_server import OcrSpace, ocr_server
 from testing.project_copy import copy_project, environment
 from testing.review_project import DECISIONS, make_project, write_faces
 from testing.reviewing import page
-from tests.project import BROKEN, commit, ended, free_port, shrink, succeeds
+from tests.project import BROKEN, commit, ended, free_port, link_settings, shrink, succeeds
 
 if TYPE_CHECKING:
     from apps.predict.predictor import Predictor
 
 SERVER = "server.json"  # the address and process of the server that the cores share
 EMPTY = "empty.db"  # its database before anything ran
+# While one core makes `built` for the first, the other trains; those that follow take copies of `built`.
+LONGEST = ("test_pipeline", "test_train", "test_reruns", "test_ablation", "test_clean")
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 keep_loopback_direct(os.environ)
@@ -52,16 +54,17 @@ os.environ |= {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's slow tests stay together, since they share fixtures; so do its fast ones.
 
-    Slow ones first: the fast ones fill what one core is done earlier with than the other.
+    Slow ones first: the fast ones fill what one core is done earlier with than the other. Of the slow ones
+    the longest first.
     """
     for item in items:
         kind = "slow" if item.get_closest_marker("slow") else "fast"
         item.add_marker(pytest.mark.xdist_group(f"{kind} {item.path.stem}"))
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _builds(item)))
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, _place(item.path.stem)))
 
 
-def _builds(item: pytest.Item) -> bool:
-    return item.path.stem == "test_pipeline"  # one core builds, the other does what needs no build meanwhile
+def _place(file: str) -> int:
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(trylast=True)
@@ -149,10 +152,7 @@ def built(shared: Path, server: dict[str, str]) -> Path:
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with the project's settings files."""
-    root = Path(__file__).parents[1]
-    for name in ("params.yaml", "grids", "sources", "review"):
-        (tmp_path / name).symlink_to(root / name)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(link_settings(tmp_path))
     return tmp_path
 
 
