@@ -12,12 +12,14 @@ from pathlib import Path
 import psutil
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
+from prefect.workers.process import ProcessWorker
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
@@ -43,8 +45,8 @@ def schedule() -> None:
         refuse_others(before, url)
         crash_dead_runs(client, before)
         began = datetime.now(UTC)
-        _prefect(url, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect(url, "deploy", "--all")
+        client.create_work_pool(_pool(), overwrite=True)
+        _deploy(url)
         for deployment in before:
             if deployment.paused:
                 client.pause_deployment(deployment.id)  # deploying resumes what people have paused
@@ -141,16 +143,21 @@ def wait_until_scheduled(
     return found
 
 
-def _prefect(url: str, *command: str) -> None:
+def _pool() -> WorkPoolCreate:
+    template = ProcessWorker.get_default_base_job_template()
+    return WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template)
+
+
+def _deploy(url: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *command],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         env={**os.environ, "PREFECT_API_URL": url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if done.returncode:
-        raise UserError(f"`prefect {' '.join(command)}` failed: {' '.join(done.stdout.split())[-1000:]}")
+        raise UserError(f"`prefect deploy --all` failed: {' '.join(done.stdout.split())[-1000:]}")
 
 
 def _summary(

@@ -17,6 +17,7 @@ from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
 from flows.clean import clean
+from flows.server import own_server
 from testing.project_copy import change_params, copy_project, environment
 from tests.project import asked, ended, run, shrink
 
@@ -121,16 +122,12 @@ def test_a_run_pauses_for_review_and_resumes_with_the_decisions(project, server)
     assert len(files) == len(after.manifest), "what was kept before is gone"
 
 
-def test_a_run_that_nobody_resumes_ends_paused(project, server):
-    change_params(project, clean={"wait_for_review": 1})
-    done = run(project, "flows.clean", **server)
-    assert done.returncode == os.EX_TEMPFAIL
-    assert "clean is paused: not resumed in time. Run `dvc repro` to continue." in done.stderr
-
-
-def test_a_stage_waits_in_the_server_that_it_has_started(project):
+def test_a_run_that_nobody_resumes_in_the_server_that_it_has_started_ends_paused(project, monkeypatch):
     change_params(project, clean={"wait_for_review": 1})
     done = run(project, "flows.clean")
+    monkeypatch.chdir(project)
+    assert "has ended" in own_server.stop()
     ui = re.search(r"Prefect's UI (http://127\.0\.0\.1:\d+)", done.stderr)[1]
     assert done.returncode == os.EX_TEMPFAIL and f"then press Resume in {ui}" in done.stderr
+    assert "clean is paused: not resumed in time. Run `dvc repro` to continue." in done.stderr
     assert json.loads((project / "data" / "clean" / "dataset.json").read_text())["kept"]

@@ -81,7 +81,7 @@ def train(folder: Path, name: str, names: list[str]) -> None:
 @pytest.mark.slow
 def test_cells_in_processes_side_by_side_lose_nothing(folder):
     names = [f"cell-{i}" for i in range(4)]
-    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         list(pool.map(train, [folder] * 4, names, [names] * 4))
     assert len(curves(folder)) == metrics(folder)["step"] == 20
     assert all(metrics(folder)[name] == row(5) for name in names)

@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from fer_tasks.errors import UserError
 from fer_tasks.storage.dataset import image_id
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_png
+from flows.rebuild import rebuild
+from flows.run import run
 from flows.versions import OF_GIT
 from testing.project_copy import change_params, copy_project, environment
 from tests.project import commit, ended, succeeds
@@ -67,8 +70,12 @@ def add_a_byte(photo: Path) -> str:
     return image_id(photo.read_bytes())
 
 
-def test_nights(project, server, tmp_path):
+@pytest.mark.usefixtures("prefect")
+def test_nights(project, server, tmp_path, monkeypatch, capfd):
     env = {**server, "HOME": str(tmp_path / "home")}
+    for name, value in {**env, "PATH": environment(project)["PATH"]}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project)
     for name, text in {"README.md": "staged", "Makefile": "changed", "notes.txt": "new"}.items():
         (project / name).write_text(text)
     git(project, "add", "README.md")
@@ -78,18 +85,15 @@ def test_nights(project, server, tmp_path):
 
     own = changes()
 
-    def night() -> int:
-        return begin(project, **env).wait()
-
     def commits() -> int:
         return int(git(project, "rev-list", "--count", "HEAD"))
 
-    assert night() == 11 and commits() == 3
+    assert rebuild() and commits() == 3
     assert git(project, "show", "--format=", "--name-only").split() == list(OF_GIT)
     assert changes() == own
     assert "in sync" in succeeds(project, "dvc", "status", "--cloud", **env), "pushed what the commit names"
     assert list((tmp_path / "home").rglob("monday-fer/versions/files"))
-    assert night() == 10 and commits() == 3, "unchanged: nothing to do"
+    assert not rebuild() and commits() == 3, "unchanged: nothing to do"
 
     new = add_a_byte(project / "photos" / "0.png")
     running = begin(project, **env)
@@ -98,15 +102,20 @@ def test_nights(project, server, tmp_path):
         assert not ended(running) and time.monotonic() < deadline
     newer = add_a_byte(project / "photos" / "1.png")
     assert running.wait() == 11 and newer not in downloaded(project) and commits() == 4
-    assert night() == 11 and newer in downloaded(project), "what changed during a rebuild is the next one's"
+    assert rebuild() and newer in downloaded(project), "what changed during a rebuild is the next one's"
     assert commits() == 5 and changes() == own
 
     new = add_a_byte(project / "photos" / "3.png")
-    assert "'count' didn't change" not in succeeds(project, "flows.run", **env) and new in downloaded(project)
+    capfd.readouterr()
+    assert run() == 0
+    assert "'count' didn't change" not in "".join(capfd.readouterr()) and new in downloaded(project)
     stale = project / "data" / "raw" / "images" / "00" / "stale.png"
     write_bytes(stale, b"of a picture that the source has no more")
     (project / ".cache" / "source.json").write_text("")  # as after a power cut
-    assert "'count' didn't change" in succeeds(project, "flows.run", **env) and not stale.exists()
+    assert run() == 0
+    assert "'count' didn't change" in "".join(capfd.readouterr()) and not stale.exists()
     git(project, "checkout", "--quiet", "--detach")
     os.utime(project / "photos" / "2.png")
-    assert night() == 1 and commits() == 5, "a build that no branch would hold is not begun"
+    with pytest.raises(UserError, match="on no branch"):
+        rebuild()
+    assert commits() == 5, "a build that no branch would hold is not begun"

@@ -11,6 +11,7 @@ from fer_tasks.cleaning.decisions import parse_decisions
 from testing.browser import CHROMIUM, DRIVER, MISSING, browser
 from testing.review_page import Page
 from testing.review_project import DECISIONS, make_project, served, write_faces
+from testing.reviewing import served_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)]
 
@@ -35,8 +36,9 @@ def project(data, tmp_path) -> Path:
 
 
 @pytest.fixture
-def url(project) -> Iterator[str]:
-    with served(project) as (_, address):
+def url(project, monkeypatch) -> Iterator[str]:
+    monkeypatch.chdir(project)
+    with served_here(Path("data"), Path(DECISIONS)) as address:
         yield address
 
 

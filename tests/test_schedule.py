@@ -168,7 +168,6 @@ def _let_the_night_pass(leases: list[Path]) -> None:
 
 def test_what_people_paused_stays_paused(scheduled):
     project, _ = scheduled
-    succeeds(project, "flows.server", "--background")
     mine = asked(url(project), "/deployments/filter", {}).json()[0]["id"]
     asked(url(project), f"/deployments/{mine}/pause_deployment", {})
     process = begin(project)
@@ -183,7 +182,7 @@ def test_what_people_paused_stays_paused(scheduled):
 def test_a_server_that_schedules_nothing_does_not_pass_for_healthy(tmp_path, database):
     project = make(tmp_path / "ill", database)
     hurried = "from flows import schedule; from flows.command import ready_for_prefect\n"
-    hurried += "schedule.SCHEDULED_WITHIN = 8\nwith ready_for_prefect(): schedule.schedule()"
+    hurried += "schedule.SCHEDULED_WITHIN = 1\nwith ready_for_prefect(): schedule.schedule()"
     (project / "hurried.py").write_text(hurried)
     done = run(project, "hurried", PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="false")
     succeeds(project, "flows.server.own_server")

@@ -18,7 +18,13 @@ import psutil
 import pytest
 import uvicorn
 from prefect.context import SettingsContext, get_settings_context
-from prefect.settings import PREFECT_SERVER_API_PORT, Settings, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_PORT,
+    Settings,
+    get_current_settings,
+    temporary_settings,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -26,10 +32,11 @@ from starlette.routing import Route
 
 from fer_tasks.errors import UserError
 from flows.command import ready_for_prefect
+from flows.run import _where_to_look
 from flows.server import own_server
 from flows.server.idle import Activity, end_when_idle
 from flows.server.serve import PORTS_TRIED, _listening
-from flows.server.which_server import check_server, is_answering
+from flows.server.which_server import check_server, is_answering, report_url
 from testing import loopback
 from testing.loopback import serving
 from testing.project_copy import copy_project
@@ -49,13 +56,6 @@ def ask(settings):
     if "be told to end" in sys.argv:
         os.kill(os.getpid(), signal.SIGTERM)
 run_stage(ask)
-"""
-WHERE_TO_LOOK = """
-from flows.run import _where_to_look
-from flows.server.background import start_in_background
-from flows.server.which_server import report_url
-url = start_in_background(15)
-print(_where_to_look(url, 15), "link    ", report_url("index.html"))
 """
 
 
@@ -77,13 +77,14 @@ def coded(project: Path, code: str, **extra: str) -> str:
 def clones(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[tuple[Path, Path]]:
     """Two clones, each with a server in the background, started through proxies that are dead.
 
-    The second's is configured: on this machine, where none answers yet.
+    The first's was started by a stage; what that said is in `shown`. The second's is configured: on this
+    machine, where none answers yet.
     """
     folder = tmp_path_factory.mktemp("ß päth (1)")
     both, port = (copy_project(folder / "one", database), copy_project(folder / "two", database)), free_port()
+    (both[0] / "shown").write_text(coded(both[0], STAGE, **DEAD_PROXIES))
     configured = {"PREFECT_SERVER_API_PORT": port, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    for clone, extra in zip(both, ({}, configured), strict=True):
-        succeeds(clone, "flows.server", "--background", **DEAD_PROXIES, **extra)
+    succeeds(both[1], "flows.server", "--background", **DEAD_PROXIES, **configured)
     assert record(both[1])["url"] == configured["PREFECT_API_URL"]
     yield both
     for clone in both:
@@ -100,6 +101,18 @@ def test_each_clone_has_its_own_whatever_the_proxy(clones):
 
 
 @pytest.mark.slow
+def test_stages_share_a_server_past_any_proxy_and_one_that_is_told_to_end_leaves_it_to_others(clones):
+    project, one = clones[0], record(clones[0])
+    assert (project / "said").read_text() == one["url"] and is_answering(one["url"])
+    ui = one["url"].removesuffix("/api")
+    assert (project / "shown").read_text() == f"ask: Prefect's UI {ui}, details in .cache/log/ask.log\n"
+    assert "Finished in state Completed()" in (project / ".cache" / "log" / "ask.log").read_text()
+    ended = run(project, "said_here", "be told to end", **DEAD_PROXIES)
+    assert ended.returncode == -signal.SIGTERM
+    assert record(project) == one and is_answering(one["url"])
+
+
+@pytest.mark.slow
 def test_the_one_that_runs_is_found(clones):
     one = record(clones[0])
     assert one["url"].removesuffix("/api") in succeeds(
@@ -108,11 +121,18 @@ def test_the_one_that_runs_is_found(clones):
     assert record(clones[0]) == one
     again = run(clones[0], "flows.server")
     assert again.returncode == 1 and "this project's server is running at" in again.stderr
-    another = {"PREFECT_API_URL": one["url"]}
-    assert f"{one['url'].removesuffix('/api')}/reports/" in coded(clones[0], WHERE_TO_LOOK)
-    own_report = (clones[1] / "reports" / "index.html").as_uri()
-    said = coded(clones[1], WHERE_TO_LOOK, **another)
-    assert f"report   {own_report}" in said and f"link     {own_report}" in said
+
+
+@pytest.mark.slow
+def test_the_report_is_linked_where_its_own_server_shows_it(clones, monkeypatch):
+    url, report = record(clones[0])["url"], "reports/index.html"
+    with temporary_settings({PREFECT_API_URL: url}):
+        monkeypatch.chdir(clones[0])
+        shown = f"{url.removesuffix('/api')}/reports/"
+        assert shown in _where_to_look(url, 15) and report_url("index.html") == f"{shown}index.html"
+        monkeypatch.chdir(clones[1])
+        own_report, said = (clones[1] / report).as_uri(), _where_to_look(url, 15)
+        assert f"report   {own_report}" in said and report_url("index.html") == own_report
     assert "/reports/" not in said.replace(own_report, "").replace(own_report.replace("index", "data"), "")
 
 
@@ -165,7 +185,7 @@ def test_a_port_that_another_program_has_is_told_in_one_line(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["flows.clean", "flows.schedule"])
+@pytest.mark.parametrize("command", ["flows.drop_text", "flows.schedule"])
 def test_a_configured_one_that_does_not_answer_is_told_in_one_line(tmp_path, command):
     project = copy_project(tmp_path / "served")
     done = run(project, command, PREFECT_API_URL="http://127.0.0.1:9/api")
@@ -196,23 +216,6 @@ def test_one_that_is_too_old_is_told_in_one_line(version):
         check_server(f"{old.address}/api")
 
 
-@pytest.mark.slow
-def test_stages_share_a_server_past_any_proxy_and_one_that_is_told_to_end_leaves_it_to_others(
-    tmp_path, database
-):
-    project = copy_project(tmp_path / "alone", database)
-    shown = coded(project, STAGE, **DEAD_PROXIES)
-    one = record(project)
-    assert (project / "said").read_text() == one["url"] and is_answering(one["url"])
-    ui = one["url"].removesuffix("/api")
-    assert shown == f"ask: Prefect's UI {ui}, details in .cache/log/ask.log\n"
-    assert "Finished in state Completed()" in (project / ".cache" / "log" / "ask.log").read_text()
-    ended = run(project, "said_here", "be told to end", **DEAD_PROXIES)
-    assert ended.returncode == -signal.SIGTERM
-    assert record(project) == one and is_answering(one["url"])
-    assert "has ended" in succeeds(project, "flows.server.own_server")
-
-
 def test_a_server_ends_when_nobody_uses_it_and_not_before():
     release = threading.Event()
 
@@ -237,11 +240,12 @@ def test_a_server_ends_when_nobody_uses_it_and_not_before():
 
 
 @pytest.mark.slow
-def test_an_idle_one_ends_itself_and_leaves_no_record_that_counts(tmp_path, database):
+def test_an_idle_one_ends_itself_and_leaves_no_record_that_counts(tmp_path, database, monkeypatch):
     project = copy_project(tmp_path / "idle", database)
     shown = succeeds(project, "flows.server", "--idle-minutes", "0.02")
     assert shown.startswith("Prefect's UI http://127.0.0.1:")
-    assert "no Prefect server of this project is running" in succeeds(project, "flows.server.own_server")
+    monkeypatch.chdir(project)
+    assert record(project) and own_server.stop() == "no Prefect server of this project is running"
 
 
 def test_a_proxy_that_prefect_cannot_use_is_told_in_one_line(monkeypatch):

@@ -10,6 +10,7 @@ import yaml
 from fer_tasks.sources import apart
 from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.sources.errors import SourceError
+from flows.run import run as run_all
 from testing.project_copy import change_params, copy_project
 from tests.project import run
 
@@ -95,15 +96,13 @@ def test_every_output_is_looked_at_and_left_to_its_stage():
 
 
 @pytest.mark.slow
-def test_no_way_to_start_a_run_touches_the_photos(tmp_path):
+def test_no_way_to_start_a_run_touches_the_photos(tmp_path, monkeypatch):
     project = copy_project(tmp_path / "project")
     photos = {photo(project / "data" / stage / "happy" / "a.png") for stage in ("raw", "faces")}
     (project / "link").symlink_to(project / "data" / "faces")
     for source, *command in (
         ("data/raw", "dvc", "repro", "--single-item", "download"),
-        ("link", "dvc", "repro"),
         ("data/faces", "dvc", "repro", "--single-item", "crop_faces"),
-        ("link", "flows.run"),
     ):
         change_params(project, download={"source": source})
         done = run(project, *command)
@@ -113,3 +112,8 @@ def test_no_way_to_start_a_run_touches_the_photos(tmp_path):
     change_params(project, download={"source": "data/raw"})
     done = run(project, "dvc", "repro")  # DVC itself refuses this one
     assert done.returncode and "dependency and an output" in done.stderr and all(p.exists() for p in photos)
+    change_params(project, download={"source": "link"})
+    monkeypatch.chdir(project)
+    with pytest.raises(SourceError, match="download.source: link is data/ or"):
+        run_all()
+    assert all(path.exists() for path in photos)
