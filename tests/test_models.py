@@ -37,7 +37,6 @@ MODELS = {
     ),
 }
 SLOW = {  # `test_grids` builds the larger ones of their kinds
-    "MobileNetV3Large": ("transfer", {**NONE, "backbone": "MobileNetV3Large"}, (32, 32, 1), (40, 32, 3)),
     "EfficientNetB0": ("transfer", {**NONE, "backbone": "EfficientNetB0"}, (32, 32, 3), (40, 32, 1)),
     "teacher": ("teacher", NONE, (80, 80, 3)),  # whose backbone is InceptionResNetV2
 }
