@@ -32,8 +32,8 @@ MODELS = {
     "MobileNetV3Small": (
         "transfer",
         {**NONE, "backbone": "MobileNetV3Small", "head": "dnn", "dropout": [0.25, 0.5]},
-        (32, 32, 3),
-        (40, 32, 1),
+        (32, 32, 1),
+        (40, 32, 3),
     ),
 }
 SLOW = {  # `test_grids` builds the larger ones of their kinds
