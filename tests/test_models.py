@@ -32,12 +32,11 @@ MODELS = {
     "MobileNetV3Small": (
         "transfer",
         {**NONE, "backbone": "MobileNetV3Small", "head": "dnn", "dropout": [0.25, 0.5]},
-        (32, 32, 3),
-        (40, 32, 1),
+        (32, 32, 1),
+        (40, 32, 3),
     ),
 }
 SLOW = {  # `test_grids` builds the larger ones of their kinds
-    "MobileNetV3Large": ("transfer", {**NONE, "backbone": "MobileNetV3Large"}, (32, 32, 1), (40, 32, 3)),
     "EfficientNetB0": ("transfer", {**NONE, "backbone": "EfficientNetB0"}, (32, 32, 3), (40, 32, 1)),
     "teacher": ("teacher", NONE, (80, 80, 3)),  # whose backbone is InceptionResNetV2
 }
@@ -82,7 +81,7 @@ def test_a_model_comes_back_from_its_file(model, tmp_path):
             "variance",
             "count",
         ):  # EfficientNet's first layer computes with copies
-            weight.assign(weight + RNG.normal(0, 0.005, weight.shape))
+            weight.assign(weight + RNG.random(weight.shape, np.float32) / 50 - 0.01)
     model.save(tmp_path / "model.keras")
     x = pictures(model)
     out, again = (m(x, training=False).numpy() for m in (model, load_model(tmp_path / "model.keras")))
