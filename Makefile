@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help run test check server review ablation fer2013 stop schedule clean
+.PHONY: help run test check server review ablation fer2013 pretrained stop schedule clean
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -26,6 +26,10 @@ ablation: $(VENV)/ready  ## measure the effect of each cleaning rule: trains a s
 fer2013: override export SOURCE := $(value SOURCE)
 fer2013: $(VENV)/ready  ## run all stages on FER2013: SOURCE=a folder with Kaggle's fer2013.csv, or with its train/ and test/
 	python -m flows.fer2013
+
+pretrained: override export SOURCE := $(value SOURCE)
+pretrained: $(VENV)/ready  ## train the network in pretrained/ anew: SOURCE=a folder with FER2013 and the votes of FER+
+	python -m flows.pretrained
 
 server: $(VENV)/ready  ## run the Prefect server with its UI and the report, until Ctrl-C
 	python -m flows.server

@@ -19,24 +19,25 @@ SETTINGS = (
     # Faces are measured at 150 px: enlarged from 48, they look blurred or drawn.
     "clean.rules.min_sharpness=0",
     "clean.rules.max_flatness=1",
-    "train.grid=fer2013",
     "train.workers=1",
     "train.threads=2",
 )
 
 
-def run(source: str) -> int:
+def run(source: str, grid: str = "fer2013") -> int:
     """Run all stages on a folder or table, whose name may hold any characters; returns DVC's exit status.
+
+    `grid` is the target of make, too.
 
     Raises:
         UserError: no source is named, or it does not exist.
     """
     if not source:
-        usage = "make fer2013 SOURCE=folder, one with Kaggle's fer2013.csv or with its train/ and test/"
+        usage = f"make {grid} SOURCE=folder, one with Kaggle's fer2013.csv or with its train/ and test/"
         raise UserError(f"no source is named: {usage}")
     source = os.path.expanduser(source)
     fingerprint(Path(source))
-    overrides = [f"download.source={_quoted(source)}", *SETTINGS]
+    overrides = [f"download.source={_quoted(source)}", f"train.grid={grid}", *SETTINGS]
     command = [sys.executable, "-m", "dvc", "exp", "run"]
     return subprocess.run([*command, *(word for one in overrides for word in ("-S", one))]).returncode
 

@@ -35,7 +35,7 @@ from pathlib import Path
 
 from apps.predict.answering import Tally, Wanted, answer_all, copies_of
 from apps.predict.gallery import Gallery
-from apps.predict.predictor import MODEL, Predictor
+from apps.predict.predictor import Predictor
 from apps.predict.sources import Item, list_items
 from apps.predict.tables import COLUMNS, SHOWN, SHOWN_OF_VIDEOS, SMOOTHED_COLUMNS, UNREADABLE
 from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
@@ -149,7 +149,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="training",
         help="how frequent the expressions are: as in training (default), or all alike: rare ones show",
     )
-    add("--model", type=Path, default=MODEL, metavar="DIR", help="a model's folder (default: %(default)s)")
+    add(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="a model's folder (default: models/best, else the pretrained)",
+    )
     return parser
 
 

@@ -28,12 +28,15 @@ from fer_tasks.storage.model_folder import read_model_folder
 from fer_tasks.video.addresses import without_password
 
 MODEL = Path("models/best")
+PRETRAINED = Path(__file__).parents[2] / "pretrained"
 Prior = Literal["training", "balanced"]
 
 
 class Predictor:
     """A trained model, ready to be asked. Threads may share one.
 
+    `folder`: of the model; None: models/best, or the pretrained one that this program has where there is
+    none.
     `faces`: all of a picture, or the largest, where one in the middle counts up to twice as much as one in a
     corner: the one that training would have taken. `whole`: pictures are faces already, nothing is searched.
     `coverage`: with which probability the expressions of `Row.set` hold the true one, 0..1. `prior`: how
@@ -47,7 +50,7 @@ class Predictor:
 
     def __init__(
         self,
-        folder: str | Path = MODEL,
+        folder: str | Path | None = None,
         *,
         faces: faces_of.Which = "all",
         whole: bool = False,
@@ -58,7 +61,7 @@ class Predictor:
             raise UserError(f"coverage is between 0 and 1, such as 0.9, not {coverage}")
         if prior not in get_args(Prior):
             raise UserError(f"prior is training or balanced, not {prior}")
-        onnx, info = read_model_folder(Path(folder))
+        onnx, info = read_model_folder(Path(folder or _default_model()))
         self.info = info  # of model.json
         self.model = f"{info['name']}@{info['fingerprint'][:8]}"
         self._which, self._whole, self._crop = faces, whole, info["crop"]
@@ -213,3 +216,7 @@ def _place(faces: Faces, i: int) -> list[float | None]:
     box = [round(float(value), 1) for value in (column, row, width, height)]
     score = faces.scores[i]
     return [*box, None if np.isnan(score) else round(float(score), 4)]
+
+
+def _default_model() -> Path:
+    return PRETRAINED if not MODEL.is_dir() and PRETRAINED.is_dir() else MODEL

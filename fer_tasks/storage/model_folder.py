@@ -12,6 +12,7 @@ model.json
   temperature        probabilities are softmax(log p / T)
   doubt              threshold: an answer of less confidence is uncertain; answered, accuracy: on validation
   conformal          scores, n: see calibration.conformal_quantile
+  parameters         how many weights it has
   prior              the share of each expression in what the network learnt from
   balanced           doubt, conformal: of answers where each expression counts alike
   figures            validation, test: data, faces, accuracy with its 95 % interval, calibration

@@ -17,10 +17,11 @@ from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_array
 from fer_tasks.storage.model_folder import KERAS, BadModelFolder, read_model_folder, write_model_folder
+from fer_tasks.training.vote_labels import vote_labels
 from flows.engine.code import code_digest
 from flows.engine.own_process import call_in_own_process
 from flows.grid.in_own_process import EXPORT_MODEL, PREDICT_SPLIT
-from flows.grid.predictions import PredictedSplit, network_id, predictions_of
+from flows.grid.predictions import PredictedSplit, Predictions, network_id, predictions_of
 
 PACKAGES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
 LICENCE = "MIT; the pictures that the network learnt from may set terms of their own"
@@ -77,7 +78,7 @@ def _describe(
     """The content of model.json, but for what the exported files add."""
     data = read_dataset(features / about["settings"]["recipe"])
     predictions = {
-        name: predictions_of([cell], PredictedSplit(split, models, features, threads))[cell]
+        name: _judged(predictions_of([cell], PredictedSplit(split, models, features, threads))[cell], about)
         for name, split in (("validation", "val"), ("test", "test"))
         if split in set(data.manifest["split"])
     }
@@ -96,6 +97,7 @@ def _describe(
     figures = {
         name: {
             "data": f"{provenance.data}, {name} split",
+            "labels": about["settings"]["labels"],
             **confidence_figures(predicted.y_true, predicted.probabilities, confidence),
             "balanced": confidence_figures(predicted.y_true, balance(predicted.probabilities), of_balanced),
         }
@@ -114,6 +116,7 @@ def _describe(
         "doubt": confidence.doubt._asdict(),
         "conformal": confidence.conformal._asdict(),
         "prior": about["prior"],
+        "parameters": about["parameters"],
         "balanced": {
             "doubt": of_balanced.doubt._asdict(),
             "conformal": of_balanced.conformal._asdict(),
@@ -122,6 +125,15 @@ def _describe(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "licence": LICENCE,
     }
+
+
+def _judged(predicted: Predictions, about: dict[str, Any]) -> Predictions:
+    """Predictions with the kind of labels that the network has learnt from."""
+    if about["settings"]["labels"] == "own":
+        return predicted
+    soft, reasons = vote_labels(predicted.faces)
+    good = reasons == ""
+    return Predictions(predicted.faces[good], soft[good].argmax(axis=1), predicted.probabilities[good])
 
 
 def _export(folder: Path, data: Path, threads: int) -> tuple[bytes | None, dict[str, Any]]:
