@@ -4,40 +4,42 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import chdir
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from keras import layers, ops
 from prefect import Flow, flow
-from prefect.task_runners import ProcessPoolTaskRunner
+from prefect.context import get_settings_context
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.scores import scores
-from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import load_model
 from fer_tasks.settings import load_settings
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, write_dataset
-from fer_tasks.storage.files import read_array, write_array, write_text
+from fer_tasks.storage.files import read_array, write_text
 from fer_tasks.storage.model_folder import read_model_folder
 from flows.grid.leaderboard import read_published
 from flows.grid.model_export import run_onnx
 from flows.grid.model_probes import grad_cam_for
 from flows.grid.predictions import CellQuery, PredictedSplit, predict_cells, predictions_of
 from flows.train import train
+from tests.training_project import CROP, make_project, random_pictures, write_features
 
 pytestmark = pytest.mark.slow
-CELL = {"model": "alizadeh_fazel", "options": {"depth": "shallow"}, "recipe": "gray16"}
-CELL |= {"learning_rate": 0.001, "epochs": 3, "batch_size": 8}
-DEEP: dict[str, dict] = {"options": {}}  # its epochs take long enough to be killed in the second
+CELL = {"model": "alizadeh_fazel", "options": {"depth": "shallow", "width": 0.1}, "recipe": "gray16"}
+CELL |= {"optimizer": "sgd", "learning_rate": 0.01, "epochs": 3, "batch_size": 8}
+LONG = {"epochs": 10, "optimizer": "adam", "learning_rate": 0.001}  # long enough to be killed on the way
 RICH = {"augmentation": "strong", "ema": 0.9, "schedule": "one_cycle", "label_smoothing": 0.1}
 DISTIL = {"teacher": "pair", "temperature": 2, "soft": 0.5, "hard": 0.5}
 PAIR = {"id": "pair", "members": ["a", "b"], "ridge": 0.1}
@@ -46,29 +48,43 @@ OTHERS = (
     {"id": "a"},
     {"id": "b", "seed": 7},
 )
-CROP = {"mode": "fast", "max_side": 640, "min_score": 0.9, "min_face": 24, "margin": 0.2, "size": 150}
 TINY = {"backbone": "MobileNetV2", "alpha": 0.35}
 
 
 @pytest.fixture
-def project(in_project: Path) -> Path:
-    """Features of a recipe for pictures and of one for vectors, and a place for a grid."""
-    (in_project / "grids").unlink()
-    (in_project / "grids").mkdir()
-    rng, none = np.random.default_rng(0), pd.DataFrame(columns=["image_id", "file", "reason", "detail"])
-    for stage, settings in (("raw", {"source": "a/people"}), ("faces", CROP)):
-        write_dataset(in_project / "data" / stage, none, none, {}, settings)
-    for recipe, shape in (("gray16", (16, 16, 1)), ("rgb32", (32, 32, 3)), ("vector", (9,))):
-        root = in_project / "data" / "features" / recipe
-        ids = [f"{i:016x}" for i in range(56)]
-        labels = [EXPRESSIONS[i % 7] for i in range(56)]
-        splits = ["train" if i < 42 else "val" for i in range(56)]
-        manifest = pd.DataFrame({"image_id": ids, "label": labels, "split": splits})
-        write_array(root / "X.npy", 56, [rng.random((56, *shape), np.float32)])
-        write_dataset(
-            root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, {"steps": [{"op": "gray"}]}
-        )
-    return in_project
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(make_project(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(prefect, tmp_path_factory) -> Path:
+    """A project with cells, an ensemble of two and a student of it, all trained."""
+    made = make_project(tmp_path_factory.mktemp("trained"))
+    with chdir(made):
+        run(made, *OTHERS, ensembles=[PAIR])
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained_once(prefect, tmp_path_factory) -> Path:
+    """A project with one cell, trained for an epoch, and features with a test split."""
+    made = make_project(tmp_path_factory.mktemp("trained"))
+    write_features(made / "data/features/gray16", random_pictures()[0])
+    with chdir(made):
+        run(made, {"id": "a", "epochs": 1})
+    return made
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """A function that copies a project, to be changed, and makes the copy the working folder."""
+
+    def copy(project: Path) -> Path:
+        monkeypatch.chdir(shutil.copytree(project, tmp_path / "copy", symlinks=True))
+        return tmp_path / "copy"
+
+    return copy
 
 
 def run(project: Path, *grid: dict, ensembles: Sequence[dict] = (), by: Flow = train) -> None:
@@ -117,31 +133,32 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(prefect, project):
 
 
 def test_a_cell_whose_process_is_killed_resumes_and_the_others_are_not_harmed(prefect, project):
-    run(project, {"id": "cut", **RICH, **DEEP, "epochs": 5})
-    whole = weights(project, "cut")
-    (project / "models" / "cut" / "cell.json").unlink()
     checkpoint = project / ".cache" / "checkpoints" / "cut.npz"
-    assert not checkpoint.exists(), "it goes when the cell is done"
     killer = kill_the_trainer_after(checkpoint)
     run(
         project,
-        {"id": "cut", **RICH, **DEEP, "epochs": 5},
+        {"id": "cut", **RICH, **LONG},
+        {"id": "whole", **RICH, **LONG},
         {"id": "diverges", "learning_rate": 1e38, "epochs": 2},
+        by=train.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1)),
     )
     killer.join()
-    assert all(np.array_equal(a, b) for a, b in zip(whole, weights(project, "cut"), strict=True))
-    about = json.loads((project / "models" / "cut" / "cell.json").read_text())
-    assert (about["status"], about["note"], about["batch_size"]) == ("trained", "", 8)
-    board = cells.leaderboard(project / "models", ["cut", "diverges"])
-    assert board["status"].tolist() == ["trained", "failed"]
-    assert "became NaN" in board["reason"][1]
+    assert all(
+        np.array_equal(*both) for both in zip(weights(project, "cut"), weights(project, "whole"), strict=True)
+    )
+    assert (about(project, "cut")["status"], about(project, "cut")["note"]) == ("trained", "")
+    assert about(project, "cut")["batch_size"] == 8
+    board = cells.leaderboard(project / "models", ["cut", "whole", "diverges"])
+    assert sorted(board["status"]) == ["failed", "trained", "trained"]
+    assert "became NaN" in board["reason"][2]
     log = (project / "models" / "cut" / "train.log").read_text()
     assert log.count("fingerprint") == 1 and "resumes after epoch" in log
-    epochs = [int(n) for n in re.findall(r"epoch (\d) of 5: ", log)]
-    assert epochs[:5] == [1, 2, 3, 4, 5] and epochs[-1] == 5, "of the whole run, then of the one that was cut"
+    epochs = [int(n) for n in re.findall(r"epoch (\d+) of 10: ", log)]
+    assert epochs == sorted(set(epochs)) and epochs[-1] == 10, "none is trained twice"
+    assert "resumes" not in (project / "models" / "whole" / "train.log").read_text()
     live = json.loads((project / "reports" / "live" / "metrics.json").read_text())
-    assert live["cut"]["epoch"] == live["step"] == 5
-    assert not checkpoint.exists()
+    assert (live["cut"]["epoch"], live["step"]) == (10, 10 + 10), "of both"
+    assert not checkpoint.exists(), "it goes when the cell is done"
 
 
 def test_cells_share_a_frozen_backbone_s_features_which_go_when_all_are_done(prefect, project, caplog):
@@ -182,8 +199,8 @@ def predicted(project: Path, cell: str, split: slice) -> np.ndarray:
     return model.predict(np.array(read_array(project / "data/features/gray16/X.npy")[split]), verbose=0)
 
 
-def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect, project):
-    run(project, *OTHERS, ensembles=[PAIR])
+def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(trained, copied):
+    project = copied(trained)
     names = ["student", "a", "b", "pair", "pair.log_likelihood", "pair.hinge"]
     board = cells.leaderboard(project / "models", names).set_index("cell")
     assert len(board) == 6 and (board["status"] == "trained").all()
@@ -225,22 +242,10 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(prefect
         in_a_flow(predictions_of, ["pair"], split._replace(name="test"))
 
 
-def write_features(root: Path, x: np.ndarray) -> None:
-    """Pictures to learn from and, of the same kinds, to validate and to test on."""
-    names = [f"{i:016x}" for i in range(56)]
-    splits = ["train"] * 42 + ["val"] * 7 + ["test"] * 7
-    manifest = pd.DataFrame(
-        {"image_id": names, "label": [EXPRESSIONS[i % 7] for i in range(56)], "split": splits}
-    )
-    about = {"steps": [{"op": "gray"}], "array": write_array(root / "X.npy", 56, [x])}
-    write_dataset(root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, about)
-
-
-def test_a_cell_predicts_the_current_features(prefect, project, caplog):
+def test_a_cell_predicts_the_current_features(trained_once, copied, caplog):
+    project = copied(trained_once)
     root = project / "data/features/gray16"
-    trained_on, others = np.random.default_rng(1).random((2, 56, 16, 16, 1), np.float32)
-    write_features(root, trained_on)
-    run(project, {"id": "a", "epochs": 1})
+    trained_on, others = random_pictures()
     split = PredictedSplit("test", project / "models", project / "data/features", 1)
 
     def probabilities_and_maps() -> list[np.ndarray]:
@@ -271,8 +276,8 @@ def test_a_cell_predicts_the_current_features(prefect, project, caplog):
         in_a_flow(predictions_of, ["a"], split)
 
 
-def test_a_network_that_cannot_be_exported_fails_no_training_and_says_why(prefect, project, caplog):
-    run(project, {"id": "a", "epochs": 1})
+def test_a_network_that_cannot_be_exported_fails_no_training_and_says_why(trained_once, copied, caplog):
+    project = copied(trained_once)
     best, file = project / "models" / "best", project / "models" / "a" / "model.keras"
     assert read_model_folder(best).info["name"] == "a"
     faces = keras.Input((16, 16, 1))
@@ -290,8 +295,8 @@ def test_a_network_that_cannot_be_exported_fails_no_training_and_says_why(prefec
         run(project, {"id": "a", "epochs": 1})
 
 
-def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(prefect, project):
-    run(project, *OTHERS, ensembles=[PAIR])
+def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(trained, copied):
+    project = copied(trained)
     files = {file: file.stat().st_mtime_ns for file in (project / "models").glob("*/cell.json")}
     run(project, *OTHERS, ensembles=[PAIR])
     again = {file.parent.name for file, at in files.items() if file.stat().st_mtime_ns != at}
@@ -328,8 +333,10 @@ def in_a_flow(function, *arguments):
     return flow(function, name="predicting", validate_parameters=False)(*arguments)
 
 
-def test_cells_are_trained_where_the_task_runner_says(prefect, project):
+def test_cells_are_trained_where_the_task_runner_says(prefect, project, monkeypatch):
     """In processes of its own: nothing of a cell's task is bound to the flow's process."""
+    # The runner's thread that forwards events starts a server where the settings of all threads name none.
+    monkeypatch.setattr("prefect.context.GLOBAL_SETTINGS_CONTEXT", get_settings_context())
     elsewhere = train.with_options(task_runner=ProcessPoolTaskRunner(max_workers=1))
     run(project, {"id": "a", "epochs": 2}, ensembles=[{"id": "alone", "members": ["a"]}], by=elsewhere)
     assert about(project, "a")["status"] == about(project, "alone")["status"] == "trained"
