@@ -32,7 +32,7 @@ IN_2021 = {  # the same augmentations as LIGHT, as that class names them
     "rotation_range": LIGHT.rotation,
     "width_shift_range": LIGHT.shift,
     "height_shift_range": LIGHT.shift,
-    "zoom_range": LIGHT.zoom,
+    "zoom_range": [*LIGHT.scale],
     "brightness_range": (1 - LIGHT.brightness, 1 + LIGHT.brightness),
     "fill_mode": "reflect",
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_tasks.cleaning.decisions import COLUMNS
-from fer_tasks.sources.fer2013 import VOTES
+from fer_tasks.labels import VOTES
 from fer_tasks.storage.dataset import read_dataset
 
 REVIEWER = "ten taggers of FER+"

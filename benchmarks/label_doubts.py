@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.lib.faces import cut_faces, listed
 from fer_tasks.cleaning.hog import hog_of
 from fer_tasks.cleaning.label_doubts import label_doubt, out_of_fold
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import EXPRESSIONS, VOTES
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.kaggle.unzip import unpack
@@ -99,7 +99,7 @@ def faces_of(source: Path, votes: Path | None, n: int, folder: Path) -> tuple[pd
         unpack(source, folder / "unpacked", max_bytes=2**33)
         source = folder / "unpacked"
     table = fer2013.add_votes(listed(source), [votes])
-    table = table[(table["source_split"] == "train") & table[fer2013.VOTES[0]].notna()]
+    table = table[(table["source_split"] == "train") & table[VOTES[0]].notna()]
     table = table.sample(min(n, len(table)), random_state=2021).sort_index().reset_index(drop=True)
     images = [read_image(Path(path)) for path in table["path"]]
     return table.assign(copies=list(map(perceptual_hash, images))), _hogs(images)
@@ -129,7 +129,7 @@ def main() -> None:
     print(f"{len(faces)} faces, HOGs after {time.perf_counter() - start:.0f} s")
     rows = []
     if arguments.votes:
-        rows.append(on_outvoted(hogs, labels, groups, faces[fer2013.VOTES[: len(EXPRESSIONS)]].to_numpy()))
+        rows.append(on_outvoted(hogs, labels, groups, faces[VOTES[: len(EXPRESSIONS)]].to_numpy()))
     rows += on_flipped(hogs, labels, groups)
     seconds = round(time.perf_counter() - start)
     print(pd.DataFrame(rows).round(3).T.to_string(header=False))

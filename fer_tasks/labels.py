@@ -1,6 +1,8 @@
 """The words that all stages share: the expressions and their aliases, the splits, two reasons."""
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")  # in the order of classes
+# Columns of a manifest: the shares of taggers' votes, "other" for none of the seven or no face at all.
+VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
 SPLITS = ("train", "val", "test")
 LEAK = "leak"  # the reason of a copy of a test picture: it always rejects, whatever people decide
 REJECTED_BY_PERSON = "rejected_by_person"

@@ -8,6 +8,7 @@ import pandas as pd
 from prefect import flow, get_run_logger
 
 from fer_tasks.errors import UserError
+from fer_tasks.labels import VOTES
 from fer_tasks.recipes import make_transform
 from fer_tasks.settings import Cell, Settings, load_grid
 from fer_tasks.storage.dataset import (
@@ -52,10 +53,11 @@ def recipes_of(cells: Iterable[Cell], settings: Settings) -> dict[str, list[dict
 
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:
     table = clean.manifest.sort_values("image_id")
+    columns = [name for name in COLUMNS + VOTES if name in table]
     rows = transform_files(image_files(table, clean.root), steps)
     digest = write_array(target / "X.npy", len(table), rows)
     none = pd.DataFrame(columns=REJECTED_COLUMNS)
-    info = write_dataset(target, table[COLUMNS], none, made_from(clean), {"steps": steps, "array": digest})
+    info = write_dataset(target, table[columns], none, made_from(clean), {"steps": steps, "array": digest})
     shape = read_array(target / "X.npy").shape
     get_run_logger().info(f"{recipe}: {info['kept']} faces -> {shape}")
 

@@ -3,7 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socketserver import BaseRequestHandler
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -37,7 +41,7 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(handler: type[Handler], state: Callable[[str], Any]) -> Iterator[Any]:
+def serving(handler: Callable[..., BaseRequestHandler], state: Callable[[str], Any]) -> Iterator[Any]:
     """Run a server until the context ends; yields `state(address)`, whose event `closing` is then set."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.state = state(f"http://127.0.0.1:{server.server_port}")
@@ -50,3 +54,11 @@ def serving(handler: type[Handler], state: Callable[[str], Any]) -> Iterator[Any
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serving_files(folder: Path) -> Iterator[str]:
+    """Serve a folder's files until the context ends; yields the address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with serving(handler, lambda address: SimpleNamespace(url=address, closing=threading.Event())) as files:
+        yield files.url

@@ -1,31 +1,22 @@
 """A camera on 127.0.0.1 that sends JPEG pictures, as multipart/x-mixed-replace, and breaks off."""
 
-import threading
-import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 
+from testing.camera import Camera
 from testing.loopback import Handler, serving
 
 BOUNDARY = "picture"
 
 
-class Camera:
-    """What the camera shows, and for how long."""
-
-    def __init__(self, address: str, pictures: Sequence[bytes], each: Sequence[int]):
-        self.url = f"{address}/live"
-        self.pictures = pictures
-        self.each = each  # how many pictures are sent on the first, the second … connection; then it is gone
-        self.connections = 0
-        self.closing = threading.Event()
-
-
 class _Stream(Handler):
     def do_GET(self) -> None:
         camera = self.server.state
-        camera.connections += 1
-        if camera.connections > len(camera.each):
+        if not camera.lets_in(self.headers.get("Authorization")):
+            self.reply(401, b"", {"WWW-Authenticate": 'Basic realm="camera"'})
+            return
+        pictures = camera.next_pictures()
+        if not pictures:
             self.reply(503, b"")
             return
         self.send_response(200)
@@ -33,13 +24,15 @@ class _Stream(Handler):
         self.end_headers()
         self.close_connection = True
         with suppress(OSError):  # the other side has gone
-            for number in range(camera.each[camera.connections - 1]):
-                picture = camera.pictures[number % len(camera.pictures)]
+            for picture in pictures:
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                 self.wfile.write(head.encode() + picture + b"\r\n")
-                time.sleep(0.01)
+                if camera.closing.wait(camera.pause):
+                    return
 
 
-def mjpeg_camera(pictures: Sequence[bytes], each: Sequence[int]) -> AbstractContextManager[Camera]:
+def mjpeg_camera(
+    pictures: Sequence[bytes], each: Sequence[int], pause: float = 0.01, login: str = ""
+) -> AbstractContextManager[Camera]:
     """A camera, until the context ends."""
-    return serving(_Stream, lambda address: Camera(address, pictures, each))
+    return serving(_Stream, lambda address: Camera(f"{address}/live", pictures, each, pause, login))

@@ -22,6 +22,11 @@ INFO = {
     "temperature": 1.5,
     "doubt": {"threshold": 0.3, "answered": 0.9, "accuracy": 0.8},
     "conformal": {"scores": [i / 100 for i in range(1, 100)], "n": 99},
+    "prior": [0.13, 0.02, 0.14, 0.25, 0.17, 0.17, 0.12],
+    "balanced": {
+        "doubt": {"threshold": 0.25, "answered": 0.8, "accuracy": 0.7},
+        "conformal": {"scores": [i / 100 for i in range(1, 100)], "n": 99},
+    },
     "figures": {},
     "onnx": {"max_difference": 0.0},
     "versions": {},

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -24,10 +26,15 @@ from testing.ocr_server import OcrSpace, ocr_server
 from testing.project_copy import copy_project, environment
 from testing.review_project import DECISIONS, make_project, write_faces
 from testing.reviewing import page
-from tests.project import BROKEN, commit, ended, free_port, shrink, succeeds
+from tests.project import BROKEN, commit, ended, free_port, link_settings, shrink, succeeds
+
+if TYPE_CHECKING:
+    from apps.predict.predictor import Predictor
 
 SERVER = "server.json"  # the address and process of the server that the cores share
 EMPTY = "empty.db"  # its database before anything ran
+# While one core makes `built` for the first, the other trains; those that follow take copies of `built`.
+LONGEST = ("test_pipeline", "test_train", "test_reruns", "test_ablation", "test_clean")
 
 # Before anything imports Prefect: its results, its database and its logs are the tests' own.
 keep_loopback_direct(os.environ)
@@ -47,16 +54,17 @@ os.environ |= {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's slow tests stay together, since they share fixtures; so do its fast ones.
 
-    Slow ones first: the fast ones fill what one core is done earlier with than the other.
+    Slow ones first: the fast ones fill what one core is done earlier with than the other. Of the slow ones
+    the longest first.
     """
     for item in items:
         kind = "slow" if item.get_closest_marker("slow") else "fast"
         item.add_marker(pytest.mark.xdist_group(f"{kind} {item.path.stem}"))
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, not _builds(item)))
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, _place(item.path.stem)))
 
 
-def _builds(item: pytest.Item) -> bool:
-    return item.path.stem == "test_pipeline"  # one core builds, the other does what needs no build meanwhile
+def _place(file: str) -> int:
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(trylast=True)
@@ -144,10 +152,7 @@ def built(shared: Path, server: dict[str, str]) -> Path:
 @pytest.fixture
 def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with the project's settings files."""
-    root = Path(__file__).parents[1]
-    for name in ("params.yaml", "grids", "sources", "review"):
-        (tmp_path / name).symlink_to(root / name)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(link_settings(tmp_path))
     return tmp_path
 
 
@@ -210,3 +215,44 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     finally:
         # At once for everybody, though a result that is still in memory may lie mapped there.
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model, for `predict`."""
+    from testing.tiny_model import write_tiny_model  # here, as below: other tests need not wait for it
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def predictor(model: Path) -> "Predictor":
+    from apps.predict.predictor import Predictor
+
+    return Predictor(model)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    from tests.predicting import write_photos
+
+    return write_photos(tmp_path / "phötos")
+
+
+@pytest.fixture(scope="session")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 26 frames, 25 a second, of a face that moves."""
+    from testing import films
+
+    film = tmp_path_factory.mktemp("films") / "moving.avi"
+    return films.write(film, films.moving(films.astronaut(), 26))
+
+
+@pytest.fixture(scope="session")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of five grey frames."""
+    from testing import films
+
+    film = tmp_path_factory.mktemp("films") / "nobody.avi"
+    return films.write(film, [np.full((120, 160, 3), 90, np.uint8)] * 5)

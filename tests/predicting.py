@@ -1,6 +1,10 @@
-"""What tests of `predict` share: photos with faces, and a small model."""
+"""What tests of `predict` share: photos with faces, the command, and its rows."""
 
+import csv
 import io
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -8,8 +12,30 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
+from apps.predict.__main__ import main
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-m", "apps.predict"]
+
+
+def ask(model: Path, *given: object) -> int:
+    """Run the command in this process; returns its exit status."""
+    return main([*map(str, given), "--model", str(model)])
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return [*csv.DictReader(io.StringIO(text))]
+
+
+def wait_for_rows(run: subprocess.Popen, folder: Path) -> Path:
+    """The part of a run, when it has some rows."""
+    deadline = time.monotonic() + 60
+    while not (parts := [*folder.glob("*.part")]) or parts[0].stat().st_size < 2500:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return parts[0]
 
 
 def portrait(expression: str = "happy", side: int = 180, tone: float = 0.5) -> np.ndarray:
@@ -41,3 +67,14 @@ def write_photo(path: Path, image: np.ndarray = PHOTO) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(saved(image, "JPEG" if path.suffix == ".jpg" else "PNG"))
     return path
+
+
+def write_photos(folder: Path) -> Path:
+    """A folder with one face, two faces and none, in a folder below; and with other files."""
+    write_photo(folder / "a.jpg")
+    write_photo(folder / "b ü 顔.png", group(TWO, ONE))
+    write_photo(folder / "below" / "c.jpg", np.zeros((90, 120, 3), np.uint8))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden").write_text("no picture")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    return folder

@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 import yaml
 
-from testing.project_copy import change_params, environment
+from testing.project_copy import ROOT, change_params, environment
 
-CELL = {"model": "resnet", "options": {"filters": 4}, "recipe": "rgb32"}
-CELL |= {"learning_rate": 0.001, "batch_size": 16}
+# Few layers and a plain optimizer: most of the time of so small a training goes into tracing them.
+CELL = {"model": "resnet", "options": {"filters": 4, "blocks": 0}, "recipe": "rgb32"}
+CELL |= {"optimizer": "sgd", "learning_rate": 0.01, "batch_size": 16}
 GRID = {"cells": [{**CELL, "id": "one", "epochs": 2}, {**CELL, "id": "two", "epochs": 2, "seed": 7}]}
 BROKEN = {**CELL, "id": "broken", "epochs": 1, "model": "transfer"}
 BROKEN |= {"options": {"backbone": "MobileNetV2", "weights": "none.h5"}}
@@ -22,6 +23,13 @@ def free_port() -> str:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return str(one.getsockname()[1])
+
+
+def link_settings(folder: Path) -> Path:
+    """Give a working folder the project's settings files."""
+    for name in ("params.yaml", "grids", "sources", "review"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 def shrink(project: Path, *cells: dict) -> Path:

@@ -86,7 +86,7 @@ def test_rotation_and_zoom_leave_the_centre_and_stay_within_what_was_said():
     dot = np.zeros((1, 41, 41, 1), np.float32)
     cv2.circle(dot[0, :, :, 0], (32, 20), 2, 1.0, -1)
     for seed in range(40):
-        moved = changed(dot, KEPT._replace(rotation=10, zoom=0.1), seed)[0][0, :, :, 0]
+        moved = changed(dot, KEPT._replace(rotation=10, scale=(0.9, 1.1)), seed)[0][0, :, :, 0]
         rows, cols = np.indices(moved.shape)
         row, col = (float((moved * at).sum() / moved.sum()) - 20 for at in (rows, cols))
         assert abs(np.degrees(np.arctan2(row, col))) < 10.5
@@ -99,6 +99,32 @@ def test_brightness_is_a_share_of_the_range(dtype, top):
     moved = changed(grey, KEPT._replace(brightness=0.2))[0].astype(float) / top
     assert moved.std(axis=(1, 2, 3)).max() < 1e-6, "all of a picture alike"
     assert 0.29 < moved.min() < 0.33 and 0.67 < moved.max() < 0.71
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("float32", 1.0)])
+def test_contrast_stretches_about_the_mean(dtype, top):
+    halves = np.full((200, 8, 8, 1), 0.4 * top).astype(dtype)
+    halves[:, :4] = 0.6 * top
+    moved = changed(halves, KEPT._replace(contrast=0.3))[0].astype(float) / top
+    spread = moved.max(axis=(1, 2, 3)) - moved.min(axis=(1, 2, 3))
+    assert 0.13 < spread.min() < 0.15 and 0.25 < spread.max() < 0.27, "0.7 to 1.3 times 0.2"
+    assert moved.mean(axis=(1, 2, 3)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_blur_softens_edges_by_at_most_what_was_said():
+    edge = np.zeros((60, 40, 40, 1), np.float32)
+    edge[:, :, 20:] = 1
+    steepest = np.diff(changed(edge, KEPT._replace(blur=0.05))[0], axis=2).max(axis=(1, 2, 3))
+    assert steepest.max() == 1, "a blur of next to nothing changes nothing"
+    assert 0.18 < steepest.min() < 0.3, "a standard deviation of 2 px: 0.2"
+
+
+def test_a_wide_set_shows_faces_from_six_tenths_of_their_size():
+    square = np.zeros((80, 60, 60, 1), np.uint8)
+    square[:, 25:35, 25:35] = 255
+    seen = changed(square, KEPT._replace(scale=SETS["wide"].scale))[0]
+    sides = np.sqrt(seen.sum(axis=(1, 2, 3)) / 255)
+    assert 5.8 < sides.min() < 6.6 and 11 < sides.max() < 11.7
 
 
 def test_erasing_takes_a_rectangle_of_at_most_a_fifth():

@@ -130,3 +130,13 @@ def test_accuracy_by_share_answers_the_surest():
     y = np.array([0, 0, 1, 0, 1])
     assert calibration.accuracy_by_share(y, p) == {1.0: 0.6, 0.9: 0.6, 0.8: 0.75, 0.7: 0.75}
     assert calibration.accuracy_by_share(y, p, (0.4,)) == {0.4: 1.0}
+
+
+def test_balanced_probabilities_are_those_of_equally_frequent_expressions():
+    rng = np.random.default_rng(0)
+    prior = np.array([0.5, 0.2, 0.1, 0.1, 0.05, 0.05, 0.0])
+    likelihoods = rng.random((50, 7))
+    posterior = likelihoods * prior / (likelihoods * prior).sum(axis=1, keepdims=True)
+    expected = likelihoods[:, :6] / likelihoods[:, :6].sum(axis=1, keepdims=True)
+    answers = calibration.balanced(posterior, prior)
+    assert answers[:, :6] == pytest.approx(expected) and (answers[:, 6] == 0).all(), "it was never learnt"

@@ -1,5 +1,9 @@
 """MTCNN on pages: the package's answers, whatever else is looked at together."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -8,8 +12,10 @@ from hypothesis import strategies as st
 from skimage import data
 
 from benchmarks.lib.detector_agreement import agreement
+from fer_tasks.faces import detector
 from fer_tasks.faces.boxes import crops, of_smaller, of_union, square, suppress
 from fer_tasks.faces.detector import Faces, detect_faces, detect_files
+from fer_tasks.faces.networks import networks
 from fer_tasks.faces.pyramid import CELL, PAGE, pack, pieces, scales
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face
@@ -149,3 +155,27 @@ def test_crops_are_those_of_tensorflow():
     expected = tf.image.crop_and_resize(image[None], shares, np.zeros(3, int), (24, 24)).numpy()
     assert np.abs(crops(image, boxes, 24) - expected).mean() < 0.5
     assert ((crops(image, boxes, 24) == 0) == (expected == 0)).mean() > 0.99
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are bound to cores on Linux")
+def test_networks_run_on_whichever_core_is_free():
+    """OpenVINO would bind each to the first core, where all threads and processes would meet."""
+    with ThreadPoolExecutor(1) as pool:
+        thread = pool.submit(threading.get_native_id).result()
+        pool.submit(lambda: list(detect_faces(PHOTOS[:1], 640, "exact"))).result()  # compiles them
+        busy = pool.submit(lambda: [*detect_faces(PHOTOS[:1] * 8, 640, "exact")])
+        cores = set()
+        while not busy.done():
+            cores.add(frozenset(os.sched_getaffinity(thread)))
+    assert cores == {frozenset(os.sched_getaffinity(0))}
+
+
+def test_a_thread_takes_over_the_networks_of_one_that_has_ended(monkeypatch):
+    made = []
+    monkeypatch.setattr(detector, "networks", lambda: made.append(networks()) or made[-1])
+    found = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: found.extend(detect_faces(PHOTOS[:1], 640)))
+        thread.start()
+        thread.join()
+    assert len(made) <= 1 and same(found[0], found[1]) and same(found[0], found[2])

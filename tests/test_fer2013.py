@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.fer_plus import decisions
 from fer_tasks.cleaning.decisions import parse_decisions
 from fer_tasks.cleaning.rules import RULES, doubts
+from fer_tasks.labels import VOTES
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
 from fer_tasks.sources.errors import SourceError
@@ -22,7 +23,7 @@ from fer_tasks.storage.images import decode_image, encode_png
 from flows.download import _list_pictures
 from flows.fer2013 import SETTINGS
 
-TAGGED = [name.removeprefix("votes_") for name in fer2013.VOTES]
+TAGGED = [name.removeprefix("votes_") for name in VOTES]
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 PLAIN = " ".join(["7"] * 2304)
@@ -111,7 +112,7 @@ def test_votes_that_are_words_are_no_votes_and_told(tmp_path, monkeypatch):
     ]
     (tmp_path / "fer2013new.csv").write_text(VOTED + "\n".join(rows) + "\n")
     found = _list_pictures(path)
-    assert found.pictures[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False]
+    assert found.pictures[VOTES].notna().all(axis=1).tolist() == [True, False, False]
     assert found.notes == (
         f"{tmp_path}/fer2013new.csv: the votes of 2 rows are not numbers and are not used",
     )
@@ -188,8 +189,8 @@ def test_votes_by_row_become_shares(tmp_path):
     )
     found = fer2013.list_pictures(path, tmp_path / "cache", save).pictures
     voted = fer2013.add_votes(found, [path, votes])
-    assert voted[fer2013.VOTES].iloc[0].tolist() == [0, 0, 0, 0.7, 0.1, 0, 0, 0.2]
-    assert voted[fer2013.VOTES].iloc[1].isna().all(), "nobody voted"
+    assert voted[VOTES].iloc[0].tolist() == [0, 0, 0, 0.7, 0.1, 0, 0, 0.2]
+    assert voted[VOTES].iloc[1].isna().all(), "nobody voted"
     votes.write_text(VOTED + "Training,a,1,7,0,0,0,0,0,1,1,0\n")
     with pytest.raises(SourceError, match="fer2013new.csv has 1 row,"):
         fer2013.add_votes(found, [votes])
@@ -224,7 +225,7 @@ def test_a_name_that_the_votes_have_twice_says_nothing_and_doubles_no_picture(tm
     pictures = pd.DataFrame({"source": ["happy/a.jpg", "happy/b.jpg", "sad/b.jpg", "sad/c.jpg"]})
     voted = fer2013.add_votes(pictures, [votes])
     assert voted["source"].tolist() == pictures["source"].tolist()
-    assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, False, False]
+    assert voted[VOTES].notna().all(axis=1).tolist() == [True, False, False, False]
 
 
 def test_votes_are_for_the_picture_that_they_name(tmp_path):
@@ -234,7 +235,7 @@ def test_votes_are_for_the_picture_that_they_name(tmp_path):
     sources = ["train/happy/a.jpg", "train/sad/a.jpg", "sad/b.jpg", "happy/c.jpg", "sad/c.jpg"]
     pictures = pd.DataFrame({"source": sources})
     voted = fer2013.add_votes(pictures, [votes])
-    assert voted[fer2013.VOTES].notna().all(axis=1).tolist() == [True, False, True, False, False]
+    assert voted[VOTES].notna().all(axis=1).tolist() == [True, False, True, False, False]
     assert fer2013.notes_on_votes(pictures, [votes]) == []
     (note,) = fer2013.notes_on_votes(pictures[3:], [votes])
     assert note.startswith(f"{votes} is not used: its column file names no picture of the source")
@@ -262,5 +263,5 @@ def test_the_real_files_have_their_splits_and_votes(tmp_path):
     expected = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
     begins = pictures["source"].str.extract(r"/(\w+)_\d+\.jpg")[0]
     assert (begins.map(expected) == pictures["source_split"]).all() and begins.nunique() == 3
-    sums = pictures[fer2013.VOTES].sum(axis=1)[pictures[fer2013.VOTES[0]].notna()]
+    sums = pictures[VOTES].sum(axis=1)[pictures[VOTES[0]].notna()]
     assert len(sums) > 0.9 * len(pictures) and np.allclose(sums, 1, atol=1e-3)

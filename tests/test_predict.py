@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -12,12 +13,12 @@ from PIL import Image
 from skimage import data
 
 from apps.predict.pictures import UnreadablePicture
-from apps.predict.predictor import Predictor
+from apps.predict.predictor import Predictor, Prior
 from apps.predict.tables import COLUMNS, Row, rounded, rounded_shares
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.calibration import prediction_sets
 from fer_tasks.labels import EXPRESSIONS
-from testing.tiny_model import CROP, write_tiny_model
+from testing.tiny_model import CROP, INFO, write_tiny_model
 from tests.predicting import ONE, PHOTO, TWO, group, saved
 
 EMPTY = np.zeros((90, 120, 3), np.uint8)
@@ -101,6 +102,19 @@ def test_a_doubted_answer_is_told_all_the_same(models, tmp_path, predictor):
     unsure = Predictor(write_tiny_model(tmp_path / "unsure", doubt={"threshold": 0.99}))
     [doubted], [sure] = unsure.predict(PORTRAIT), predictor.predict(PORTRAIT)
     assert doubted.status == "uncertain" and doubted == sure._replace(status="uncertain")
+
+
+def test_with_a_balanced_prior_a_rare_expression_counts_as_much_as_a_frequent_one(models):
+    [plain], [balanced] = (Predictor(models / "tiny", prior=p).predict(PORTRAIT) for p in get_args(Prior))
+    odds = [
+        getattr(balanced, name) / getattr(plain, name) * share
+        for name, share in zip(EXPRESSIONS, INFO["prior"], strict=True)
+    ]
+    assert odds == pytest.approx([odds[0]] * 7), "p divided by the prior, and nothing else"
+    shares = [getattr(balanced, name) for name in EXPRESSIONS]
+    assert math.isclose(sum(shares), 1) and balanced.expression == EXPRESSIONS[shares.index(max(shares))]
+    with pytest.raises(UserError, match="prior is training or balanced, not flat"):
+        Predictor(models / "tiny", prior="flat")
 
 
 def test_a_greater_coverage_takes_in_more_expressions(models):

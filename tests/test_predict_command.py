@@ -1,62 +1,26 @@
-"""The command `predict`: tables, exit statuses, faults, and going on where a run was cut off."""
+"""The command `predict`: tables, exit statuses, faults."""
 
-import csv
-import io
 import json
 import os
 import pty
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from apps.predict.__main__ import main
-from apps.predict.tables import COLUMNS, Row
-from apps.predict.writers import table_file
-from fer_tasks.errors import DiskError
+from apps.predict.tables import COLUMNS
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.images import encode_png
 from testing.tiny_model import write_tiny_model
-from tests.predicting import ONE, PHOTO, TWO, group, write_photo
+from tests.predicting import COMMAND, PHOTO, ROOT, ask, rows_of, write_photo
 
-ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, "-m", "apps.predict"]
 NOT_NEEDED = {"tensorflow", "keras", "prefect", "dvc", "pandas", "scipy", "skimage", "matplotlib", "sklearn"}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder with one face, two faces and none, in a folder below; and with other files."""
-    folder = tmp_path / "phötos"
-    write_photo(folder / "a.jpg")
-    write_photo(folder / "b ü 顔.png", group(TWO, ONE))
-    write_photo(folder / "below" / "c.jpg", np.zeros((90, 120, 3), np.uint8))
-    (folder / "notes.txt").write_text("no picture")
-    (folder / ".hidden").write_text("no picture")
-    (folder / "Thumbs.db").write_bytes(b"x")
-    return folder
-
-
-def ask(model: Path, *given: object) -> int:
-    return main([*map(str, given), "--model", str(model)])
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return [*csv.DictReader(io.StringIO(text))]
 
 
 def test_the_command_imports_little_and_answers(model, photos):
@@ -110,15 +74,13 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_standard_input_is_a_picture(model, photos):
+def test_standard_input_is_a_picture(model, photos, capfd):
     command = [*COMMAND, "-", "--model", str(model)]
     done = subprocess.run(
         command, cwd=ROOT, input=(photos / "a.jpg").read_bytes(), capture_output=True, check=True
     )
-    by_name = subprocess.run(
-        [*COMMAND, str(photos / "a.jpg"), "--model", str(model)], cwd=ROOT, capture_output=True, check=True
-    )
-    [row], [other] = rows_of(done.stdout.decode()), rows_of(by_name.stdout.decode())
+    assert ask(model, photos / "a.jpg") == 0
+    [row], [other] = rows_of(done.stdout.decode()), rows_of(capfd.readouterr().out)
     assert row["file"] == "-" and {**row, "file": other["file"]} == other
 
 
@@ -192,7 +154,7 @@ def test_a_damaged_model_is_refused_in_one_line(tmp_path, capsys, photos):
     (damaged / "model.json").write_text(json.dumps({**info, "schema": 99}))
     assert ask(damaged, photos) == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "has schema 99, and this program knows 1" in told
+    assert told.count("\n") == 1 and "has schema 99, and this program knows 2" in told
 
 
 def test_a_pipe_in_a_folder_costs_a_row_and_nobody_waits_for_it(model, photos, capfd):
@@ -277,105 +239,10 @@ def test_copies_of_pictures_of_one_name_do_not_replace_each_other(model, photos,
     assert {path.name for path in (tmp_path / "seen").iterdir()} == {"a.jpg", "a-2.jpg"}
 
 
-def test_a_full_disk_is_told(model, photos, small_disk, capsys):
-    (small_disk / "large").write_bytes(bytes(120_000))
-    assert ask(model, *[photos / "a.jpg"] * 60, "--whole", "--out", small_disk / "rows.csv") == 1
-    told = capsys.readouterr().err
-    assert f"no room in {small_disk}" in told and told.count("\n") == 1
-    assert ask(model, photos / "a.jpg", "--annotated", small_disk / "seen") == 1
-    assert f"no room in {small_disk / 'seen'}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_on_a_full_disk_the_rows_of_a_picture_are_written_whole_or_not_at_all(small_disk, suffix):
-    pictures = some_rows([3] * 800)
-    with pytest.raises(DiskError), table_file(small_disk / f"rows{suffix}", COLUMNS, "") as table:
-        for rows in pictures:
-            table.append(rows)
-    [part] = small_disk.iterdir()
-    lines = part.read_text().splitlines()[suffix == ".csv" :]
-    assert len(lines) % 3 == 0 and 100 < len(lines) < 2400 and part.read_bytes().endswith(b"\n")
-    assert all("angry" in line and line.rstrip("}").rstrip('"').endswith("m") for line in lines)
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_whole_rows_and_the_same_command_goes_on(model, photos, tmp_path):
-    for i in range(150):
-        os.link(photos / "b ü 顔.png", photos / f"x{i:03}.png")
-    out = tmp_path / "rows.csv"
-    command = [*COMMAND, str(photos), "--model", str(model), "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (parts := [*tmp_path.glob("rows.csv.*.part")]) or len(parts[0].read_bytes()) < 3000:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130 and not out.exists()
-    assert "has the rows so far: the same command goes on there" in process.stderr.read()
-    before = parts[0].read_bytes()
-    assert before.endswith(b"\n") and all(len(row) == 22 for row in csv.reader(io.StringIO(before.decode())))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr == "153 pictures: 303 faces (0 uncertain), 1 without a face\n"
-    rows = rows_of(out.read_text())
-    assert len(rows) == 304 and len({(row["file"], row["face"]) for row in rows}) == 304
-    assert out.read_bytes().startswith(before) and [*tmp_path.glob("*.part")] == []
-
-
 def test_a_reader_that_has_seen_enough_is_no_fault(model, photos):
     command = f"{sys.executable} -m apps.predict '{photos}' --model '{model}' | head -n 1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith("file,frame") and "Traceback" not in done.stderr
-
-
-def some_rows(pictures: list[int]) -> list[list[Row]]:
-    """Pictures with so many faces each; their names have what CSV must quote."""
-    values = dict.fromkeys(COLUMNS) | dict.fromkeys(EXPRESSIONS, 1 / 7)
-    values |= {"status": "ok", "expression": "angry", "confidence": 1 / 7, "model": "m"}
-    return [
-        [Row(**{**values, "file": f'{i}, "x"', "face": face}) for face in range(faces)]
-        for i, faces in enumerate(pictures)
-    ]
-
-
-@given(
-    st.lists(st.integers(1, 3), min_size=1, max_size=5),
-    st.integers(0, 10**6),
-    st.sampled_from([".csv", ".jsonl"]),
-)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_a_file_cut_off_anywhere_goes_on_with_whole_pictures(tmp_path, pictures, at, suffix):
-    folder = tmp_path / f"{time.monotonic_ns()}"
-    out, rows = folder / f"rows{suffix}", some_rows(pictures)
-    with table_file(out, COLUMNS, "") as table:
-        for one in rows:
-            table.append(one)
-        part, whole = table.part, table.part.read_bytes()
-    assert out.read_bytes() == whole
-    out.unlink()
-    part.write_bytes(whole[: at % (len(whole) + 1)])
-    with table_file(out, COLUMNS, "") as table:
-        for one in rows:
-            if one[0].file not in table.done:
-                table.append(one)
-    assert out.read_bytes() == whole
-
-
-def test_other_settings_begin_anew(tmp_path):
-    [[one]] = some_rows([1])
-    with pytest.raises(RuntimeError), table_file(tmp_path / "a.csv", COLUMNS, "x") as table:
-        table.append([one])
-        table.append([one._replace(file="next")])
-        raise RuntimeError
-    with table_file(tmp_path / "a.csv", COLUMNS, "x") as table:
-        assert {*table.done} == {one.file}
-    with pytest.raises(RuntimeError), table_file(tmp_path / "a.csv", COLUMNS, "y") as table:
-        assert table.done == {}
-        table.append([one])
-        table.append([one._replace(file="next")])
-        raise RuntimeError
-    with table_file(tmp_path / "a.csv", COLUMNS, "y", go_on=False) as table:
-        assert table.done == {}
-    assert [file.name for file in tmp_path.iterdir()] == ["a.csv"]
 
 
 @pytest.mark.slow
@@ -383,8 +250,8 @@ def test_many_pictures_one_of_them_bad(model, tmp_path):
     png = encode_png(PHOTO[::2, ::2])
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(100):
-        (folder / f"{i:03}.png").write_bytes(png if i != 50 else png[:200])
+    for i in range(40):
+        (folder / f"{i:03}.png").write_bytes(png if i != 20 else png[:200])
     assert ask(model, folder, "--out", tmp_path / "rows.csv") == 1
     rows = rows_of((tmp_path / "rows.csv").read_text())
-    assert [i for i, row in enumerate(rows) if row["status"] == "unreadable"] == [50] and len(rows) == 100
+    assert [i for i, row in enumerate(rows) if row["status"] == "unreadable"] == [20] and len(rows) == 40

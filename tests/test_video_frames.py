@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_tasks.video.frames import BadVideo, video_frames, without_password
+from fer_tasks.video.addresses import without_password
+from fer_tasks.video.frames import BadVideo, video_frames
 from testing import films, matroska
+from testing.loopback import serving_files
 
 SMALL = matroska.encoded(np.zeros((16, 16, 3), np.uint8), ".jpg")
 VARYING = [0, 40, 80, 500, 540, 2000]  # ms
@@ -205,6 +207,32 @@ def test_a_camera_that_is_pulled_out_ends_after_the_stated_while(tmp_path, monke
     assert len(frames) == 3 and told == ["camera 0 broke off; it is opened again for up to 0.2 s"]
 
 
-def test_an_address_is_shown_without_its_password():
-    assert without_password("rtsp://me:secret@127.0.0.1/live") == "rtsp://127.0.0.1/live"
-    assert without_password("a@b.mp4") == "a@b.mp4" and without_password(0) == "0"
+@pytest.mark.parametrize(
+    "given, shown",
+    [
+        ("rtsp://me:secret@127.0.0.1/live", "rtsp://127.0.0.1/live"),
+        ("RTSP://me:s@c:r@t@127.0.0.1:554/@me", "RTSP://127.0.0.1:554/@me"),
+        ("rtsp://me:se/cr?e@t@127.0.0.1/live", "rtsp://127.0.0.1/live"),
+        ("http://127.0.0.1:8080/@me/a.mp4", "http://127.0.0.1:8080/@me/a.mp4"),
+        ("http://[::1]:80/@me", "http://[::1]:80/@me"),
+        (
+            "http://a/x.cgi?loginuse=me&loginpas=1&channel=2",
+            "http://a/x.cgi?loginuse=***&loginpas=***&channel=2",
+        ),
+        ("https://a/b.mp4?X-Amz-Signature=0f#t=2", "https://a/b.mp4?X-Amz-Signature=***#t=2"),
+        ("rtsp://a/user=me_password=1_channel=2.sdp", "rtsp://a/user=***"),
+        ("a@b.mp4", "a@b.mp4"),
+        ("key=1.mp4", "key=1.mp4"),
+        (0, "0"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(given, shown):
+    assert without_password(given) == shown
+
+
+def test_a_file_on_a_server_has_its_own_times(tmp_path):
+    films.write(tmp_path / "a.avi", films.moving(films.astronaut(), 5))
+    with serving_files(tmp_path) as address:
+        assert times(video_frames(f"{address}/a.avi")) == [0, 40, 80, 120, 160]
+        with pytest.raises(BadVideo, match="none.avi sends no video; is the address right"):
+            next(video_frames(f"{address}/none.avi"))

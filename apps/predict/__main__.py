@@ -51,7 +51,11 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
         if arguments.out:
             check_format(arguments.out)
         predictor = Predictor(
-            arguments.model, faces=arguments.faces, whole=arguments.whole, coverage=arguments.coverage
+            arguments.model,
+            faces=arguments.faces,
+            whole=arguments.whole,
+            coverage=arguments.coverage,
+            prior=arguments.prior,
         )
         items = list_items(arguments.source, [arguments.annotated, arguments.timeline])
         copies = copies_of(items, arguments.annotated) if arguments.annotated else {}
@@ -105,7 +109,13 @@ def _table(
     if not arguments.out:
         all_pictures = all(item.kind == "picture" for item in items)
         return nullcontext(printed(columns, SHOWN if all_pictures else SHOWN_OF_VIDEOS))
-    options = [arguments.faces, arguments.whole, arguments.coverage, str(arguments.annotated)]
+    options = [
+        arguments.faces,
+        arguments.whole,
+        arguments.coverage,
+        arguments.prior,
+        str(arguments.annotated),
+    ]
     options += [arguments.fps, arguments.start, arguments.end, arguments.smooth]
     settings = json.dumps([predictor.info["fingerprint"], *options])
     return table_file(arguments.out, columns, settings, go_on=not arguments.gallery)  # which has every face
@@ -133,6 +143,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--faces", choices=("all", "largest"), default="all", help="which faces of a picture (default: all)")
     add("--whole", action="store_true", help="each picture is a face already: search for none")
     add("--coverage", type=float, default=0.9, metavar="P", help="of `set`, 0 to 1 (default: %(default)s)")
+    add(
+        "--prior",
+        choices=("training", "balanced"),
+        default="training",
+        help="how frequent the expressions are: as in training (default), or all alike: rare ones show",
+    )
     add("--model", type=Path, default=MODEL, metavar="DIR", help="a model's folder (default: %(default)s)")
     return parser
 

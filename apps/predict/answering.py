@@ -13,7 +13,7 @@ from apps.predict.gallery import Gallery, face_of
 from apps.predict.on_all_cores import on_all_cores
 from apps.predict.pictures import Picture, UnreadablePicture, open_picture
 from apps.predict.predictor import Predictor
-from apps.predict.sources import STDIN, Item
+from apps.predict.sources import STDIN, Item, free_name
 from apps.predict.tables import NO_FACE, UNCERTAIN, UNREADABLE, Row
 from apps.predict.writers import Printed, TableFile
 from fer_tasks.errors import UserError
@@ -83,13 +83,9 @@ def copies_of(items: Sequence[Item], folder: Path) -> dict[Item, Path]:
     copies: dict[Item, Path] = {}
     taken: set[Path] = set()
     for item in pictures:
-        wanted = folder / Path(item.place).with_suffix(".jpg")
-        copy, number = wanted, 2
-        while copy in taken:
-            copy, number = wanted.with_stem(f"{wanted.stem}-{number}"), number + 1
+        copy = free_name(folder / Path(item.place).with_suffix(".jpg"), taken)
         if copy.resolve() in asked:
             raise UserError(f"--annotated: {shown(copy)} is a picture of yours; name another folder")
-        taken.add(copy)
         copies[item] = copy
     return copies
 

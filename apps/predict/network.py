@@ -6,11 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import openvino
 
+from apps.predict.on_all_cores import THREADS
 from fer_tasks.errors import UserError
 
 Network = Callable[[np.ndarray], np.ndarray]
-EXACT = {"INFERENCE_PRECISION_HINT": "f32"}  # some processors would compute in bfloat16 otherwise
-ONE_THREAD = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+# Else some processors would compute in bfloat16, and OpenVINO would bind a thread to the first core.
+OPTIONS = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+OPTIONS |= {"INFERENCE_NUM_THREADS": THREADS, "NUM_STREAMS": THREADS}
 
 
 class BadNetwork(UserError):
@@ -30,7 +32,7 @@ def compile_network(onnx: bytes, shape: list[int]) -> Network:
         core = openvino.Core()
         model = core.read_model(onnx)
         model.reshape([1, *shape])
-        compiled = core.compile_model(model, "CPU", EXACT | ONE_THREAD)
+        compiled = core.compile_model(model, "CPU", OPTIONS)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise BadNetwork(f"the network of this model cannot be run: {reason}") from None

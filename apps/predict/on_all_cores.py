@@ -8,18 +8,17 @@ from typing import TypeVar
 import joblib
 
 Given, Result = TypeVar("Given"), TypeVar("Result")
-MOST = 4  # threads: each has networks of its own, of some 40 MB
+THREADS = min(4, joblib.cpu_count())  # each has networks of its own, of some 40 MB
 
 
 def on_all_cores(work: Callable[[Given], Result], given: Iterable[Given]) -> Iterator[Result]:
     """`map` by threads, one a core, which are at most a few items ahead of what has been taken."""
-    threads = min(MOST, joblib.cpu_count())
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(THREADS)
     try:
         for item in given:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * threads:
+            if len(waiting) > 2 * THREADS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -12,6 +12,7 @@ from fer_tasks.errors import UserError
 from fer_tasks.sources.names import shown
 from fer_tasks.sources.verdict import SPECIAL, fault_of
 from fer_tasks.storage import images
+from fer_tasks.video.addresses import is_address, without_password
 
 MAX_PIXELS = 120_000_000  # of a picture; larger ones are refused before they are decoded
 JPEG = b"\xff\xd8"
@@ -44,6 +45,9 @@ def open_picture(source: Source, bgr: bool, name: str | None) -> Picture:
             return of_array(_of_pil(source), name or getattr(source, "filename", ""))
         case bytes():
             return _of_bytes(source, name or "")
+        case str() if is_address(source):
+            instead = "pass a picture's bytes, or a stream to Predictor.video"
+            raise UnreadablePicture(f"{without_password(source)} is an address, not a file; {instead}")
         case str() | Path():
             return _of_bytes(_content(Path(source)), name or shown(source))
     kinds = "a path, bytes, a PIL image or an array of (M, N, 3) uint8"

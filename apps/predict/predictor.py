@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from apps.predict.tables import NO_FACE, OK, UNCERTAIN, UNREADABLE, Row, empty_r
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.calibration import (
     ConformalScores,
+    balanced,
     calibrated,
     conformal_quantile,
     prediction_sets,
@@ -23,8 +25,10 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
 from fer_tasks.storage.model_folder import read_model_folder
+from fer_tasks.video.addresses import without_password
 
 MODEL = Path("models/best")
+Prior = Literal["training", "balanced"]
 
 
 class Predictor:
@@ -32,7 +36,9 @@ class Predictor:
 
     `faces`: all of a picture, or the largest, where one in the middle counts up to twice as much as one in a
     corner: the one that training would have taken. `whole`: pictures are faces already, nothing is searched.
-    `coverage`: with which probability the expressions of `Row.set` hold the true one, 0..1.
+    `coverage`: with which probability the expressions of `Row.set` hold the true one, 0..1. `prior`: how
+    frequent the expressions are taken to be: as in what the model learnt from (training), which is right most
+    often, or one like the other (balanced), which names rare ones more often.
 
     Raises:
         BadModelFolder: the folder is no model that can be used.
@@ -46,16 +52,22 @@ class Predictor:
         faces: faces_of.Which = "all",
         whole: bool = False,
         coverage: float = 0.9,
+        prior: Prior = "training",
     ):
         if not 0 < coverage < 1:
             raise UserError(f"coverage is between 0 and 1, such as 0.9, not {coverage}")
+        if prior not in get_args(Prior):
+            raise UserError(f"prior is training or balanced, not {prior}")
         onnx, info = read_model_folder(Path(folder))
         self.info = info  # of model.json
         self.model = f"{info['name']}@{info['fingerprint'][:8]}"
         self._which, self._whole, self._crop = faces, whole, info["crop"]
         self._network = compile_network(onnx, info["input"]["shape"])
         self._transform = make_transform(info["recipe"])
-        self._quantile = conformal_quantile(ConformalScores(**info["conformal"]), coverage)
+        self._prior = info["prior"] if prior == "balanced" else None
+        fitted = info["balanced"] if prior == "balanced" else info
+        self._doubt = fitted["doubt"]["threshold"]
+        self._quantile = conformal_quantile(ConformalScores(**fitted["conformal"]), coverage)
 
     def predict(self, source: Source, *, bgr: bool | None = None, name: str | None = None) -> list[Row]:
         """What each face of a picture shows, the largest face first; one row of status no_face if there is
@@ -87,7 +99,8 @@ class Predictor:
             try:
                 return self.predict(source, bgr=bgr)
             except UnreadablePicture:
-                return [self.unreadable(shown(source) if isinstance(source, str | Path) else "")]
+                name = shown(without_password(source)) if isinstance(source, str | Path) else ""
+                return [self.unreadable(name)]
 
         return on_all_cores(one, sources)
 
@@ -159,7 +172,7 @@ class Predictor:
                 None if time is None else round(time, 3),
                 i,
                 None if tracks is None else int(tracks[i]),
-                OK if shares.max() >= self.info["doubt"]["threshold"] else UNCERTAIN,
+                OK if shares.max() >= self._doubt else UNCERTAIN,
                 *_place(faces, i),
                 EXPRESSIONS[shares.argmax()],
                 float(shares.max()),
@@ -181,7 +194,10 @@ class Predictor:
         for i in range(len(answers)):
             crop = faces_of.cut(picture, faces, i, margin, self._crop["size"])
             answers[i] = self._network(self._transform(crop).astype(np.float32))
-        return calibrated(answers, self.info["temperature"]) if len(answers) else answers
+        if not len(answers):
+            return answers
+        answers = calibrated(answers, self.info["temperature"])
+        return answers if self._prior is None else balanced(answers, self._prior)
 
     def _check_colours(self, picture: Picture, faces: Faces) -> None:
         image = picture.read(max(picture.shape))

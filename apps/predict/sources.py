@@ -10,12 +10,13 @@ from typing import Literal, NamedTuple
 from fer_tasks.errors import UserError
 from fer_tasks.sources.names import is_ignored, shown, suffix_of
 from fer_tasks.sources.verdict import SPECIAL, fault_of
+from fer_tasks.video.addresses import is_address
+from fer_tasks.video.containers import ENOUGH, kind_of
 
 STDIN = "-"
-STREAMS = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 VIDEOS += (".m2ts", ".3gp", ".ogv", ".mjpeg", ".y4m")
-BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"heim", b"heis")  # are pictures
+FILMS = {"mp4", "matroska", "avi"}
 
 
 class Item(NamedTuple):
@@ -41,14 +42,32 @@ def list_items(sources: Sequence[str], but: Sequence[Path | None] = ()) -> list[
     if not items:
         places = " ".join(map(shown, sources))
         raise UserError(f"{places}: no picture and no video there; name a file, a folder or a pattern")
-    return items
+    return list(_apart(items))
+
+
+def free_name(wanted: Path, taken: set[Path]) -> Path:
+    """A name that is not taken, with -2, -3 … where the wanted one is; it is added to those taken."""
+    free, number = wanted, 2
+    while free in taken:
+        free, number = wanted.with_stem(f"{wanted.stem}-{number}"), number + 1
+    taken.add(free)
+    return free
+
+
+def _apart(items: Sequence[Item]) -> Iterator[Item]:
+    """Where the copies of two videos would go to one place, the later one gets another."""
+    taken: set[Path] = set()
+    for item in items:
+        if item.kind != "picture":  # whose copies have other suffixes
+            item = item._replace(place=str(free_name(Path(item.place), taken)))
+        yield item
 
 
 def _items(source: str, but: set[Path]) -> Iterator[Item]:
     path = Path(source)
     if source == STDIN:
         yield Item(source, "picture", "stdin")
-    elif source.partition("://")[0].lower() in STREAMS and "://" in source:
+    elif is_address(source):
         yield Item(source, "stream", "stream")
     elif path.is_dir():
         yield from _in_folder(path, but)
@@ -86,18 +105,14 @@ def _of_file(path: Path, place: str) -> Item:
 
 
 def _is_video(path: Path) -> bool:
-    """By the first bytes, else by the name: a picture may be called .mp4. A pipe or a device is listed as a
-    picture, and reading it says what it is."""
+    """By the first bytes, else by the name: a picture may be called .mp4, and a .mjpeg is one JPEG after the
+    other. A pipe or a device is listed as a picture, and reading it says what it is."""
     if (fault := fault_of(path)) and fault.reason == SPECIAL:
         return False
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            kind = kind_of(file.read(ENOUGH))
     except OSError:
-        return path.suffix.lower() in VIDEOS
-    if start[4:8] == b"ftyp":
-        return start[8:12] not in BRANDS
-    if start.startswith(b"\x1aE\xdf\xa3") or (start[:4] == b"RIFF" and start[8:12] == b"AVI "):
-        return True
-    is_picture = start.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"))
-    return path.suffix.lower() in VIDEOS and not is_picture
+        kind = None
+    suffix = path.suffix.lower()
+    return kind in FILMS or suffix == ".mjpeg" or kind != "picture" and suffix in VIDEOS

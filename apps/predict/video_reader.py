@@ -15,7 +15,9 @@ from fer_tasks.errors import UserError
 from fer_tasks.faces.detector import Faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.names import shown
-from fer_tasks.video.frames import Frame, is_live, video_frames, without_password
+from fer_tasks.sources.verdict import SPECIAL, fault_of
+from fer_tasks.video.addresses import without_password
+from fer_tasks.video.frames import BadVideo, Frame, is_live, video_frames
 from fer_tasks.video.smoothing import Smoother
 from fer_tasks.video.tracking import Tracker
 
@@ -79,6 +81,9 @@ class VideoReader:
             yield seen.frame, self._rows(seen)
 
     def _look(self, tell: Callable[[str], None]) -> Generator[Seen]:
+        fault = None if self.is_live else fault_of(Path(self._source))
+        if fault and fault.reason == SPECIAL:  # a pipe would be waited for without end
+            raise BadVideo(f"{self.name}: {fault.detail}")
         begun, since = (self.next, self.since or 0.0) if self.is_live else (0, 0.0)
         for number, time, image in video_frames(self._source, *self._span, self.next - begun, tell=tell):
             frame = Frame(begun + number, round(since + time, 3), image)

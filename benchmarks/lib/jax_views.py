@@ -37,7 +37,8 @@ def _mirrored(place: jax.Array, side: int) -> jax.Array:
 
 
 def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Array:
-    """An augmented copy of pictures (n, M, M) float32, 0..1, by all of `chosen` except its mixup."""
+    """An augmented copy of pictures (n, M, M) float32, 0..1, by all of `chosen` but contrast, blur
+    and mixup."""
     n, side, _ = pictures.shape
     keys = iter(jax.random.split(key, 11))
 
@@ -45,7 +46,7 @@ def augment(key: jax.Array, pictures: jax.Array, chosen: Augmentation) -> jax.Ar
         return jax.random.uniform(next(keys), (n, *shape), minval=low, maxval=high)
 
     angle = jnp.deg2rad(draw(-chosen.rotation, chosen.rotation))
-    scale = 1 / draw(1 - chosen.zoom, 1 + chosen.zoom)
+    scale = 1 / draw(*chosen.scale)
     flip = jnp.where(draw(0, 1) < chosen.flip, -1.0, 1.0)
     shift = draw(-chosen.shift, chosen.shift, 2) * side
     cos, sin = jnp.cos(angle) * scale, jnp.sin(angle) * scale

@@ -5,6 +5,7 @@ Probabilities are (n, 7) rows that sum to 1; true expressions (n,) int, indices 
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,19 @@ def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     scaled = np.log(np.maximum(probabilities.astype(float), TINY)) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def balanced(probabilities: np.ndarray, prior: Sequence[float]) -> np.ndarray:
+    """The probabilities if every expression were as frequent as any other, by Bayes' rule: p / prior, scaled
+    to sum to 1 (the post-hoc logit adjustment of Menon et al., "Long-tail learning via logit adjustment",
+    ICLR 2021).
+
+    `prior`: the share of each expression in what the model learnt from; one that was not there, 0, stays at
+    0.
+    """
+    shares = np.asarray(prior, float)
+    weighed = np.divide(probabilities, shares, out=np.zeros(probabilities.shape), where=shares > 0)
+    return weighed / weighed.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:

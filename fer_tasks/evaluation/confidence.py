@@ -37,10 +37,10 @@ def confidence_figures(
 ) -> dict[str, Any]:
     """What the model achieves on pictures, as plain numbers.
 
-    `faces`; `accuracy` with its 95 % interval `accuracy_low`, `accuracy_high`; `ece_before` and `ece_after`
-    the temperature; `answered`, the share that is not doubted, and its `answered_accuracy`;
-    `accuracy_by_share` of the surest; for each of COVERAGES `coverage_…`, the share of the sets that hold the
-    true expression, and `set_size_…`, their mean size.
+    `faces`; `accuracy` with its 95 % interval `accuracy_low`, `accuracy_high`; `mean_recall` over the
+    expressions that occur; `ece_before` and `ece_after` the temperature; `answered`, the share that is not
+    doubted, and its `answered_accuracy`; `accuracy_by_share` of the surest; for each of COVERAGES
+    `coverage_…`, the share of the sets that hold the true expression, and `set_size_…`, their mean size.
     """
     calibrated = calibration.calibrated(probabilities, confidence.temperature)
     right = calibrated.argmax(axis=1) == y_true
@@ -52,6 +52,7 @@ def confidence_figures(
         "accuracy": float(right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
+        "mean_recall": float(np.mean([right[y_true == k].mean() for k in np.unique(y_true)])),
         "ece_before": expected_calibration_error(y_true, probabilities),
         "ece_after": expected_calibration_error(y_true, calibrated),
         "answered": doubt.answered,

@@ -21,6 +21,8 @@ PAGE = 640  # px of a side of P-Net's input: larger pages are not faster, smalle
 PAGES = ((80, 320), (80, PAGE), (160, 320), (160, PAGE), (320, PAGE), (PAGE, PAGE))
 REFINE_BATCHES = (4, 8, 16, 32)
 OUTPUT_BATCHES = (1, 2, 4, 8)
+OPTIONS = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+OPTIONS |= {"ENABLE_CPU_PINNING": False}  # else to the first core, where all threads and processes would meet
 Network = Callable[..., np.ndarray]
 
 
@@ -55,8 +57,7 @@ def _compiled_by_shape(build: Callable[[tuple[int, ...]], openvino.Model]) -> Ne
 
 
 def _compile(model: openvino.Model) -> Network:
-    one_thread = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(model, "CPU", one_thread).create_infer_request()
+    request = openvino.Core().compile_model(model, "CPU", OPTIONS).create_infer_request()
 
     def run(*inputs: np.ndarray) -> np.ndarray:
         return request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)[0]

@@ -19,6 +19,7 @@ class Cell(Training):
     """One training run of a grid."""
 
     id: Id
+    labels: Literal["own", "votes"] = "own"  # votes: of a source with columns votes_…, as soft labels
     seed: int = Field(2021, ge=0)
     memory: float = Field(2, gt=0)
 

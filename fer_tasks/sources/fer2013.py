@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import VOTES
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.listing import COLUMNS, Listing
 from fer_tasks.sources.names import counted, split_of
@@ -25,7 +25,6 @@ USAGES = ("Training", "PublicTest", "PrivateTest")
 # FER+'s tags in lower case -> our names; the last three tags are none of the seven expressions.
 TAGS = {"anger": "angry", "disgust": "disgust", "fear": "fear", "happiness": "happy", "neutral": "neutral"}
 TAGS |= {"sadness": "sad", "surprise": "surprise", "contempt": "other", "unknown": "other", "nf": "other"}
-VOTES = [f"votes_{name}" for name in (*EXPRESSIONS, "other")]
 
 
 def tables(source: Path) -> list[Path]:

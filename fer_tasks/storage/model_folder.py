@@ -2,7 +2,7 @@
 nothing else.
 
 model.json
-  schema             SCHEMA; a newer one is refused
+  schema             SCHEMA; another one is refused
   inputs_digest      of all that the folder was made from
   name, fingerprint  of the trained cell
   labels             the expressions, in the order of the outputs
@@ -12,6 +12,8 @@ model.json
   temperature        probabilities are softmax(log p / T)
   doubt              threshold: an answer of less confidence is uncertain; answered, accuracy: on validation
   conformal          scores, n: see calibration.conformal_quantile
+  prior              the share of each expression in what the network learnt from
+  balanced           doubt, conformal: of answers where each expression counts alike
   figures            validation, test: data, faces, accuracy with its 95 % interval, calibration
   onnx               sha256, max_difference from model.keras; or reason, where there is no model.onnx
   keras              sha256
@@ -29,7 +31,7 @@ from fer_tasks.errors import UserError, writing_to
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.files import write_bytes, write_text
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no prior
 KERAS, ONNX, INFO = "model.keras", "model.onnx", "model.json"
 FIELDS: dict[str, Any] = {  # of model.json: what using a model takes
     "name": str,
@@ -41,6 +43,8 @@ FIELDS: dict[str, Any] = {  # of model.json: what using a model takes
     "temperature": float,
     "doubt": {"threshold": float},
     "conformal": {"scores": list, "n": int},
+    "prior": list,
+    "balanced": {"doubt": {"threshold": float}, "conformal": {"scores": list, "n": int}},
     "figures": dict,
     "onnx": dict,
     "keras": dict,
@@ -105,7 +109,7 @@ def read_model_info(folder: Path) -> dict[str, Any]:
     """The content of model.json, also of a network that could not be exported.
 
     Raises:
-        BadModelFolder: it is missing or damaged, of a newer schema or of other labels.
+        BadModelFolder: it is missing or damaged, of another schema or of other labels.
     """
     file = folder / INFO
     try:
@@ -118,6 +122,9 @@ def read_model_info(folder: Path) -> dict[str, Any]:
     if schema > SCHEMA:
         fix = "a newer version of this program reads it"
         raise BadModelFolder(f"{file} has schema {schema}, and this program knows {SCHEMA}; {fix}")
+    if schema < SCHEMA:
+        fix = "`dvc repro train` makes it anew"
+        raise BadModelFolder(f"{file} has schema {schema}, of a former version of this program; {fix}")
     if fault := _fault(info, FIELDS, ""):
         raise BadModelFolder(f"{file} is damaged: {fault}; copy it once more")
     if info["labels"] != [*EXPRESSIONS]:

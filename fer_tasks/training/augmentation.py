@@ -12,20 +12,25 @@ class Augmentation(NamedTuple):
     flip: float = 0.0  # probability, 0..1
     rotation: float = 0.0  # degrees, either way
     shift: float = 0.0  # share of the side, either way
-    zoom: float = 0.0  # 0.1: to 0.9 .. 1.1 times the size
+    scale: tuple[float, float] = (1.0, 1.0)  # the least and the largest size, in times the picture's
     brightness: float = 0.0  # share of the value range, either way
+    contrast: float = 0.0  # 0.3: to 0.7 .. 1.3 times the differences from the mean
+    blur: float = 0.0  # the largest standard deviation, as a share of the side
     erasing: float = 0.0  # probability, 0..1
     mixup: float = 0.0  # alpha of the Beta distribution
 
 
-LIGHT = Augmentation(flip=0.5, rotation=10, shift=0.1, zoom=0.1, brightness=0.15)
+LIGHT = Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1), brightness=0.15)
+STRONG = LIGHT._replace(rotation=15, erasing=0.5, mixup=0.2)
 SETS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "light": LIGHT,
-    "strong": LIGHT._replace(rotation=15, erasing=0.5, mixup=0.2),
+    "strong": STRONG,
+    "wide": STRONG._replace(scale=(0.6, 1.15), brightness=0.25, contrast=0.4, blur=0.03),
 }
 ERASED = (0.02, 0.2)  # share of the area; the paper's 0.4 hides half a face
 ASPECT = (0.3, 1 / 0.3)
+SHARP = 0.3  # px; a smaller standard deviation blurs nothing
 
 
 def augment(
@@ -33,7 +38,7 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """An augmented copy of a batch: pictures (n, M, N, C), labels (n, classes) float32 that sum to 1.
 
-    Values keep dtype and range: uint8 0..255, float32 0..1. Flip, rotation, zoom and shift are one affine
+    Values keep dtype and range: uint8 0..255, float32 0..1. Flip, rotation, scale and shift are one affine
     transform, linear, with a mirrored border. Random erasing: Zhong et al. (2017), with random values. Mixup:
     Zhang et al. (2018), one mixing share per batch.
     """
@@ -47,9 +52,16 @@ def _change(picture: np.ndarray, chosen: Augmentation, rng: np.random.Generator)
     shape, top = picture.shape, 255 if picture.dtype == np.uint8 else 1.0
     moved = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     brighter = rng.uniform(-chosen.brightness, chosen.brightness) * top
-    if brighter:
-        moved = cv2.add(moved, (brighter,) * 4)  # saturates uint8
-        moved = moved if top == 255 else np.clip(moved, 0, 1, out=moved)
+    if chosen.contrast:
+        times = rng.uniform(1 - chosen.contrast, 1 + chosen.contrast)
+        brighter += (1 - times) * float(moved.mean())
+        moved = cv2.addWeighted(moved, times, moved, 0, brighter)  # saturates uint8
+    elif brighter:
+        moved = cv2.add(moved, (brighter,) * 4)
+    if top != 255:
+        moved = np.clip(moved, 0, 1, out=moved)
+    if chosen.blur and (sigma := rng.uniform(0, chosen.blur) * max(height, width)) > SHARP:
+        moved = cv2.GaussianBlur(moved, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
     moved = moved.reshape(shape)
     if rng.random() < chosen.erasing:
         _erase(moved, top, rng)
@@ -59,7 +71,7 @@ def _change(picture: np.ndarray, chosen: Augmentation, rng: np.random.Generator)
 def _affine(height: int, width: int, chosen: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """A (2, 3) matrix of a picture's pixels: about its centre, then flipped, then shifted."""
     angle = rng.uniform(-chosen.rotation, chosen.rotation)
-    scale = rng.uniform(1 - chosen.zoom, 1 + chosen.zoom)
+    scale = rng.uniform(*chosen.scale)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
     if rng.random() < chosen.flip:
         matrix[0] = (0, 0, width - 1) - matrix[0]

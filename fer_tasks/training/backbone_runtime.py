@@ -61,6 +61,7 @@ def _openvino(model: keras.Model, in_half: bool) -> Function:
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if in_half and has_half else "f32",
         "INFERENCE_NUM_THREADS": tf.config.threading.get_intra_op_parallelism_threads(),
+        "ENABLE_CPU_PINNING": False,  # else to the first cores, where cells would meet
         "NUM_STREAMS": 1,
     }
     with tempfile.TemporaryDirectory() as folder:

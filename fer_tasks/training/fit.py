@@ -35,12 +35,12 @@ class NoBackbone(UserError):
 
 
 class Arrays(NamedTuple):
-    """Inputs as the model takes them, classes as integers."""
+    """Inputs as the model takes them, with their labels."""
 
     x_train: np.ndarray | Rows  # (n, M, N, C)
-    y_train: np.ndarray  # (n,) int
+    y_train: np.ndarray  # (n,) int, or (n, classes) float32 rows that sum to 1
     x_val: np.ndarray | Rows
-    y_val: np.ndarray
+    y_val: np.ndarray  # (n,) int
     teacher: np.ndarray | None = None  # (n, classes): a teacher's predictions for x_train
 
 
@@ -105,9 +105,11 @@ def fit(
 
 
 def _pictures(arrays: Arrays, plan: Plan, classes: int) -> tuple[Pictures, Pictures]:
-    """The training and validation pictures with one-hot labels; a student's also with teacher predictions."""
+    """The training and validation pictures with labels (n, classes); a student's also with teacher
+    predictions."""
     one_hot = np.eye(classes, dtype=np.float32)
-    train = Pictures(arrays.x_train, one_hot[arrays.y_train], plan.batch_size)
+    soft = arrays.y_train if arrays.y_train.ndim == 2 else one_hot[arrays.y_train]
+    train = Pictures(arrays.x_train, soft, plan.batch_size)
     if plan.distil:
         train = train._replace(y=targets(train.y, arrays.teacher, plan.distil.temperature))
     return train, Pictures(arrays.x_val, one_hot[arrays.y_val], plan.batch_size)

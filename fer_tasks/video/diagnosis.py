@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from fer_tasks.video.containers import Kind, kind_of
+
 HEAD = 1 << 20  # bytes at the start of a file that say what is in it
-MATROSKA, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-SOUNDS = {b"ID3": "MP3", b"\xff\xfb": "MP3", b"fLaC": "FLAC", b"OggS": "Ogg", b"\xff\xf1": "AAC"}
+SEGMENT = b"\x18\x53\x80\x67"  # of Matroska
 ONLY_SOUND = "it has sound only, no video"
 
 
@@ -21,7 +22,7 @@ def why_unreadable(path: Path) -> str:
         return str(error.strerror)
     if not head:
         return "it is empty"
-    if (kind := _kind(head)) is None:
+    if (kind := kind_of(head)) in (None, "picture"):
         return "it is no video, or of a format that is not supported"
     if _has_sound_only(path, kind, head):
         return ONLY_SOUND
@@ -35,7 +36,7 @@ def is_cut_off(path: Path) -> bool:
     say."""
     with path.open("rb") as file:
         head, length = file.read(HEAD), file.seek(0, os.SEEK_END)
-        match _kind(head):
+        match kind_of(head):
             case "mp4":
                 boxes = list(_boxes(file))
                 return sum(size for _, size in boxes) > length or b"moov" not in dict(boxes)
@@ -46,24 +47,14 @@ def is_cut_off(path: Path) -> bool:
     return False
 
 
-def _kind(head: bytes) -> str | None:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "mp4"
-    if head.startswith(MATROSKA):
-        return "matroska"
-    if head.startswith(b"RIFF"):
-        return "avi" if head[8:12] == b"AVI " else "WAV"
-    return next((name for start, name in SOUNDS.items() if head.startswith(start)), None)
-
-
-def _has_sound_only(path: Path, kind: str, head: bytes) -> bool:
+def _has_sound_only(path: Path, kind: Kind, head: bytes) -> bool:
     if kind == "mp4":
         with path.open("rb") as file:
             moov = next((file.read(size) for name, size in _boxes(file) if name == b"moov"), b"")
         return b"soun" in moov and b"vide" not in moov
     if kind == "matroska":
         return bool(re.search(rb"A_[A-Z]", head)) and not re.search(rb"V_[A-Z]", head)
-    return kind != "avi" or b"auds" in head and b"vids" not in head
+    return kind == "sound" or b"auds" in head and b"vids" not in head
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

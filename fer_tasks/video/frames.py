@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import time as clock
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +11,14 @@ import cv2
 import numpy as np
 
 from fer_tasks.errors import UserError
+from fer_tasks.video.addresses import is_address, without_password
 from fer_tasks.video.diagnosis import is_cut_off, why_unreadable
 
 PATIENCE = 30.0  # s in which a camera or a stream that broke off is opened again
 PAUSE = 0.5  # s between two tries
 ROUNDING = 1e-6  # s
 LIMITS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 10_000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 10_000]  # of a stream
+JPEGS = cv2.VideoWriter.fourcc(*"MJPG")  # over HTTP they come without times
 Moment = tuple[float, cv2.VideoCapture]  # time in s, and what has just grabbed the frame
 
 # What is wrong is said in our own words.
@@ -75,51 +76,60 @@ def video_frames(
 
 def is_live(source: int | str | Path) -> bool:
     """Whether a source is a camera or a stream, not a file."""
-    return isinstance(source, int) or "://" in str(source)
-
-
-def without_password(source: int | str | Path) -> str:
-    """A source's name; an address without user and password."""
-    return re.sub("(?<=://)[^/@]*@", "", str(source))
+    return isinstance(source, int) or is_address(source)
 
 
 def _of_file(path: Path) -> Iterator[Moment]:
     # By its whole path: FFmpeg would take what stands before a colon for a protocol.
-    time = None
-    for time, capture in _timed(cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)):
-        yield time, capture
-    if time is None:
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    if not capture.grab():
         raise BadVideo(f"{path}: {why_unreadable(path)}")
+    for time, _ in _timed(capture):
+        yield time, capture
     if is_cut_off(path):
         raise BadVideo(f"{path} is cut off: it ends at {time:.2f} s; copy it again")
 
 
 def _timed(capture: cv2.VideoCapture) -> Iterator[Moment]:
-    """The frames of something that was recorded, with the times that it names."""
-    time = 0.0
-    while capture.grab():
+    """The frames of something that was recorded, whose first one has been grabbed, with the times that it
+    names."""
+    time, is_there = 0.0, True
+    while is_there:
         time = max(time, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         yield time, capture
+        is_there = capture.grab()
     capture.release()
 
 
 def _live(source: int | str, tell: Callable[[str], None]) -> Iterator[Moment]:
-    capture, began = _connected(source), clock.monotonic()
+    opened, capture = clock.monotonic(), _connected(source)
     name = f"camera {source}" if isinstance(source, int) else without_password(source)
-    if name == without_password(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
-        yield from _timed(capture)
-        return
     if not capture.grab():
         raise BadVideo(_missing(source, name))
+    if is_address(source) and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:  # a file on a server
+        yield from _timed(capture)
+        return
+    first = taken = _taken(source, capture, opened)
     while capture is not None:
-        last = clock.monotonic()
-        yield last - began, capture
+        last, taken = clock.monotonic(), max(taken, _taken(source, capture, opened))
+        yield taken - first, capture
         if not capture.grab():
             capture.release()
             tell(f"{name} broke off; it is opened again for up to {PATIENCE:g} s")
-            capture = _connected_again(source, last + PATIENCE)
-    reason = f"broke off after {last - began:.1f} s and did not come back within {PATIENCE:g} s"
+            opened, capture = _connected_again(source, last + PATIENCE)
+    reason = f"broke off after {taken - first:.1f} s and did not come back within {PATIENCE:g} s"
     raise BadVideo(f"{name} {reason}")
+
+
+def _taken(source: int | str, capture: cv2.VideoCapture, opened: float) -> float:
+    """When the frame that was just grabbed was taken, in s of the steady clock: by the time that comes with
+    it, if there is one, since it may have waited: FFmpeg reads up to 5 s ahead as it opens a stream by RTSP,
+    and HLS sends some seconds at once."""
+    scheme = str(source).partition("://")[0].lower()
+    by_http = scheme in ("http", "https") and capture.get(cv2.CAP_PROP_FOURCC) != JPEGS
+    if scheme in ("rtsp", "rtsps") or by_http:
+        return opened + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    return clock.monotonic()
 
 
 def _connected(source: int | str) -> cv2.VideoCapture:
@@ -128,15 +138,15 @@ def _connected(source: int | str) -> cv2.VideoCapture:
     return cv2.VideoCapture(source, cv2.CAP_FFMPEG, LIMITS)
 
 
-def _connected_again(source: int | str, until: float) -> cv2.VideoCapture | None:
-    """What has grabbed a frame; None if there is none until then."""
-    while clock.monotonic() < until:
+def _connected_again(source: int | str, until: float) -> tuple[float, cv2.VideoCapture | None]:
+    """When it was opened, and what has grabbed a frame; None if there is none until then."""
+    while (opened := clock.monotonic()) < until:
         capture = _connected(source)
         if capture.grab():
-            return capture
+            return opened, capture
         capture.release()
         clock.sleep(PAUSE)
-    return None
+    return opened, None
 
 
 def _missing(source: int | str, name: str) -> str:

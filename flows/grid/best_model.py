@@ -11,7 +11,8 @@ import numpy as np
 from prefect import get_run_logger
 
 from fer_tasks.errors import UserError
-from fer_tasks.evaluation.confidence import confidence_figures, fit_confidence
+from fer_tasks.evaluation import calibration
+from fer_tasks.evaluation.confidence import Confidence, confidence_figures, fit_confidence
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_array
@@ -82,10 +83,21 @@ def _describe(
     }
     validation = predictions["validation"]
     confidence = fit_confidence(validation.y_true, validation.probabilities)
+
+    def balance(probabilities: np.ndarray) -> np.ndarray:
+        calibrated = calibration.calibrated(probabilities, confidence.temperature)
+        return calibration.balanced(calibrated, about["prior"])
+
+    of_balanced = Confidence(
+        1.0,
+        calibration.fit_doubt(validation.y_true, balance(validation.probabilities)),
+        calibration.conformal_scores(validation.y_true, balance(validation.probabilities)),
+    )
     figures = {
         name: {
             "data": f"{provenance.data}, {name} split",
             **confidence_figures(predicted.y_true, predicted.probabilities, confidence),
+            "balanced": confidence_figures(predicted.y_true, balance(predicted.probabilities), of_balanced),
         }
         for name, predicted in predictions.items()
     }
@@ -101,6 +113,11 @@ def _describe(
         "temperature": confidence.temperature,
         "doubt": confidence.doubt._asdict(),
         "conformal": confidence.conformal._asdict(),
+        "prior": about["prior"],
+        "balanced": {
+            "doubt": of_balanced.doubt._asdict(),
+            "conformal": of_balanced.conformal._asdict(),
+        },
         "figures": figures,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "licence": LICENCE,

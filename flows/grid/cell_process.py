@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
+from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import build_model
 from fer_tasks.settings.training import Plan
@@ -19,6 +21,7 @@ from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
 from fer_tasks.training.history import history
 from fer_tasks.training.state import Checkpoint
+from fer_tasks.training.vote_labels import vote_labels
 from flows.grid.jobs import Job, Outcome
 
 
@@ -32,6 +35,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     cell = job.cell
     data = read_dataset(job.features / cell.recipe)
     x = read_array(data.root / "X.npy")
+    arrays, left_out = _arrays(data.manifest, x, job)
     build = partial(build_model, cell.model, x.shape[1:], len(EXPRESSIONS), **cell.options)
     plan = cell.model_copy(update={"batch_size": batch_size})  # smaller than the cell's if memory is short
     info = {
@@ -39,6 +43,8 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "recipe": data.info["settings"]["steps"],
         "input_shape": list(x.shape[1:]),
         "labels": list(EXPRESSIONS),
+        "prior": _prior(arrays.y_train),
+        "left_out": left_out,
         "batch_size": batch_size,
     }
     start = _read_checkpoint(job, batch_size)
@@ -50,7 +56,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         lambda done, rows: send({"features": done, "of": rows}),
     )
     try:
-        fitted = fit.fit(build, _arrays(data.manifest, x, job), plan, cell.seed, send, start, save, store)
+        fitted = fit.fit(build, arrays, plan, cell.seed, send, start, save, store)
     except TrainingFailed as error:
         last = _read_checkpoint(job, batch_size)
         return _last_good_epoch(last, build, plan, {**info, "status": "failed"}, str(error))
@@ -67,14 +73,31 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
     return cells.Trained(fit.model_bytes(fitted.model), fitted.history), info
 
 
-def _arrays(manifest: Any, x: np.ndarray, job: Job) -> fit.Arrays:
+def _arrays(manifest: pd.DataFrame, x: np.ndarray, job: Job) -> tuple[fit.Arrays, dict[str, int]]:
+    """What a cell learns from, and how many faces of train and val it leaves out, by reason."""
     cell, teacher = job.cell, job.teacher
     y = manifest["label"].map(EXPRESSIONS.index).to_numpy()
-    train, val = (np.flatnonzero(manifest["split"] == split) for split in ("train", "val"))
+    soft, reasons = y, np.full(len(y), "")
+    if cell.labels == "votes":
+        soft, reasons = vote_labels(manifest)
+        y = soft.argmax(axis=1)
+    of_train, of_val = (manifest["split"].to_numpy() == split for split in ("train", "val"))
+    good = reasons == ""
+    train, val = np.flatnonzero(of_train & good), np.flatnonzero(of_val & good)
+    if not len(train) or not len(val):
+        raise UserError("labels: votes: no face of train or val has votes for an expression")
+    teacher = None if teacher is None else teacher[good[of_train]]
     if cell.pictures:
         chosen = choose_rows(y[train], cell.pictures, cell.seed)
         train, teacher = train[chosen], None if teacher is None else teacher[chosen]
-    return fit.Arrays(Rows(x, train), y[train], Rows(x, val), y[val], teacher)
+    left_out = pd.Series(reasons[(of_train | of_val) & ~good]).value_counts().to_dict()
+    return fit.Arrays(Rows(x, train), soft[train], Rows(x, val), y[val], teacher), left_out
+
+
+def _prior(labels: np.ndarray) -> list[float]:
+    """The share of each expression in labels, (n,) int or (n, 7)."""
+    shares = labels if labels.ndim == 2 else np.eye(len(EXPRESSIONS))[labels]
+    return [round(float(share), 6) for share in shares.mean(axis=0)]
 
 
 def _read_checkpoint(job: Job, batch_size: int) -> Checkpoint | None:

@@ -1,7 +1,7 @@
 """A cell as a Prefect task: trained in its own process within the memory budget, with progress and a log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,16 @@ def train_cell(job: Job, models: Path, settings: Train, show_grid: Callable[[], 
                 split = PredictedSplit("train", models, job.features, settings.threads)
                 teacher = predictions_of([cell.distil.teacher], split)[cell.distil.teacher]
                 job = job._replace(teacher=teacher.probabilities)
-            (trained, info), batch_size = sparing_memory(train, cell.batch_size, monitor.log)
-    return trained, {**info, "note": "; ".join(_notes(cell, batch_size))}
+            (trained, info), _ = sparing_memory(train, cell.batch_size, monitor.log)
+    return trained, {**info, "note": "; ".join(_notes(cell, info))}
 
 
-def _notes(cell: Cell, batch_size: int) -> Iterator[str]:
-    """What a reader must know about a cell to compare it."""
+def _notes(cell: Cell, info: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must know about a cell to compare it. `info`: the content of its cell.json."""
+    batch_size = info["batch_size"]
+    if cell.labels == "votes":
+        left_out = ", ".join(f"{n:,} {reason}" for reason, n in info["left_out"].items()) or "none"
+        yield f"learnt from votes, and validated on them; left out: {left_out}"
     if cell.distil:
         yield f"taught by {cell.distil.teacher}"
     if batch_size != cell.batch_size:

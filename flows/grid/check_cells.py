@@ -9,12 +9,17 @@ from typing import Any, NamedTuple
 import keras
 
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import EXPRESSIONS, VOTES
 from fer_tasks.models import BUILDERS, build_model
 from fer_tasks.models.backbones import reusing_backbones
 from fer_tasks.settings import Cell
+from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit, frozen_backbone
+
+NO_VOTES = (
+    "labels: votes: the source has no votes; put FER+'s table beside its pictures, or set `labels: own`"
+)
 
 
 class _Faults(NamedTuple):
@@ -48,9 +53,15 @@ def _check_cells(cells: Sequence[Cell], features: Path) -> list[str]:
             faults[key] = _faults(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options))
         of_model = faults[key]
         fault = of_model.build or (cell.views and of_model.views) or (cell.fine_tune and of_model.fine_tune)
+        if not fault and cell.labels == "votes" and not _has_votes(features / cell.recipe):
+            fault = NO_VOTES
         if fault:
             lines.append(f"cell {cell.id}: {fault}")
     return lines
+
+
+def _has_votes(recipe: Path) -> bool:
+    return set(VOTES) <= set(read_dataset(recipe).manifest)
 
 
 def _faults(build: Callable[[], keras.Model]) -> _Faults:
