@@ -6,6 +6,7 @@ import sys
 from fer_tasks.settings import load_settings
 from flows.command import ready_for_prefect
 from flows.server.background import start_in_background
+from flows.server.serve import serve
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.server", description=__doc__)
@@ -18,6 +19,4 @@ if __name__ == "__main__":
             url = start_in_background(idle_minutes).removesuffix("/api")
             sys.stdout.write(f"Prefect's UI {url}\n")
         else:
-            from flows.server.serve import serve  # here: Prefect's server takes 3 s to import
-
             serve(arguments.idle_minutes)

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from filelock import FileLock, Timeout
-from prefect.server.api.server import create_app
 from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
 from starlette.routing import Mount, Route
 
@@ -34,6 +33,8 @@ def with_reports(host: str) -> FastAPI:
 
     They go first: the UI answers every other path.
     """
+    from prefect.server.api.server import create_app  # here, as it takes 3 s: after the port
+
     REPORTS.mkdir(exist_ok=True)
     app = create_app()
     name = this_project()
