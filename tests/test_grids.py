@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_tasks.evaluation.published import parse_published
+from fer_tasks.labels import VOTES
 from fer_tasks.recipes import make_transform
 from fer_tasks.settings import load_grid, load_settings
+from fer_tasks.storage.dataset import write_dataset
 from fer_tasks.storage.files import read_text
 from flows.grid.check_cells import check_cells
 from flows.make_features import recipes_of
@@ -25,6 +28,8 @@ def test_every_cell_builds_on_what_its_recipe_gives(grid, tmp_path, monkeypatch)
     for recipe, steps in recipes_of(cells, load_settings()).items():
         (tmp_path / recipe).mkdir()
         np.save(tmp_path / recipe / "X.npy", make_transform(steps)(face)[None])
+        table = pd.DataFrame({"image_id": ["0"], "pixels": ["0"], **dict.fromkeys(VOTES, 0.125)})
+        write_dataset(tmp_path / recipe, table, table.iloc[:0].assign(reason="", detail=""), {}, {})
     assert check_cells(cells, tmp_path, lambda message: None) == []
 
 

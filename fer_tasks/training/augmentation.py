@@ -20,10 +20,11 @@ class Augmentation(NamedTuple):
     mixup: float = 0.0  # alpha of the Beta distribution
 
 
+UNCHANGED = Augmentation()
 LIGHT = Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1), brightness=0.15)
 STRONG = LIGHT._replace(rotation=15, erasing=0.5, mixup=0.2)
 SETS: dict[str, Augmentation] = {
-    "none": Augmentation(),
+    "none": UNCHANGED,
     "light": LIGHT,
     "strong": STRONG,
     "wide": STRONG._replace(scale=(0.6, 1.15), brightness=0.25, contrast=0.4, blur=0.03),

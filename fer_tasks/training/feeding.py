@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from fer_tasks.training.augmentation import Augmentation, augment
+from fer_tasks.training.augmentation import UNCHANGED, Augmentation, augment
 
 AHEAD = 4  # prefetched batches
 Batch = tuple[np.ndarray, np.ndarray]
@@ -90,7 +90,7 @@ def training_batch(pictures: Pictures, chosen: Augmentation, seed: int) -> Calla
     def batch(number: int) -> Batch:
         epoch, step = divmod(number, pictures.steps)
         x, y = _gather(pictures, order(epoch), step)
-        if not any(chosen):
+        if chosen == UNCHANGED:
             return x, y
         return augment(x, y, chosen, np.random.default_rng([seed, epoch, step]))
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from fer_tasks.settings.training import Plan
-from fer_tasks.training.augmentation import SETS
+from fer_tasks.training.augmentation import SETS, UNCHANGED
 from fer_tasks.training.backbone_runtime import Function, compile_inference
 from fer_tasks.training.feeding import (
     Batch,
@@ -76,9 +76,9 @@ def batches(
     """
     compute, name = cache(lambda: compile_inference(extractor)), _digest(extractor)
     validation = validation_batches(_plain(val, compute, name, store))
-    if not any(SETS[plan.augmentation]):
+    if SETS[plan.augmentation] == UNCHANGED:
         pictures = _plain(train, compute, name, store)
-        return partial(training_batches, pictures, SETS["none"], seed), validation
+        return partial(training_batches, pictures, UNCHANGED, seed), validation
     augmented = FeatureParts(train, training_batch(train, SETS[plan.augmentation], seed), compute)
     name = f"{name} {_content(train)} {plan.augmentation} {seed} {train.batch_size}"
     n_views = plan.views or plan.epochs
