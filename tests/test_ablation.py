@@ -70,6 +70,7 @@ def ids(table: pd.DataFrame) -> set[str]:
     return set(table["image_id"])
 
 
+@pytest.mark.slow
 @given(DOUBTED)
 @settings(max_examples=30, deadline=None)
 def test_each_step_takes_the_faces_that_its_rule_doubts_and_no_others(pairs):
@@ -86,6 +87,7 @@ def test_each_step_takes_the_faces_that_its_rule_doubts_and_no_others(pairs):
     assert ids(sets[PEOPLE]) == ids(before), "nobody said anything"
 
 
+@pytest.mark.slow
 @given(
     st.sets(st.tuples(st.integers(0, N - 1), st.sampled_from(RULE_NAMES)), max_size=60), st.integers(1, 20)
 )

@@ -90,6 +90,7 @@ def test_a_difference_on_the_same_pictures_is_surer_than_its_ends():
     )
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(4)
     held = 0

@@ -214,6 +214,7 @@ class Slow:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_another_thread_may_parse_at_the_same_time():
     """Python 3.11 would fail with a SystemError where garbage is collected while it parses."""
     done, before = threading.Event(), gc.get_threshold()

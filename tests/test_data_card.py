@@ -102,6 +102,7 @@ def broken(line: Line, **measured: float) -> None:
     line.doubted = doubts(line.measures, SETTINGS.clean.rules.model_dump())
 
 
+@pytest.mark.slow
 def test_data_in_which_nothing_is_wrong(line):
     line.measures = line.measures.assign(**MEASURES)
     html = line.page()
@@ -148,6 +149,7 @@ def test_copies_lie_beside_each_other_and_leaks_and_labels_in_dispute_are_marked
     assert "train, angry: angry" in html and "train, disgust: disgust" in html
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_said_and_not_drawn(line):
     unmeasured = dict.fromkeys(("yaw", "roll", "score", "covered", "label_doubt"), np.nan)
     line.measures = line.measures.assign(**{**MEASURES, **unmeasured}, suggestion="")

@@ -84,6 +84,7 @@ def test_a_key_that_cannot_be_read(tmp_path):
         authorization({}, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environ", [{"KAGGLE_API_TOKEN": SECRET}, {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": SECRET}]
 )

@@ -40,6 +40,7 @@ def test_a_face_s_copies_do_not_vouch_for_it():
     assert apart.mean() < 0.4 and together.mean() > 0.45
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), max_size=24), st.sampled_from([0.0, 0.5, 1e4])
 )

@@ -17,6 +17,7 @@ def python(code: str, folder: Path, **extra: str) -> list[str]:
     return subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=env, text=True).splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_as_many_workers_as_cores_may_be_used_not_as_there_are(tmp_path):
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})"

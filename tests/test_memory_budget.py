@@ -84,6 +84,7 @@ def turns(wanted: Sequence[float], budget: float) -> Iterator[tuple[list[int], l
         having = having[1:]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TENTHS, min_size=1, max_size=8), TENTHS)
 def test_what_runs_at_the_same_time_fits_and_all_have_their_turn(wanted, budget):

@@ -92,7 +92,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+WAITING = pytest.mark.slow  # for what never comes, or comes too slowly
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, marks=WAITING if fault in ("a hang", "a slow drip") else ()) for fault in FAULTS],
+)
 def test_a_fault_is_never_taken_for_no_writing(ocr, fault):
     happens, kind, said = FAULTS[fault]
     ocr.fail(happens)

@@ -79,6 +79,7 @@ def test_a_picture_without_a_face_stays_as_it_is():
     assert np.array_equal(annotated(of_array(image, ""), rows), image)
 
 
+@pytest.mark.slow
 def test_a_gallery_has_each_face_up_to_a_limit(tmp_path):
     photo = np.zeros((300, 300, 3), np.uint8)
     ImageDraw.Draw(drawn := Image.fromarray(photo)).rectangle((100, 100, 200, 200), "white")

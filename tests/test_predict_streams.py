@@ -35,6 +35,7 @@ def jpegs():
     return [matroska.encoded(frame, ".jpg") for frame in films.moving(films.astronaut(), 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", CAMERAS)
 def test_a_stream_that_breaks_off_and_returns_goes_on(model, jpegs, tmp_path, monkeypatch, capfd, scheme):
     monkeypatch.setattr("fer_tasks.video.frames.PATIENCE", 1)

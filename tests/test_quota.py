@@ -66,6 +66,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(STEPS, max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_no_window_holds_more_calls_than_the_quota(steps):

@@ -82,6 +82,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path, damage):
         assert all(np.array_equal(cache.get(key), RESULTS[key]) for key in RESULTS)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_was_kept_is_found(small_disk):
     said = []
     with ResultCache(small_disk, CODE, said.append) as cache:

@@ -21,6 +21,7 @@ from testing.review_project import NO_DECISIONS as HEADER
 from testing.reviewing import command, decision, page, post, rows
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_mid_review_loses_no_confirmed_decision(review_project, drawn_faces):
     confirmed: list[str] = []
     with served(review_project) as (process, url):
@@ -57,6 +58,7 @@ def test_without_clean_faces_one_line_says_what_makes_them(review_project):
     assert "data/clean is missing or incomplete; run `dvc repro clean`" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_address_that_cannot_be_served_is_one_line(review_project):
     with served(review_project) as (_, url):
         taken = command(review_project, "--port", url.rpartition(":")[2])
@@ -75,6 +77,7 @@ def test_clean_of_other_faces_is_no_desk(drawn_data, tmp_path):
         open_queue(tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_decisions_made_elsewhere_are_added_once_and_counted(review_project, drawn_faces):
     here = review_project / DECISIONS
     one, two = drawn_faces.iloc[0], drawn_faces.iloc[1]
@@ -152,6 +155,7 @@ def test_a_name_or_a_note_is_no_formula_in_a_spreadsheet(tmp_path, decisions, be
     assert rows(decisions)[0][6] == "=1+1", "decisions are kept as they were said"
 
 
+@pytest.mark.slow
 def test_the_list_is_written_to_a_file_too(review_project, drawn_faces):
     said = command(review_project, "export", "list.csv").stdout
     assert said == "list.csv: 40 faces, 0 decided\n"

@@ -29,6 +29,7 @@ def test_its_files_are_those_of_the_plan(photos, faults):
     assert sum("train/happy/" in path for path in photos) == 8
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_bytes(photos):
     again = draw_class("fear", *SMALL)
     assert all(photos[path] == data for path, data in again.items())

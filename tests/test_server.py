@@ -216,6 +216,7 @@ def test_one_that_is_too_old_is_told_in_one_line(version):
         check_server(f"{old.address}/api")
 
 
+@pytest.mark.slow
 def test_a_server_ends_when_nobody_uses_it_and_not_before():
     release = threading.Event()
 

@@ -69,6 +69,7 @@ def taken(file: str, path: Path) -> None:
         load_source(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 @given(st.data())
 @settings(max_examples=50, deadline=None)

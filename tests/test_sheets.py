@@ -30,6 +30,7 @@ def captioned(text: str, side: int = 150, size: int = 22) -> np.ndarray:
     return np.asarray(image)
 
 
+@pytest.mark.slow
 @given(
     sides=st.lists(st.integers(24, 160), min_size=1, max_size=12),
     max_bytes=st.sampled_from([40_000, 60_000, 1_000_000]),

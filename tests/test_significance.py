@@ -63,6 +63,7 @@ def test_the_interval_of_a_gain_holds_it_and_has_a_width(counts):
     assert gain_interval(other, one) == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_an_interval_of_a_gain_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     held = 0
@@ -92,6 +93,7 @@ def test_other_pictures_are_refused(right):
         against(right, "a")
 
 
+@pytest.mark.slow
 def test_chance_is_rarely_taken_for_a_difference():
     rng = np.random.default_rng(0)
     alarms = 0

@@ -63,6 +63,7 @@ def test_a_shift_is_two_of_48_pixels_and_a_rotation_ten_degrees():
     )
 
 
+@pytest.mark.slow
 def test_a_prediction_is_the_mean_over_the_views():
     keras.utils.set_random_seed(0)
     model = keras.Sequential(

@@ -114,6 +114,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(small_disk):
     assert not list(small_disk.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
 def test_a_browser_plays_it_and_jumps_in_it(tmp_path):
     written(tmp_path / "a.webm", [i / 10 for i in range(60)], 10 * FRAMES)
