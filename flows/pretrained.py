@@ -14,13 +14,13 @@ import numpy as np
 from fer_tasks.errors import UserError
 from fer_tasks.faces.choose import choose_face
 from fer_tasks.faces.detector import detect_faces
-from fer_tasks.labels import VOTES
 from fer_tasks.reports.pretrained_card import render_card
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.storage.images import read_image
 from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, read_model_folder
+from fer_tasks.training.vote_labels import has_votes
 from flows import fer2013
 from flows.command import ready_for_prefect
 
@@ -48,12 +48,16 @@ def release(best: Path, clean: Path, target: Path) -> None:
 
     FER2013's pictures are faces already, so the crop is the one that frames a face found in a photo as those
     pictures frame theirs.
+
+    Raises:
+        BadModelFolder: `best` is no model that can be used.
+        UserError: it is another cell, or `clean` has no votes, or no face that MTCNN finds.
     """
     info = read_model_folder(best).info
     if info["name"] != GRID:
         raise UserError(f"{best} is {info['name']}, not the cell {GRID} of grids/{GRID}.yaml")
     data = read_dataset(clean)
-    if not set(VOTES) <= set(data.manifest):
+    if not has_votes(data.manifest):
         raise UserError(f"{clean} has no votes: put FER+'s table beside the pictures of the source")
     learnt = data.manifest[data.manifest["split"] == "train"].sort_values("image_id")
     files = image_files(learnt.iloc[:: max(1, len(learnt) // MEASURED)], data.root)

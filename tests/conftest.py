@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +155,17 @@ def in_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with the project's settings files."""
     monkeypatch.chdir(link_settings(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """A function that copies a project, to be changed, and makes the copy the working folder."""
+
+    def copy(project: Path) -> Path:
+        monkeypatch.chdir(shutil.copytree(project, tmp_path / "copy", symlinks=True))
+        return tmp_path / "copy"
+
+    return copy
 
 
 @pytest.fixture

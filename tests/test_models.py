@@ -32,11 +32,12 @@ MODELS = {
     "MobileNetV3Small": (
         "transfer",
         {**NONE, "backbone": "MobileNetV3Small", "head": "dnn", "dropout": [0.25, 0.5]},
-        (32, 32, 1),
-        (40, 32, 3),
+        (32, 32, 3),
+        (40, 32, 1),
     ),
 }
 SLOW = {  # `test_grids` builds the larger ones of their kinds
+    "MobileNetV3Large": ("transfer", {**NONE, "backbone": "MobileNetV3Large"}, (32, 32, 1), (40, 32, 3)),
     "EfficientNetB0": ("transfer", {**NONE, "backbone": "EfficientNetB0"}, (32, 32, 3), (40, 32, 1)),
     "teacher": ("teacher", NONE, (80, 80, 3)),  # whose backbone is InceptionResNetV2
 }

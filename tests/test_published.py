@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from fer_tasks.evaluation.published import BadFigures, parse_published
+from fer_tasks.storage.files import write_text
+from flows.grid.leaderboard import read_published
+from tests.training_project import in_a_flow
 
 HEAD = "cell,test_accuracy,test_loss\n"
 
@@ -49,3 +52,12 @@ def test_what_is_wrong_is_named_with_its_line(text, said):
     with pytest.raises(BadFigures) as refused:
         parse(text)
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_published_figures_of_cells_that_the_grid_has_not_are_left_out(prefect, tmp_path, caplog):
+    write_text(tmp_path / "x.csv", "cell,test_accuracy,test_loss\na,0.5,\ngone,0.6,\n")
+    found = in_a_flow(read_published, "x", ["a", "b"], tmp_path)
+    assert found.figures["cell"].tolist() == ["a", "gone"]  # the leaderboard has a row a cell of the grid
+    assert any("x.csv: ignored, the grid has no such cell: gone" in line for line in caplog.messages)
+    assert in_a_flow(read_published, "y", ["a"], tmp_path) is None

@@ -4,41 +4,33 @@ import json
 import multiprocessing
 import os
 import re
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
 from contextlib import chdir
 from pathlib import Path
 
-import keras
 import numpy as np
+import pandas as pd
 import pytest
-import yaml
-from keras import layers, ops
-from prefect import Flow, flow
 from prefect.context import get_settings_context
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.scores import scores
+from fer_tasks.labels import VOTES
 from fer_tasks.models import load_model
-from fer_tasks.settings import load_settings
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, write_dataset
-from fer_tasks.storage.files import read_array, write_text
+from fer_tasks.storage.files import read_array
 from fer_tasks.storage.model_folder import read_model_folder
-from flows.grid.leaderboard import read_published
+from fer_tasks.training.vote_labels import vote_labels
 from flows.grid.model_export import run_onnx
-from flows.grid.model_probes import grad_cam_for
 from flows.grid.predictions import CellQuery, PredictedSplit, predict_cells, predictions_of
 from flows.train import train
-from tests.training_project import CROP, make_project, random_pictures, write_features
+from tests.training_project import CROP, about, in_a_flow, make_project, predicted, run
 
 pytestmark = pytest.mark.slow
-CELL = {"model": "alizadeh_fazel", "options": {"depth": "shallow", "width": 0.1}, "recipe": "gray16"}
-CELL |= {"optimizer": "sgd", "learning_rate": 0.01, "epochs": 3, "batch_size": 8}
 LONG = {"epochs": 10, "optimizer": "adam", "learning_rate": 0.001}  # long enough to be killed on the way
 RICH = {"augmentation": "strong", "ema": 0.9, "schedule": "one_cycle", "label_smoothing": 0.1}
 DISTIL = {"teacher": "pair", "temperature": 2, "soft": 0.5, "hard": 0.5}
@@ -64,33 +56,6 @@ def trained(prefect, tmp_path_factory) -> Path:
     with chdir(made):
         run(made, *OTHERS, ensembles=[PAIR])
     return made
-
-
-@pytest.fixture(scope="module")
-def trained_once(prefect, tmp_path_factory) -> Path:
-    """A project with one cell, trained for an epoch, and features with a test split."""
-    made = make_project(tmp_path_factory.mktemp("trained"))
-    write_features(made / "data/features/gray16", random_pictures()[0])
-    with chdir(made):
-        run(made, {"id": "a", "epochs": 1})
-    return made
-
-
-@pytest.fixture
-def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
-    """A function that copies a project, to be changed, and makes the copy the working folder."""
-
-    def copy(project: Path) -> Path:
-        monkeypatch.chdir(shutil.copytree(project, tmp_path / "copy", symlinks=True))
-        return tmp_path / "copy"
-
-    return copy
-
-
-def run(project: Path, *grid: dict, ensembles: Sequence[dict] = (), by: Flow = train) -> None:
-    content = {"cells": [{**CELL, **cell} for cell in grid], "ensembles": list(ensembles)}
-    (project / "grids" / "sample.yaml").write_text(yaml.safe_dump(content))
-    by(load_settings())
 
 
 def weights(project: Path, cell: str) -> list[np.ndarray]:
@@ -190,15 +155,6 @@ def test_views_are_of_a_frozen_backbone(prefect, project):
         run(project, {"id": "whole", "augmentation": "light", "views": 2})
 
 
-def about(project: Path, name: str) -> dict:
-    return json.loads((project / "models" / name / "cell.json").read_text())
-
-
-def predicted(project: Path, cell: str, split: slice) -> np.ndarray:
-    model = load_model(project / "models" / cell / "model.keras")
-    return model.predict(np.array(read_array(project / "data/features/gray16/X.npy")[split]), verbose=0)
-
-
 def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(trained, copied):
     project = copied(trained)
     names = ["student", "a", "b", "pair", "pair.log_likelihood", "pair.hinge"]
@@ -242,59 +198,6 @@ def test_an_ensemble_waits_for_its_members_and_a_student_for_its_teacher(trained
         in_a_flow(predictions_of, ["pair"], split._replace(name="test"))
 
 
-def test_a_cell_predicts_the_current_features(trained_once, copied, caplog):
-    project = copied(trained_once)
-    root = project / "data/features/gray16"
-    trained_on, others = random_pictures()
-    split = PredictedSplit("test", project / "models", project / "data/features", 1)
-
-    def probabilities_and_maps() -> list[np.ndarray]:
-        grad_cam = grad_cam_for("a", split.models, split.features)
-        return [predictions_of(["a"], split)["a"].probabilities, grad_cam([0, 1], [3, 4])]
-
-    def predict_all() -> list[np.ndarray]:
-        return in_a_flow(probabilities_and_maps)
-
-    before = predict_all()
-    assert before[0] == pytest.approx(predicted(project, "a", slice(49, 56)), abs=1e-5)
-    assert "other features" not in caplog.text
-
-    write_features(root, others)
-    after = predict_all()
-    assert after[0] == pytest.approx(predicted(project, "a", slice(49, 56)), abs=1e-5)
-    assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
-    assert f"a was trained on other features than {root} has now; `dvc repro train` trains" in caplog.text
-
-    write_features(root, trained_on)
-    (project / "models/a/model.keras").unlink()
-    assert all(np.array_equal(one, other) for one, other in zip(before, predict_all(), strict=True)), "cached"
-
-    write_features(root, np.zeros((56, 8, 8, 1), np.float32))
-    with pytest.raises(
-        UserError, match=r"a was trained on inputs of shape \[16, 16, 1\], .*gray16 has \[8, 8"
-    ):
-        in_a_flow(predictions_of, ["a"], split)
-
-
-def test_a_network_that_cannot_be_exported_fails_no_training_and_says_why(trained_once, copied, caplog):
-    project = copied(trained_once)
-    best, file = project / "models" / "best", project / "models" / "a" / "model.keras"
-    assert read_model_folder(best).info["name"] == "a"
-    faces = keras.Input((16, 16, 1))
-    strongest = ops.one_hot(ops.argmax(layers.Dense(7)(layers.Flatten()(faces)), axis=-1), 7)
-    keras.Model(faces, strongest).save(file)  # argmax becomes a Bitcast, which ONNX Runtime has not
-    run(project, {"id": "a", "epochs": 1})
-    assert any("a is not exported to ONNX, so `predict` cannot use it" in line for line in caplog.messages)
-    with pytest.raises(UserError, match=r"best has no model.onnx, which predicting takes: .*Bitcast"):
-        read_model_folder(best)
-    assert (best / "model.keras").read_bytes() == file.read_bytes()
-    file.unlink()
-    with pytest.raises(
-        UserError, match="a/model.keras cannot be read .it is missing.; remove .*models/a, and"
-    ):
-        run(project, {"id": "a", "epochs": 1})
-
-
 def test_what_is_made_of_others_is_made_anew_with_them_and_only_then(trained, copied):
     project = copied(trained)
     files = {file: file.stat().st_mtime_ns for file in (project / "models").glob("*/cell.json")}
@@ -329,10 +232,6 @@ def test_recipes_of_other_pictures_are_refused(prefect, project):
         run(project, {"id": "a"}, {"id": "b", "recipe": "vector"})
 
 
-def in_a_flow(function, *arguments):
-    return flow(function, name="predicting", validate_parameters=False)(*arguments)
-
-
 def test_cells_are_trained_where_the_task_runner_says(prefect, project, monkeypatch):
     """In processes of its own: nothing of a cell's task is bound to the flow's process."""
     # The runner's thread that forwards events starts a server where the settings of all threads name none.
@@ -344,9 +243,30 @@ def test_cells_are_trained_where_the_task_runner_says(prefect, project, monkeypa
     assert live["a"]["epoch"] == live["step"] == 2
 
 
-def test_published_figures_of_cells_that_the_grid_has_not_are_left_out(prefect, tmp_path, caplog):
-    write_text(tmp_path / "x.csv", "cell,test_accuracy,test_loss\na,0.5,\ngone,0.6,\n")
-    found = in_a_flow(read_published, "x", ["a", "b"], tmp_path)
-    assert found.figures["cell"].tolist() == ["a", "gone"]  # the leaderboard has a row a cell of the grid
-    assert any("x.csv: ignored, the grid has no such cell: gone" in line for line in caplog.messages)
-    assert in_a_flow(read_published, "y", ["a"], tmp_path) is None
+def add_votes(root) -> pd.DataFrame:
+    """Votes that all say happy, but for faces 0 and 50, which are no faces, and 1, without votes."""
+    data = read_dataset(root / "data/features/gray16")
+    votes = pd.DataFrame(np.eye(8)[[3] * len(data.manifest)], columns=VOTES)
+    votes.iloc[[0, 50]], votes.iloc[1] = np.eye(8)[7], np.nan
+    manifest = pd.concat([data.manifest, votes], axis=1)
+    write_dataset(
+        data.root, manifest, manifest.iloc[:0].assign(reason="", detail=""), {}, data.info["settings"]
+    )
+    return manifest
+
+
+def test_a_cell_learns_from_votes_beside_one_that_learns_from_labels(prefect, project):
+    manifest = add_votes(project)
+    run(project, {"id": "own", "epochs": 1}, {"id": "voted", "labels": "votes", "epochs": 2})
+    own, voted = (json.loads((project / "models" / i / "cell.json").read_text()) for i in ("own", "voted"))
+    assert own["prior"] == pytest.approx([1 / 7] * 7, abs=1e-5) and (own["left_out"], own["note"]) == ({}, "")
+    learnt = vote_labels(manifest)[0][2:42]
+    assert voted["prior"] == pytest.approx(learnt.mean(axis=0), abs=1e-5) and voted["prior"][3] > 0.9
+    assert voted["left_out"] == {"mostly_other": 2, "no_votes": 1}
+    assert voted["note"] == ("learnt from votes, and validated on them; left out: 2 mostly_other, 1 no_votes")
+    assert voted["val_accuracy"] == 1, "all of them say happy"
+
+
+def test_votes_that_a_source_lacks_are_refused_before_training(prefect, project):
+    with pytest.raises(UserError, match="cell a: labels: votes: the source has no votes; put FER.'s table"):
+        run(project, {"id": "a", "labels": "votes"})

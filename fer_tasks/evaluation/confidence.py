@@ -18,12 +18,16 @@ class Confidence(NamedTuple):
     conformal: calibration.ConformalScores
 
 
-def fit_confidence(y_true: np.ndarray, probabilities: np.ndarray) -> Confidence:
+def fit_confidence(
+    y_true: np.ndarray, probabilities: np.ndarray, temperature: float | None = None
+) -> Confidence:
     """Fit a temperature, and then the threshold of doubt and the conformal scores on what it calibrates.
 
-    `y_true`: (n,) int, n > 0. `probabilities`: (n, 7), as the model gives them.
+    `y_true`: (n,) int, n > 0. `probabilities`: (n, 7), as the model gives them. `temperature`: None, or that
+    which is to be taken instead: 1 where they are calibrated already.
     """
-    temperature = calibration.fit_temperature(y_true, probabilities)
+    if temperature is None:
+        temperature = calibration.fit_temperature(y_true, probabilities)
     calibrated = calibration.calibrated(probabilities, temperature)
     return Confidence(
         temperature,

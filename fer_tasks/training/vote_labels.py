@@ -1,6 +1,8 @@
 """Labels of several taggers in place of one: Barsoum et al., "Training Deep Networks for Facial Expression
 Recognition with Crowd-Sourced Label Distribution", ICMI 2016."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -8,6 +10,20 @@ from fer_tasks.labels import EXPRESSIONS, VOTES
 
 TAGGERS = 10  # of FER+ for each picture; the source's own label counts as one more
 NO_VOTES, MOSTLY_OTHER = "no_votes", "mostly_other"
+
+
+def has_votes(manifest: pd.DataFrame) -> bool:
+    """Whether a manifest has the columns VOTES."""
+    return set(VOTES) <= set(manifest)
+
+
+def labels_of(manifest: pd.DataFrame, kind: Literal["own", "votes"]) -> tuple[np.ndarray, np.ndarray]:
+    """What a cell of these `labels` learns from: as `vote_labels`, or of `own` labels one-hot rows, all with
+    reason ""."""
+    if kind == "votes":
+        return vote_labels(manifest)
+    own = manifest["label"].map(EXPRESSIONS.index).to_numpy()
+    return np.eye(len(EXPRESSIONS), dtype=np.float32)[own], np.full(len(own), "")
 
 
 def vote_labels(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

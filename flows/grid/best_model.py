@@ -11,13 +11,13 @@ import numpy as np
 from prefect import get_run_logger
 
 from fer_tasks.errors import UserError
-from fer_tasks.evaluation import calibration
-from fer_tasks.evaluation.confidence import Confidence, confidence_figures, fit_confidence
+from fer_tasks.evaluation.calibration import balanced, calibrated
+from fer_tasks.evaluation.confidence import confidence_figures, fit_confidence
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_array
 from fer_tasks.storage.model_folder import KERAS, BadModelFolder, read_model_folder, write_model_folder
-from fer_tasks.training.vote_labels import vote_labels
+from fer_tasks.training.vote_labels import labels_of
 from flows.engine.code import code_digest
 from flows.engine.own_process import call_in_own_process
 from flows.grid.in_own_process import EXPORT_MODEL, PREDICT_SPLIT
@@ -84,22 +84,17 @@ def _describe(
     }
     validation = predictions["validation"]
     confidence = fit_confidence(validation.y_true, validation.probabilities)
-
-    def balance(probabilities: np.ndarray) -> np.ndarray:
-        calibrated = calibration.calibrated(probabilities, confidence.temperature)
-        return calibration.balanced(calibrated, about["prior"])
-
-    of_balanced = Confidence(
-        1.0,
-        calibration.fit_doubt(validation.y_true, balance(validation.probabilities)),
-        calibration.conformal_scores(validation.y_true, balance(validation.probabilities)),
-    )
+    balance = {
+        name: balanced(calibrated(predicted.probabilities, confidence.temperature), about["prior"])
+        for name, predicted in predictions.items()
+    }
+    of_balanced = fit_confidence(validation.y_true, balance["validation"], temperature=1.0)
     figures = {
         name: {
             "data": f"{provenance.data}, {name} split",
             "labels": about["settings"]["labels"],
             **confidence_figures(predicted.y_true, predicted.probabilities, confidence),
-            "balanced": confidence_figures(predicted.y_true, balance(predicted.probabilities), of_balanced),
+            "balanced": confidence_figures(predicted.y_true, balance[name], of_balanced),
         }
         for name, predicted in predictions.items()
     }
@@ -129,9 +124,7 @@ def _describe(
 
 def _judged(predicted: Predictions, about: dict[str, Any]) -> Predictions:
     """Predictions with the kind of labels that the network has learnt from."""
-    if about["settings"]["labels"] == "own":
-        return predicted
-    soft, reasons = vote_labels(predicted.faces)
+    soft, reasons = labels_of(predicted.faces, about["settings"]["labels"])
     good = reasons == ""
     return Predictions(predicted.faces[good], soft[good].argmax(axis=1), predicted.probabilities[good])
 

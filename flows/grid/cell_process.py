@@ -21,7 +21,7 @@ from fer_tasks.training.epochs import TrainingFailed
 from fer_tasks.training.feeding import Rows, choose_rows
 from fer_tasks.training.history import history
 from fer_tasks.training.state import Checkpoint
-from fer_tasks.training.vote_labels import vote_labels
+from fer_tasks.training.vote_labels import labels_of
 from flows.grid.jobs import Job, Outcome
 
 
@@ -43,7 +43,7 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
         "recipe": data.info["settings"]["steps"],
         "input_shape": list(x.shape[1:]),
         "labels": list(EXPRESSIONS),
-        "prior": _prior(arrays.y_train),
+        "prior": arrays.y_train.mean(axis=0, dtype=float).round(6).tolist(),
         "left_out": left_out,
         "batch_size": batch_size,
     }
@@ -76,11 +76,8 @@ def fit_cell(job: Job, batch_size: int, send: Callable[[Any], None]) -> Outcome:
 def _arrays(manifest: pd.DataFrame, x: np.ndarray, job: Job) -> tuple[fit.Arrays, dict[str, int]]:
     """What a cell learns from, and how many faces of train and val it leaves out, by reason."""
     cell, teacher = job.cell, job.teacher
-    y = manifest["label"].map(EXPRESSIONS.index).to_numpy()
-    soft, reasons = y, np.full(len(y), "")
-    if cell.labels == "votes":
-        soft, reasons = vote_labels(manifest)
-        y = soft.argmax(axis=1)
+    soft, reasons = labels_of(manifest, cell.labels)
+    y = soft.argmax(axis=1)
     of_train, of_val = (manifest["split"].to_numpy() == split for split in ("train", "val"))
     good = reasons == ""
     train, val = np.flatnonzero(of_train & good), np.flatnonzero(of_val & good)
@@ -92,12 +89,6 @@ def _arrays(manifest: pd.DataFrame, x: np.ndarray, job: Job) -> tuple[fit.Arrays
         train, teacher = train[chosen], None if teacher is None else teacher[chosen]
     left_out = pd.Series(reasons[(of_train | of_val) & ~good]).value_counts().to_dict()
     return fit.Arrays(Rows(x, train), soft[train], Rows(x, val), y[val], teacher), left_out
-
-
-def _prior(labels: np.ndarray) -> list[float]:
-    """The share of each expression in labels, (n,) int or (n, 7)."""
-    shares = labels if labels.ndim == 2 else np.eye(len(EXPRESSIONS))[labels]
-    return [round(float(share), 6) for share in shares.mean(axis=0)]
 
 
 def _read_checkpoint(job: Job, batch_size: int) -> Checkpoint | None:

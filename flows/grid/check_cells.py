@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import keras
 
 from fer_tasks.errors import UserError
-from fer_tasks.labels import EXPRESSIONS, VOTES
+from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
 from fer_tasks.models.backbones import reusing_backbones
 from fer_tasks.settings import Cell
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_array
 from fer_tasks.training import fit, frozen_backbone
+from fer_tasks.training.vote_labels import has_votes
 
 NO_VOTES = (
     "labels: votes: the source has no votes; put FER+'s table beside its pictures, or set `labels: own`"
@@ -30,17 +31,13 @@ class _Faults(NamedTuple):
     fine_tune: str = ""
 
 
+@reusing_backbones()
 def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
     """Return one line for each cell that cannot be trained.
 
     Each model and each backbone is built once, without weights: missing weights fail only the cells that use
     them.
     """
-    with reusing_backbones():
-        return _check_cells(cells, features)
-
-
-def _check_cells(cells: Sequence[Cell], features: Path) -> list[str]:
     faults: dict[str, _Faults] = {}
     lines = []
     for cell in cells:
@@ -53,15 +50,15 @@ def _check_cells(cells: Sequence[Cell], features: Path) -> list[str]:
             faults[key] = _faults(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options))
         of_model = faults[key]
         fault = of_model.build or (cell.views and of_model.views) or (cell.fine_tune and of_model.fine_tune)
-        if not fault and cell.labels == "votes" and not _has_votes(features / cell.recipe):
+        if (
+            not fault
+            and cell.labels == "votes"
+            and not has_votes(read_dataset(features / cell.recipe).manifest)
+        ):
             fault = NO_VOTES
         if fault:
             lines.append(f"cell {cell.id}: {fault}")
     return lines
-
-
-def _has_votes(recipe: Path) -> bool:
-    return set(VOTES) <= set(read_dataset(recipe).manifest)
 
 
 def _faults(build: Callable[[], keras.Model]) -> _Faults:
