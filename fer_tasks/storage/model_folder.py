@@ -32,6 +32,7 @@ from fer_tasks.errors import UserError, writing_to
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.files import write_bytes, write_text
 
+PRETRAINED = Path(__file__).parents[2] / "pretrained"  # the network that this program has, to begin from
 SCHEMA = 2  # 1 had no prior
 KERAS, ONNX, INFO = "model.keras", "model.onnx", "model.json"
 FIELDS: dict[str, Any] = {  # of model.json: what using a model takes
@@ -104,6 +105,20 @@ def read_model_folder(folder: Path) -> ModelFolder:
     if not (folder / KERAS).is_file():
         raise BadModelFolder(f"{folder} has no {KERAS}; copy the whole folder")
     return ModelFolder(onnx, info)
+
+
+def read_pretrained(without: str) -> ModelFolder:
+    """Read PRETRAINED. `without`: the setting that needs none, for the message.
+
+    Raises:
+        BadModelFolder: it is missing, damaged or of another schema.
+    """
+    try:
+        if not PRETRAINED.is_dir():
+            raise BadModelFolder(f"there is no folder {PRETRAINED}")
+        return read_model_folder(PRETRAINED)
+    except BadModelFolder as error:
+        raise BadModelFolder(f"{error}; `git checkout pretrained` restores it, or set {without}") from None
 
 
 def read_model_info(folder: Path) -> dict[str, Any]:
