@@ -1,9 +1,12 @@
 """`make pretrained SOURCE=…`: train the network to begin from on FER2013 with FER+'s votes; it goes to
 pretrained/, which git holds."""
 
+import hashlib
+import io
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -63,11 +66,21 @@ def release(best: Path, clean: Path, target: Path) -> None:
     files = image_files(learnt.iloc[:: max(1, len(learnt) // MEASURED)], data.root)
     section = load_settings().crop_faces.model_copy(update={"mode": "fast", "size": 96})
     crop = {**section.model_dump(), "margin": framing(read_image(Path(path)) for _, path in files.values())}
-    for name in (KERAS, ONNX):
-        write_bytes(target / name, (best / name).read_bytes())
-    kept: dict[str, Any] = {**info, "crop": crop}
+    keras = deflated((best / KERAS).read_bytes())
+    write_bytes(target / KERAS, keras)
+    write_bytes(target / ONNX, (best / ONNX).read_bytes())
+    kept: dict[str, Any] = {**info, "crop": crop, "keras": {"sha256": hashlib.sha256(keras).hexdigest()}}
     write_text(target / INFO, json.dumps(kept, indent=2, allow_nan=False) + "\n")
     write_text(target / CARD, render_card(kept))
+
+
+def deflated(keras: bytes) -> bytes:
+    """A .keras file compressed: Keras reads it, but writes it without compression."""
+    smaller = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(keras)) as stored, zipfile.ZipFile(smaller, "w") as compressed:
+        for name in stored.namelist():
+            compressed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED, 9)
+    return smaller.getvalue()
 
 
 def framing(faces: Iterable[np.ndarray]) -> float:

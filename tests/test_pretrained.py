@@ -1,6 +1,7 @@
 """The network to begin from: how it is framed, released and asked."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +66,16 @@ TRAINED = {
 
 def test_what_is_released_is_a_model_with_the_crop_that_suits_it_and_a_card(clean, tmp_path):
     best = write_tiny_model(tmp_path / "best", **TRAINED)
+    with zipfile.ZipFile(best / "model.keras", "w") as file:  # as Keras writes it
+        file.writestr("model.weights.h5", bytes(10**6))
     release(best, clean, tmp_path / "pretrained")
     files = {file.name for file in (tmp_path / "pretrained").iterdir()}
     assert files == {"model.keras", "model.onnx", "model.json", "CARD.md"}
     crop = json.loads((tmp_path / "pretrained" / "model.json").read_text())["crop"]
     assert crop["mode"] == "fast" and crop["margin"] == pytest.approx(0.3, abs=0.12)
+    with zipfile.ZipFile(tmp_path / "pretrained" / "model.keras") as file:
+        assert file.read("model.weights.h5") == bytes(10**6)
+    assert (tmp_path / "pretrained" / "model.keras").stat().st_size < 10**4
     card = (tmp_path / "pretrained" / "CARD.md").read_text()
     assert "| accuracy | 81.0 % (80.0 % to 82.0 %) | 81.0 % |" in card.replace("\u00a0", " ").replace(
         "\u202f", " "
