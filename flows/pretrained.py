@@ -22,12 +22,11 @@ from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.storage.images import read_image
-from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, read_model_folder
+from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, PRETRAINED, read_model_folder
 from fer_tasks.training.vote_labels import has_votes
 from flows import fer2013
 from flows.command import ready_for_prefect
 
-PRETRAINED = Path("pretrained")
 CARD = "CARD.md"
 GRID = "pretrained"
 MEASURED = 600  # training pictures whose framing is measured
