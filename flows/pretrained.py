@@ -1,10 +1,13 @@
 """`make pretrained SOURCE=…`: train the network to begin from on FER2013 with FER+'s votes; it goes to
 pretrained/, which git holds."""
 
+import hashlib
+import io
 import json
 import os
 import platform
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +22,12 @@ from fer_tasks.storage.cells import read_cell
 from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.storage.images import read_image
-from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, read_model_folder
+from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, PRETRAINED, read_model_folder
 from fer_tasks.training.vote_labels import has_votes, labels_of
 from flows import fer2013
 from flows.command import ready_for_prefect
 from flows.pretrained_figures import asking, by_expression, find_faces, over_crops
 
-PRETRAINED = Path("pretrained")
 CARD = "CARD.md"
 GRID = "pretrained"
 MEASURED = 600  # training pictures whose framing is measured
@@ -65,10 +67,11 @@ def release(best: Path, clean: Path, target: Path) -> None:
     learnt = data.manifest[data.manifest["split"] == "train"].sort_values("image_id")
     margin = framing(_pictures(data, learnt.iloc[:: max(1, len(learnt) // MEASURED)]))
     crop = settings.crop_faces.model_copy(update={"mode": "fast", "size": 96, "margin": margin}).model_dump()
-    info = {**info, "crop": crop}
+    keras = deflated((best / KERAS).read_bytes())
+    info = {**info, "crop": crop, "keras": {"sha256": hashlib.sha256(keras).hexdigest()}}
     info["figures"]["test"] |= _test_figures(data, onnx, info, settings.crop_faces.margin)
-    for name in (KERAS, ONNX):
-        write_bytes(target / name, (best / name).read_bytes())
+    write_bytes(target / KERAS, keras)
+    write_bytes(target / ONNX, onnx)
     write_text(target / INFO, json.dumps(info, indent=2, allow_nan=False) + "\n")
     machine = f"{settings.train.threads} threads of {_processor()}"
     card = render_card(info, read_cell(best), counts, settings.crop_faces.margin, machine)
@@ -97,6 +100,15 @@ def _processor() -> str:
     lines = about.read_text().splitlines() if about.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def deflated(keras: bytes) -> bytes:
+    """A .keras file compressed: Keras reads it, but writes it without compression."""
+    smaller = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(keras)) as stored, zipfile.ZipFile(smaller, "w") as compressed:
+        for name in stored.namelist():
+            compressed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED, 9)
+    return smaller.getvalue()
 
 
 def framing(faces: Iterable[np.ndarray]) -> float:

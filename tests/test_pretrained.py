@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -83,6 +84,8 @@ def best(tmp_path: Path) -> Path:
     """models/best of the cell that is released, with the cell's own record beside it."""
     folder = write_tiny_model(tmp_path / "best", **TRAINED)
     (folder / "cell.json").write_text(json.dumps(MADE))
+    with zipfile.ZipFile(folder / "model.keras", "w") as file:  # as Keras writes it
+        file.writestr("model.weights.h5", bytes(10**6))
     return folder
 
 
@@ -92,6 +95,9 @@ def test_what_is_released_is_a_model_with_the_crop_that_suits_it_and_a_card(best
     assert files == {"model.keras", "model.onnx", "model.json", "CARD.md"}
     crop = json.loads((tmp_path / "pretrained" / "model.json").read_text())["crop"]
     assert crop["mode"] == "fast" and crop["margin"] == pytest.approx(0.3, abs=0.12)
+    with zipfile.ZipFile(tmp_path / "pretrained" / "model.keras") as file:
+        assert file.read("model.weights.h5") == bytes(10**6)
+    assert (tmp_path / "pretrained" / "model.keras").stat().st_size < 10**4
     [row] = Predictor(tmp_path / "pretrained").predict(np.asarray(astronaut()))
     assert row.status in ("ok", "uncertain")
 

@@ -24,11 +24,10 @@ from fer_tasks.faces.detector import Faces, follow_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
-from fer_tasks.storage.model_folder import read_model_folder
+from fer_tasks.storage.model_folder import PRETRAINED, read_model_folder
 from fer_tasks.video.addresses import without_password
 
 MODEL = Path("models/best")
-PRETRAINED = Path(__file__).parents[2] / "pretrained"
 Prior = Literal["training", "balanced"]
 
 
