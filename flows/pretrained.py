@@ -18,6 +18,7 @@ import pandas as pd
 from fer_tasks.errors import UserError
 from fer_tasks.reports.pretrained_card import render_card
 from fer_tasks.settings import load_settings
+from fer_tasks.sources.names import counted
 from fer_tasks.storage.cells import read_cell
 from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
@@ -73,7 +74,7 @@ def release(best: Path, clean: Path, target: Path) -> None:
     write_bytes(target / KERAS, keras)
     write_bytes(target / ONNX, onnx)
     write_text(target / INFO, json.dumps(info, indent=2, allow_nan=False) + "\n")
-    machine = f"{settings.train.threads} threads of {_processor()}"
+    machine = f"{counted(settings.train.threads, 'thread')} of {_processor()}"
     card = render_card(info, read_cell(best), counts, settings.crop_faces.margin, machine)
     write_text(target / CARD, card)
 

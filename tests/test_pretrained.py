@@ -124,7 +124,7 @@ def test_the_card_tells_figures_with_their_doubt_limits_and_how_it_was_made(best
         "9 of them taught it, 1 chose the epoch" in card
         and "1,234 that most taggers call none of the seven" in card
     )
-    assert "| seed | 7;" in card and "| time | 3 h 26 min on 2 threads of " in card
+    assert "| seed | 7;" in card and "| time | 3 h 26 min on 1 thread of " in card
     assert "| crop | 0.7 | 0.8 | 0.9 | 1 | 1.1 | |---|---|---|---|---|---| | accuracy | " in card
     assert "| sad | 2 | " in card and "not what a person feels" in card and "Article 5(1)(f)" in card
     assert re.search(r"\{|\}|nan|None|Undefined", card) is None
