@@ -100,8 +100,7 @@ def faces_of(source: Path, votes: Path | None, folder: Path) -> tuple[pd.DataFra
         unpack(source, folder / "unpacked", max_bytes=2**33)
         source = folder / "unpacked"
     table = fer2013.add_votes(listed(source), [votes])
-    private = table["path"].map(lambda path: Path(path).name.startswith("PrivateTest"))
-    table = table[private & table[VOTES[0]].notna()].reset_index(drop=True)
+    table = table[(table["source_split"] == "test") & table[VOTES[0]].notna()].reset_index(drop=True)
     images = [read_image(Path(path)) for path in table["path"]]
     return table.assign(copies=list(map(perceptual_hash, images))), images
 

@@ -13,7 +13,6 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture
 
 from fer_tasks.errors import UserError
-from fer_tasks.reports import plots
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, Train, cells_of_size, load_grid
 from fer_tasks.storage import cells
 from fer_tasks.storage.backbone_features import drop_other_features
@@ -185,6 +184,8 @@ def _keep_cell(outcome: Outcome | Exception, job: Job, models: Path) -> None:
     summary = f"{figures}, {result['train_seconds']:.0f} s"
     get_run_logger().info(f"cell {cell.id}: {summary}")
     cells.log(folder, f"trained: {summary}")
+    from fer_tasks.reports import plots  # here: a run that trains nothing need not wait for matplotlib
+
     picture = base64.b64encode(plots.learning_curves({cell.id: trained.history})).decode()
     url = f"data:image/png;base64,{picture}"
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")

@@ -121,6 +121,22 @@ def read_pretrained(without: str) -> ModelFolder:
         raise BadModelFolder(f"{error}; `git checkout pretrained` restores it, or set {without}") from None
 
 
+def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The model.keras of a folder, whole, and the content of model.json: to train it further.
+
+    Raises:
+        BadModelFolder: as `read_model_info`, or model.keras is missing, damaged or of another network.
+    """
+    if not folder.is_dir():
+        raise BadModelFolder(f"there is no folder {folder} of a model")
+    info = read_model_info(folder)
+    if _sha256(_read(folder, KERAS)) != info["keras"].get("sha256"):
+        raise BadModelFolder(
+            f"{folder / KERAS} is damaged or of another network than {INFO}; copy the whole folder"
+        )
+    return folder / KERAS, info
+
+
 def read_model_info(folder: Path) -> dict[str, Any]:
     """The content of model.json, also of a network that could not be exported.
 
