@@ -102,7 +102,8 @@ def test_without_the_network_clean_says_what_to_do_and_hog_needs_none(project, c
         cleaned()
     wrong = f"there is no folder {pretrained}" if fault == "missing" else "model.onnx is damaged"
     assert wrong in str(told.value) and "\n" not in str(told.value)
-    assert str(told.value).endswith("`git checkout pretrained` restores it, or set clean.label_model: hog")
+    fix = "`git checkout -- pretrained` brings back the one that came with this program"
+    assert str(told.value).endswith(f"{fix}; clean.label_model: hog needs none")
     change_params(project, clean={"label_model": "hog"})
     cleaned()
     assert read_table(project / "data" / "clean" / "measures.csv")["label_doubt"].notna().all()

@@ -118,7 +118,8 @@ def read_pretrained(without: str) -> ModelFolder:
             raise BadModelFolder(f"there is no folder {PRETRAINED}")
         return read_model_folder(PRETRAINED)
     except BadModelFolder as error:
-        raise BadModelFolder(f"{error}; `git checkout pretrained` restores it, or set {without}") from None
+        fix = "`git checkout -- pretrained` brings back the one that came with this program"
+        raise BadModelFolder(f"{error}; {fix}; {without} needs none") from None
 
 
 def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
