@@ -27,6 +27,7 @@ from fer_tasks.storage.files import write_bytes, write_table, write_text
 from fer_tasks.storage.model_folder import read_model_info
 from flows.engine.stage import run_stage
 from flows.grid import report_faces
+from flows.grid.choose_grid import with_chosen_grid
 from flows.grid.distillation_gain import distillation_gain
 from flows.grid.leaderboard import leaderboard, read_published, recalls
 from flows.grid.model_probes import GradCam, grad_cam_for
@@ -61,6 +62,7 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
+    settings = with_chosen_grid(settings, data / "clean")
     grid = load_grid(settings.train.grid)
     results = _evaluate(grid, settings, data, models)
     best = _best(results)
