@@ -120,6 +120,7 @@ def _page(
         best=best,
         calibrated=_calibrated(results.model),
         candidates=len(results.histories),
+        unlearnt=[EXPRESSIONS[k] for k, share in enumerate(results.model["prior"]) if not share],
         leaderboard=results.board,
         published=results.published.about if results.published else "",
         distillation_gain=results.distillation_gain,
@@ -175,7 +176,7 @@ def _figures(
 ) -> dict[str, Picture]:
     counts = scores.confusion(predictions.y_true, predictions.probabilities)
     bins = scores.reliability(predictions.y_true, predictions.probabilities)
-    calibrated = calibration.calibrated(predictions.probabilities, model["temperature"])
+    calibrated = calibration.calibrated(predictions.probabilities, model["temperature"], model["prior"])
     by_share = calibration.accuracy_by_share(predictions.y_true, calibrated, SHARES)
     doubt = calibration.doubt_at(model["doubt"]["threshold"], predictions.y_true, calibrated)
     figures = {
