@@ -23,6 +23,7 @@ from flows.engine.own_process import call_in_own_process, ending_together
 from flows.engine.stage import run_stage
 from flows.grid.best_model import Provenance, read_provenance, write_best
 from flows.grid.cell_task import artifact_key, train_cell
+from flows.grid.choose_grid import with_chosen_grid
 from flows.grid.dvclive_board import show_grid
 from flows.grid.ensembles import EnsembleFit, fit_ensemble
 from flows.grid.fingerprints import features_group, grid_fingerprints
@@ -37,6 +38,7 @@ class Folders:
 
     raw: Path = Path("data/raw")
     faces: Path = Path("data/faces")
+    clean: Path = Path("data/clean")
     features: Path = Path("data/features")
     models: Path = Path("models")
     live: Path = Path("reports/live")
@@ -63,7 +65,7 @@ class RunPlan(NamedTuple):
 
 @flow(name="train")
 def train(settings: Settings, folders: Folders = FOLDERS) -> None:
-    plan = plan_run(settings, folders)
+    plan = plan_run(with_chosen_grid(settings, folders.clean), folders)
     _restore_archived(plan)
     jobs = _plan_jobs(plan)
     show = partial(

@@ -13,7 +13,7 @@ model.json
   doubt              threshold: an answer of less confidence is uncertain; answered, accuracy: on validation
   conformal          scores, n: see calibration.conformal_quantile
   parameters         how many weights it has
-  prior              the share of each expression in what the network learnt from
+  prior              the share of each expression in what the network learnt from; 0 is never answered
   balanced           doubt, conformal: of answers where each expression counts alike
   figures            validation, test: data, faces, accuracy with its 95 % interval, calibration
   onnx               sha256, max_difference from model.keras; or reason, where there is no model.onnx
