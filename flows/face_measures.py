@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,19 +11,22 @@ from prefect import task
 from fer_tasks.cleaning import covers, label_doubts
 from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
+from fer_tasks.cleaning.network_features import FramedFace, see_files
 from fer_tasks.cleaning.rules import RULES
 from fer_tasks.cleaning.split import assign_splits
-from fer_tasks.faces.crop import in_crop
+from fer_tasks.faces.crop import in_crop, side_in_crop
 from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.recipes import make_transform
 from fer_tasks.settings import Clean
-from fer_tasks.storage import images
+from fer_tasks.storage import images, model_folder
 from fer_tasks.storage.dataset import Dataset
+from fer_tasks.storage.model_folder import ModelFolder, read_pretrained
 from flows.engine.caching import same_inputs_and_code
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.worker_pool import call_in_worker, map_in_workers
 
 # The faces' fingerprint identifies the content of the arrays, which would take long to hash.
-cached_task = task(cache_policy=same_inputs_and_code(but=["faces", "described"]))
+cached_task = task(cache_policy=same_inputs_and_code(but=["faces", "described", "features"]))
 
 
 @shard_task
@@ -34,6 +38,14 @@ def describe(shard: dict[str, tuple[str, str, str, str]]) -> dict[str, Descripti
     return dict(zip(shard, call_in_worker(describe_files, images.read_image, faces), strict=True))
 
 
+@shard_task
+def see(shard: dict[str, tuple[str, str, str, float]], recipe: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    faces = [FramedFace(Path(path), side) for _, _, path, side in shard.values()]
+    onnx = (model_folder.PRETRAINED / model_folder.ONNX).read_bytes()
+    seen = call_in_worker(see_files, images.read_image, make_transform(recipe), onnx, faces)
+    return dict(zip(shard, seen, strict=True))
+
+
 def _landmarks(landmarks: str, transform: str) -> np.ndarray | None:
     return in_crop(np.array(json.loads(landmarks)), np.array(json.loads(transform))) if landmarks else None
 
@@ -42,7 +54,9 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
     """A row a face: image_id, label, group_id, split and the measures that `rules.doubts` compares."""
     faces = textfree.manifest.sort_values("image_id", ignore_index=True)
     faces = faces.assign(path=f"{textfree.root}/" + faces["file"])
+    network = read_pretrained("clean.label_model: hog") if section.label_model == "pretrained" else None
     described = _describe_all(faces)
+    features = _see_all(faces, network) if network else described.hog
     max_bits, min_correlation = section.rules.min_copy_bits - 1, section.rules.max_copy_correlation
     copies = copies_among(textfree.fingerprint, max_bits, min_correlation, faces, described)
     groups = copies["group_id"].tolist()
@@ -54,7 +68,7 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
             faces[measured_before],
             copies,
             covered(textfree.fingerprint, described).rename("covered"),
-            doubtful_labels(textfree.fingerprint, groups, faces, described),
+            doubtful_labels(textfree.fingerprint, network and _content(network), groups, faces, features),
         ],
         axis=1,
     )
@@ -64,6 +78,19 @@ def _describe_all(faces: pd.DataFrame) -> Description:
     items = {row.image_id: (row.pixels, row.path, row.landmarks, row.transform) for row in faces.itertuples()}
     described = [description for _, description in map_items(describe, items)]
     return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
+
+
+def _see_all(faces: pd.DataFrame, network: ModelFolder) -> np.ndarray:
+    digest, recipe, margin = _content(network)
+    sides = [round(side_in_crop(face, margin), 2) for face in faces.to_dict("records")]
+    columns = zip(faces["image_id"], faces["pixels"], faces["path"], sides, strict=True)
+    items = {i: (pixels, digest, path, side) for i, pixels, path, side in columns}
+    return np.stack([seen for _, seen in map_items(see, items, recipe=recipe)])
+
+
+def _content(network: ModelFolder) -> list[Any]:
+    """What decides what a network sees: its digest, its recipe and its margin."""
+    return [network.info["onnx"]["sha256"], network.info["recipe"], network.info["crop"]["margin"]]
 
 
 @cached_task
@@ -80,10 +107,11 @@ def covered(fingerprint: str, described: Description) -> pd.Series:
 
 @cached_task
 def doubtful_labels(
-    fingerprint: str, groups: list[str], faces: pd.DataFrame, described: Description
+    fingerprint: str, network: list[Any] | None, groups: list[str], faces: pd.DataFrame, features: np.ndarray
 ) -> pd.DataFrame:
     labels = faces["label"].map(EXPRESSIONS.index).to_numpy()
-    probabilities = label_doubts.out_of_fold(described.hog, labels, np.array(groups), map_in_workers)
+    label_model = "pretrained" if network else "hog"
+    probabilities = label_doubts.out_of_fold(features, labels, np.array(groups), label_model, map_in_workers)
     predicted = np.isfinite(probabilities).all(axis=1)
     most_likely = np.array(EXPRESSIONS)[probabilities.argmax(axis=1)]
     return pd.DataFrame(

@@ -16,6 +16,7 @@ SETTINGS = (
     "crop_faces.size=48",
     "drop_text.engine=none",
     "clean.reject=[]",
+    "clean.label_model=hog",  # the network of pretrained/ has learnt from these faces
     # Faces are measured at 150 px: enlarged from 48, they look blurred or drawn.
     "clean.rules.min_sharpness=0",
     "clean.rules.max_flatness=1",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from fer_tasks.settings import AUTO, LARGE, SMALL, load_grid, load_settings
+from fer_tasks.storage.model_folder import read_pretrained
 from flows.command import ready_for_prefect
 from flows.server.background import start_in_background
 from flows.server.which_server import serves_this_project
@@ -19,6 +20,8 @@ def run() -> int:
         load_grid(name)
     source = Path(settings.download.source)
     check_source(source)  # told before anything starts
+    if settings.clean.label_model == "pretrained":
+        read_pretrained("clean.label_model: hog")
     url = start_in_background(settings.server.idle_minutes)
 
     def repro(*options: str) -> int:

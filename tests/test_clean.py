@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,11 +15,13 @@ import pytest
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
+from fer_tasks.storage import model_folder
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_table
 from flows.clean import clean
 from flows.server import own_server
 from testing.project_copy import change_params, copy_project, environment
+from testing.tiny_model import CROP, tiny_network, write_tiny_model
 from tests.project import asked, ended, run, shrink
 
 pytestmark = pytest.mark.slow
@@ -85,6 +88,45 @@ def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_appl
         cleaned()
     assert str(told.value) == "review/decisions.csv: line 2: 3 fields, not 7; fix or delete the line"
     assert not (project / "data" / "clean").exists()
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut"])
+def test_without_the_network_clean_says_what_to_do_and_hog_needs_none(project, cleaned, monkeypatch, fault):
+    pretrained = write_tiny_model(project / "pretrained")
+    monkeypatch.setattr(model_folder, "PRETRAINED", pretrained)
+    if fault == "missing":
+        shutil.rmtree(pretrained)
+    else:
+        (pretrained / "model.onnx").write_bytes(tiny_network()[:1000])
+    with pytest.raises(UserError) as told:
+        cleaned()
+    wrong = f"there is no folder {pretrained}" if fault == "missing" else "model.onnx is damaged"
+    assert wrong in str(told.value) and "\n" not in str(told.value)
+    fix = "`git checkout -- pretrained` brings back the one that came with this program"
+    assert str(told.value).endswith(f"{fix}; clean.label_model: hog needs none")
+    change_params(project, clean={"label_model": "hog"})
+    cleaned()
+    assert read_table(project / "data" / "clean" / "measures.csv")["label_doubt"].notna().all()
+
+
+def test_doubts_are_of_the_network_that_is_there_and_a_face_is_shown_to_it_once(
+    project, cleaned, monkeypatch, caplog
+):
+    def measured(name: str, **changes: object) -> pd.Series:
+        monkeypatch.setattr(model_folder, "PRETRAINED", project / name)
+        if not (project / name).exists():
+            write_tiny_model(project / name, **changes)
+        caplog.clear()
+        cleaned()
+        return read_table(project / "data" / "clean" / "measures.csv")["label_doubt"]
+
+    n = len(read_dataset(project / "data" / "textfree").manifest)
+    one = measured("one")
+    assert f"see: {n} of {n} computed" in caplog.text
+    closer = measured("closer", crop={**CROP, "margin": -0.3})
+    assert f"see: {n} of {n} computed" in caplog.text and (closer != one).any()
+    assert measured("one").equals(one)
+    assert f"see: 0 of {n} computed" in caplog.text and "describe: 0 of" in caplog.text
 
 
 def paused_run(api: str) -> str:

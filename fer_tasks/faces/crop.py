@@ -33,6 +33,17 @@ def face_transform(box: np.ndarray, degrees: float, margin: float, size: int) ->
     return transform
 
 
+def side_in_crop(face: Mapping[str, Any], margin: float) -> float:
+    """The side in px of a face's crop of what another margin would have cut.
+
+    `face`: `transform`, the crop's, beside the columns of `transform_of`. A picture that was a face already
+    has no landmarks and gets no margin.
+    """
+    scale = _scale(np.array(json.loads(face["transform"])))
+    wanted = margin if face["landmarks"] else 0.0
+    return scale * max(face["box_height"], face["box_width"]) * (1 + wanted)
+
+
 def enough_to_cut(face: Mapping[str, Any], margin: float, size: int, height: int, width: int) -> int:
     """The longer side in px of the copy of a (height, width) photo that a crop of `size` px is cut from.
 

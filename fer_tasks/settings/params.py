@@ -100,6 +100,7 @@ class Rules(Section):
 
 class Clean(Section):
     rules: Rules
+    label_model: Literal["pretrained", "hog"]
     reject: list[str]
     wait_for_review: int = Field(ge=0)
     val_share: float = Field(gt=0, lt=1)

@@ -107,6 +107,21 @@ def read_model_folder(folder: Path) -> ModelFolder:
     return ModelFolder(onnx, info)
 
 
+def read_pretrained(without: str) -> ModelFolder:
+    """Read PRETRAINED. `without`: the setting that needs none, for the message.
+
+    Raises:
+        BadModelFolder: it is missing, damaged or of another schema.
+    """
+    try:
+        if not PRETRAINED.is_dir():
+            raise BadModelFolder(f"there is no folder {PRETRAINED}")
+        return read_model_folder(PRETRAINED)
+    except BadModelFolder as error:
+        fix = "`git checkout -- pretrained` brings back the one that came with this program"
+        raise BadModelFolder(f"{error}; {fix}; {without} needs none") from None
+
+
 def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
     """The model.keras of a folder, whole, and the content of model.json: to train it further.
 
