@@ -1,5 +1,6 @@
 """What clean measures on all faces together: covered faces, copies, doubtful labels; and splits by copies."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from fer_tasks.cleaning import covers, label_doubts
-from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
+from fer_tasks.cleaning import label_doubts
+from fer_tasks.cleaning.covers import BadCoverNetwork, CroppedFace, cover_network, covered_files
+from fer_tasks.cleaning.description import Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.cleaning.rules import RULES
 from fer_tasks.cleaning.split import assign_splits
@@ -26,20 +28,36 @@ cached_task = task(cache_policy=same_inputs_and_code(but=["faces", "described"])
 
 
 @shard_task
-def describe(shard: dict[str, tuple[str, str, str, str]]) -> dict[str, Description]:
+def describe(shard: dict[str, tuple[str, str]]) -> dict[str, Description]:
+    paths = [Path(path) for _, path in shard.values()]
+    return dict(zip(shard, call_in_worker(describe_files, images.read_image, paths), strict=True))
+
+
+@shard_task
+def look_for_covers(
+    shard: dict[str, tuple[str, str, str, str]], network: str, digest: str
+) -> dict[str, float]:
     faces = [
-        CroppedFace(Path(path), _landmarks(landmarks, transform), int(i[:8], 16))
-        for i, (_, path, landmarks, transform) in shard.items()
+        CroppedFace(Path(path), _landmarks(landmarks, transform))
+        for _, path, landmarks, transform in shard.values()
     ]
-    return dict(zip(shard, call_in_worker(describe_files, images.read_image, faces), strict=True))
+    onnx = Path(network).read_bytes()
+    return dict(zip(shard, call_in_worker(covered_files, onnx, images.read_image, faces), strict=True))
 
 
 def _landmarks(landmarks: str, transform: str) -> np.ndarray | None:
     return in_crop(np.array(json.loads(landmarks)), np.array(json.loads(transform))) if landmarks else None
 
 
-def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
-    """A row a face: image_id, label, group_id, split and the measures that `rules.doubts` compares."""
+def measure(textfree: Dataset, section: Clean, network: Path) -> pd.DataFrame:
+    """A row a face: image_id, label, group_id, split and the measures that `rules.doubts` compares.
+
+    `network`: the ONNX file of the network that looks for covers.
+
+    Raises:
+        BadCoverNetwork: it is missing or damaged.
+    """
+    digest = checked(network)
     faces = textfree.manifest.sort_values("image_id", ignore_index=True)
     faces = faces.assign(path=f"{textfree.root}/" + faces["file"])
     described = _describe_all(faces)
@@ -53,7 +71,7 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
             faces[["image_id", "label"]].assign(split=splits),
             faces[measured_before],
             copies,
-            covered(textfree.fingerprint, described).rename("covered"),
+            covered(faces, network, digest),
             doubtful_labels(textfree.fingerprint, groups, faces, described),
         ],
         axis=1,
@@ -61,7 +79,7 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
 
 
 def _describe_all(faces: pd.DataFrame) -> Description:
-    items = {row.image_id: (row.pixels, row.path, row.landmarks, row.transform) for row in faces.itertuples()}
+    items = {row.image_id: (row.pixels, row.path) for row in faces.itertuples()}
     described = [description for _, description in map_items(describe, items)]
     return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
 
@@ -73,9 +91,23 @@ def copies_among(
     return find_copies(images.read_image, faces, described, max_bits, min_correlation)
 
 
-@cached_task
-def covered(fingerprint: str, described: Description) -> pd.Series:
-    return pd.Series(covers.cover_probability(described.covers)).round(4)
+def checked(network: Path) -> str:
+    """The digest of the network's file, after it was seen to run."""
+    fix = f"`git checkout {network}` brings the released one back, `python -m flows.covers` makes one"
+    try:
+        onnx = network.read_bytes()
+        cover_network(onnx)
+    except FileNotFoundError:
+        raise BadCoverNetwork(f"there is no {network}, which looks for covered faces; {fix}") from None
+    except BadCoverNetwork as error:
+        raise BadCoverNetwork(f"{network}, which looks for covered faces: {error}; {fix}") from None
+    return hashlib.sha256(onnx).hexdigest()
+
+
+def covered(faces: pd.DataFrame, network: Path, digest: str) -> pd.Series:
+    items = {row.image_id: (row.pixels, row.path, row.landmarks, row.transform) for row in faces.itertuples()}
+    looked = map_items(look_for_covers, items, network=str(network), digest=digest)
+    return pd.Series([probability for _, probability in looked], name="covered").round(4)
 
 
 @cached_task

@@ -3,6 +3,7 @@ pretrained/, which git holds."""
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,6 +41,7 @@ def run(source: str) -> int:
     status = fer2013.run(source, GRID)
     if status == 0:
         release(Path("models/best"), Path("data/clean"), PRETRAINED)
+        status = subprocess.run([sys.executable, "-m", "flows.covers"]).returncode
     return status
 
 
