@@ -21,6 +21,7 @@ from fer_tasks.storage.dataset import (
 )
 from fer_tasks.storage.files import read_array, write_array
 from flows.engine.stage import made_from, run_stage
+from flows.grid.choose_grid import with_chosen_grid
 from flows.recipe_arrays import transform_files
 
 COLUMNS = ["image_id", "pixels", "label", "split"]
@@ -33,7 +34,8 @@ def make_features(
     for steps in settings.make_features.recipes.values():
         make_transform(steps)  # a mistyped step must stop the run before any picture is read
     clean = read_dataset(source)
-    recipes = recipes_of(load_grid(settings.train.grid).cells, settings)
+    grid = load_grid(with_chosen_grid(settings, source).train.grid)
+    recipes = recipes_of(grid.cells, settings)
     empty_folder(target)
     for recipe, steps in recipes.items():
         _make(clean, recipe, steps, target / recipe)

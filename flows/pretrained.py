@@ -1,35 +1,38 @@
 """`make pretrained SOURCE=…`: train the network to begin from on FER2013 with FER+'s votes; it goes to
 pretrained/, which git holds."""
 
+import hashlib
+import io
 import json
 import os
+import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import pandas as pd
 
 from fer_tasks.errors import UserError
-from fer_tasks.faces.choose import choose_face
-from fer_tasks.faces.detector import detect_faces
 from fer_tasks.reports.pretrained_card import render_card
 from fer_tasks.settings import load_settings
-from fer_tasks.storage.dataset import image_files, read_dataset
+from fer_tasks.sources.names import counted
+from fer_tasks.storage.cells import read_cell
+from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.storage.images import read_image
-from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, read_model_folder
-from fer_tasks.training.vote_labels import has_votes
+from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, PRETRAINED, read_model_folder
+from fer_tasks.training.vote_labels import has_votes, labels_of
 from flows import fer2013
 from flows.command import ready_for_prefect
+from flows.pretrained_figures import asking, by_expression, find_faces, over_crops
 
-PRETRAINED = Path("pretrained")
 CARD = "CARD.md"
 GRID = "pretrained"
 MEASURED = 600  # training pictures whose framing is measured
-TIMES = 4  # what they are enlarged to before faces are searched in them
 
 
 def run(source: str) -> int:
@@ -46,7 +49,8 @@ def run(source: str) -> int:
 
 
 def release(best: Path, clean: Path, target: Path) -> None:
-    """Copy the best model to `target`, with the crop of photos that suits it, and a card.
+    """Copy the best model to `target`, with the crop of photos that suits it, figures of the test split and a
+    card.
 
     FER2013's pictures are faces already, so the crop is the one that frames a face found in a photo as those
     pictures frame theirs.
@@ -55,21 +59,59 @@ def release(best: Path, clean: Path, target: Path) -> None:
         BadModelFolder: `best` is no model that can be used.
         UserError: it is another cell, or `clean` has no votes, or no face that MTCNN finds.
     """
-    info = read_model_folder(best).info
+    onnx, info = read_model_folder(best)
     if info["name"] != GRID:
         raise UserError(f"{best} is {info['name']}, not the cell {GRID} of grids/{GRID}.yaml")
-    data = read_dataset(clean)
+    data, settings = read_dataset(clean), load_settings()
     if not has_votes(data.manifest):
         raise UserError(f"{clean} has no votes: put FER+'s table beside the pictures of the source")
+    _, reasons = labels_of(data.manifest, "votes")
+    counts = data.manifest["split"][reasons == ""].value_counts().to_dict()
     learnt = data.manifest[data.manifest["split"] == "train"].sort_values("image_id")
-    files = image_files(learnt.iloc[:: max(1, len(learnt) // MEASURED)], data.root)
-    section = load_settings().crop_faces.model_copy(update={"mode": "fast", "size": 96})
-    crop = {**section.model_dump(), "margin": framing(read_image(Path(path)) for _, path in files.values())}
-    for name in (KERAS, ONNX):
-        write_bytes(target / name, (best / name).read_bytes())
-    kept: dict[str, Any] = {**info, "crop": crop}
-    write_text(target / INFO, json.dumps(kept, indent=2, allow_nan=False) + "\n")
-    write_text(target / CARD, render_card(kept))
+    margin = framing(_pictures(data, learnt.iloc[:: max(1, len(learnt) // MEASURED)]))
+    crop = settings.crop_faces.model_copy(update={"mode": "fast", "size": 96, "margin": margin}).model_dump()
+    keras = deflated((best / KERAS).read_bytes())
+    info = {**info, "crop": crop, "keras": {"sha256": hashlib.sha256(keras).hexdigest()}}
+    info["figures"]["test"] |= _test_figures(data, onnx, info, settings.crop_faces.margin)
+    write_bytes(target / KERAS, keras)
+    write_bytes(target / ONNX, onnx)
+    write_text(target / INFO, json.dumps(info, indent=2, allow_nan=False) + "\n")
+    machine = f"{counted(settings.train.threads, 'thread')} of {_processor()}"
+    card = render_card(info, read_cell(best), counts, settings.crop_faces.margin, machine)
+    write_text(target / CARD, card)
+
+
+def _test_figures(data: Dataset, onnx: bytes, info: dict[str, Any], margin: float) -> dict[str, Any]:
+    """What model.json adds about the test split, by the votes: `by_expression` and `over_crops`."""
+    test = data.manifest[data.manifest["split"] == "test"]
+    soft, reasons = labels_of(test, "votes")
+    y_true, judged = soft[reasons == ""].argmax(axis=1), test[reasons == ""]
+    pictures, ask = list(_pictures(data, judged)), asking(onnx, info)
+    return {
+        "by_expression": by_expression(y_true, ask(pictures), info["prior"]),
+        "over_crops": over_crops(pictures, y_true, margin, ask),
+    }
+
+
+def _pictures(data: Dataset, faces: pd.DataFrame) -> Iterator[np.ndarray]:
+    return (read_image(Path(path)) for _, path in image_files(faces, data.root).values())
+
+
+def _processor() -> str:
+    """What this machine computes with, such as AMD EPYC 9B14."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def deflated(keras: bytes) -> bytes:
+    """A .keras file compressed: Keras reads it, but writes it without compression."""
+    smaller = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(keras)) as stored, zipfile.ZipFile(smaller, "w") as compressed:
+        for name in stored.namelist():
+            compressed.writestr(zipfile.ZipInfo(name), stored.read(name), zipfile.ZIP_DEFLATED, 9)
+    return smaller.getvalue()
 
 
 def framing(faces: Iterable[np.ndarray]) -> float:
@@ -80,12 +122,11 @@ def framing(faces: Iterable[np.ndarray]) -> float:
     Raises:
         UserError: it finds none at all.
     """
-    enlarged = [cv2.resize(face, None, fx=TIMES, fy=TIMES, interpolation=cv2.INTER_CUBIC) for face in faces]
-    margins = []
-    for picture, found in zip(enlarged, detect_faces(enlarged, max(enlarged[0].shape)), strict=True):
-        if len(found.scores):
-            _, _, height, width = found.boxes[choose_face(found, picture.shape)]
-            margins.append(max(picture.shape[:2]) / max(height, width) - 1)
+    margins = [
+        max(picture.shape[:2]) / max(face["box_height"], face["box_width"]) - 1
+        for picture, face in find_faces(faces)
+        if face
+    ]
     if not margins:
         raise UserError("no face is found in the pictures that the network has learnt from")
     return round(float(np.median(margins)), 2)

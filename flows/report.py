@@ -27,6 +27,7 @@ from fer_tasks.storage.files import write_bytes, write_table, write_text
 from fer_tasks.storage.model_folder import read_model_info
 from flows.engine.stage import run_stage
 from flows.grid import report_faces
+from flows.grid.choose_grid import with_chosen_grid
 from flows.grid.distillation_gain import distillation_gain
 from flows.grid.leaderboard import leaderboard, read_published, recalls
 from flows.grid.model_probes import GradCam, grad_cam_for
@@ -61,6 +62,7 @@ def report(
     models: Path = Path("models"),
     target: Path = Path("reports"),
 ) -> None:
+    settings = with_chosen_grid(settings, data / "clean")
     grid = load_grid(settings.train.grid)
     results = _evaluate(grid, settings, data, models)
     best = _best(results)
@@ -118,6 +120,7 @@ def _page(
         best=best,
         calibrated=_calibrated(results.model),
         candidates=len(results.histories),
+        unlearnt=[EXPRESSIONS[k] for k, share in enumerate(results.model["prior"]) if not share],
         leaderboard=results.board,
         published=results.published.about if results.published else "",
         distillation_gain=results.distillation_gain,
@@ -173,7 +176,7 @@ def _figures(
 ) -> dict[str, Picture]:
     counts = scores.confusion(predictions.y_true, predictions.probabilities)
     bins = scores.reliability(predictions.y_true, predictions.probabilities)
-    calibrated = calibration.calibrated(predictions.probabilities, model["temperature"])
+    calibrated = calibration.calibrated(predictions.probabilities, model["temperature"], model["prior"])
     by_share = calibration.accuracy_by_share(predictions.y_true, calibrated, SHARES)
     doubt = calibration.doubt_at(model["doubt"]["threshold"], predictions.y_true, calibrated)
     figures = {

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fer_tasks.settings import load_grid, load_settings
+from fer_tasks.settings import AUTO, LARGE, SMALL, load_grid, load_settings
 from flows.command import ready_for_prefect
 from flows.server.background import start_in_background
 from flows.server.which_server import serves_this_project
@@ -15,7 +15,8 @@ from flows.source_files import check_source, has_unread_change
 def run() -> int:
     """Run the whole line; returns the exit status of `dvc repro`."""
     settings = load_settings()
-    load_grid(settings.train.grid)
+    for name in (SMALL, LARGE) if settings.train.grid == AUTO else (settings.train.grid,):
+        load_grid(name)
     source = Path(settings.download.source)
     check_source(source)  # told before anything starts
     url = start_in_background(settings.server.idle_minutes)

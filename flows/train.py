@@ -13,7 +13,6 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.futures import PrefectFuture
 
 from fer_tasks.errors import UserError
-from fer_tasks.reports import plots
 from fer_tasks.settings import Cell, Ensemble, Grid, Settings, Train, cells_of_size, load_grid
 from fer_tasks.storage import cells
 from fer_tasks.storage.backbone_features import drop_other_features
@@ -24,6 +23,7 @@ from flows.engine.own_process import call_in_own_process, ending_together
 from flows.engine.stage import run_stage
 from flows.grid.best_model import Provenance, read_provenance, write_best
 from flows.grid.cell_task import artifact_key, train_cell
+from flows.grid.choose_grid import with_chosen_grid
 from flows.grid.dvclive_board import show_grid
 from flows.grid.ensembles import EnsembleFit, fit_ensemble
 from flows.grid.fingerprints import features_group, grid_fingerprints
@@ -38,6 +38,7 @@ class Folders:
 
     raw: Path = Path("data/raw")
     faces: Path = Path("data/faces")
+    clean: Path = Path("data/clean")
     features: Path = Path("data/features")
     models: Path = Path("models")
     live: Path = Path("reports/live")
@@ -64,7 +65,7 @@ class RunPlan(NamedTuple):
 
 @flow(name="train")
 def train(settings: Settings, folders: Folders = FOLDERS) -> None:
-    plan = plan_run(settings, folders)
+    plan = plan_run(with_chosen_grid(settings, folders.clean), folders)
     _restore_archived(plan)
     jobs = _plan_jobs(plan)
     show = partial(
@@ -185,6 +186,8 @@ def _keep_cell(outcome: Outcome | Exception, job: Job, models: Path) -> None:
     summary = f"{figures}, {result['train_seconds']:.0f} s"
     get_run_logger().info(f"cell {cell.id}: {summary}")
     cells.log(folder, f"trained: {summary}")
+    from fer_tasks.reports import plots  # here: a run that trains nothing need not wait for matplotlib
+
     picture = base64.b64encode(plots.learning_curves({cell.id: trained.history})).decode()
     url = f"data:image/png;base64,{picture}"
     create_image_artifact(url, key=artifact_key(f"curves-{cell.id}"), description=f"{cell.id}: {figures}")

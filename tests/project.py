@@ -1,5 +1,6 @@
 """A small project in a folder of its own, and commands run in it as a user runs them."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,9 +27,11 @@ def free_port() -> str:
 
 
 def link_settings(folder: Path) -> Path:
-    """Give a working folder the project's settings files."""
-    for name in ("params.yaml", "grids", "sources", "review"):
+    """Give a working folder the project's settings files, with the grid of the sample."""
+    for name in ("grids", "sources", "review"):
         (folder / name).symlink_to(ROOT / name)
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    change_params(folder, train={"grid": "sample"})
     return folder
 
 
@@ -38,7 +41,7 @@ def shrink(project: Path, *cells: dict) -> Path:
     (project / "sources" / "sample.yaml").write_text(yaml.safe_dump(sample))
     (project / "grids" / "sample.yaml").write_text(yaml.safe_dump({"cells": [*GRID["cells"], *cells]}))
     recipes = {"rgb32": [{"op": "resize", "size": 32}]}
-    change_params(project, make_features={"recipes": recipes}, train={"workers": 1})
+    change_params(project, make_features={"recipes": recipes}, train={"grid": "sample", "workers": 1})
     return project
 
 

@@ -21,7 +21,8 @@ from flows.grid.entries import entries
 ROOT = Path(__file__).parents[1]
 SHARED = {"labels", "errors", "network"}  # what every module of fer_tasks may import
 # What else may be imported: a plan is declared once, where params.yaml and grids/ are checked against it.
-ALSO = {"training": {"fer_tasks.settings.training"}}
+# The network that this program has is read by what knows a model's folder.
+ALSO = {"training": {"fer_tasks.settings.training"}, "models": {"fer_tasks.storage.model_folder"}}
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

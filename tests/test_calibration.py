@@ -140,3 +140,19 @@ def test_balanced_probabilities_are_those_of_equally_frequent_expressions():
     expected = likelihoods[:, :6] / likelihoods[:, :6].sum(axis=1, keepdims=True)
     answers = calibration.balanced(posterior, prior)
     assert answers[:, :6] == pytest.approx(expected) and (answers[:, 6] == 0).all(), "it was never learnt"
+
+
+@QUICK
+@given(SEEDS, st.floats(0.05, 20), st.sets(st.integers(0, 6), min_size=1, max_size=6))
+def test_what_a_model_has_seen_none_of_it_never_answers(seed, temperature, unseen):
+    y, p = draw(seed, 20)
+    prior = np.where(np.isin(np.arange(7), [*unseen]), 0, 0.5)
+    given = calibration.calibrated(p, temperature, prior)
+    assert (given[:, [*unseen]] == 0).all() and given.sum(axis=1) == pytest.approx(1)
+    kept = [k for k in range(7) if k not in unseen]
+    of_the_others = p[:, kept] / p[:, kept].sum(axis=1, keepdims=True)
+    assert given[:, kept] == pytest.approx(calibration.calibrated(of_the_others, temperature))
+    assert not calibration.prediction_sets(given, 1.0)[:, [*unseen]].any()
+    assert calibration.calibrated(p, temperature, np.full(7, 1 / 7)) == pytest.approx(
+        calibration.calibrated(p, temperature)
+    )

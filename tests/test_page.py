@@ -50,6 +50,7 @@ def report(cells: int = 2, failed: str = "", columns: dict | None = None, **chan
         "best": BestCell("cell-0", 0.4567, 0.4, 0.5, 0.4, 0.123, 1234, 0.15),
         "calibrated": CalibratedModel(1.6, 0.4, CONFIDENCE, [(0.9, 0.912, 3.4)]),
         "candidates": cells,
+        "unlearnt": [],
         "leaderboard": pd.DataFrame(board),
         "published": "",
         "distillation_gain": pd.DataFrame(),
@@ -105,7 +106,9 @@ def test_the_headline_names_its_data_its_interval_and_what_guessing_gives():
     text = told(render_report(report()))
     assert "45.7 % of 1,234 test pictures named right by cell-0" in text
     assert "95 % interval 40.0 % to 50.0 %" in text and "most frequent expression: 15.0 %" in text
-    assert "Data: photos" in text and "–" in text
+    assert "Data: photos" in text and "–" in text and "no train picture" not in text
+    text = told(render_report(report(unlearnt=["disgust", "fear", "sad"])))
+    assert "There is no train picture of disgust, fear, sad : models/best answers over the other 4" in text
 
 
 def test_what_the_confidence_is_worth():

@@ -188,7 +188,7 @@ MISTAKES = [
     ("download", {"source": "photo"}, "does not exist; did you mean"),
     ("train", {"grid": "smaple"}, "no grid 'smaple'"),
     ("make_features", {"recipes": {"a": [{"op": "grey"}]}}, "no step 'grey'; choose one of"),
-    ("make_features", {"recipes": {"a": [{"op": "gray"}]}}, "no recipe 'gray32' in params.yaml; choose"),
+    ("make_features", {"recipes": {"a": [{"op": "gray"}]}}, "in params.yaml; choose one of ['a']"),
 ]
 
 

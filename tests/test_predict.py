@@ -19,7 +19,7 @@ from fer_tasks.errors import UserError
 from fer_tasks.evaluation.calibration import prediction_sets
 from fer_tasks.labels import EXPRESSIONS
 from testing.tiny_model import CROP, INFO, write_tiny_model
-from tests.predicting import ONE, PHOTO, TWO, group, saved
+from tests.predicting import ONE, PHOTO, TWO, ask, group, saved
 
 EMPTY = np.zeros((90, 120, 3), np.uint8)
 PORTRAIT = data.astronaut()
@@ -102,6 +102,26 @@ def test_a_doubted_answer_is_told_all_the_same(models, tmp_path, predictor):
     unsure = Predictor(write_tiny_model(tmp_path / "unsure", doubt={"threshold": 0.99}))
     [doubted], [sure] = unsure.predict(PORTRAIT), predictor.predict(PORTRAIT)
     assert doubted.status == "uncertain" and doubted == sure._replace(status="uncertain")
+
+
+def test_of_what_it_has_seen_none_a_model_says_0_and_the_others_sum_to_1(tmp_path, capfd):
+    four = [0.25, 0, 0, 0.25, 0.25, 0, 0.25]
+    folder = write_tiny_model(tmp_path / "four", prior=four)
+    for prior in get_args(Prior):
+        predictor = Predictor(folder, prior=prior, coverage=0.999)  # of sets that hold all that there is
+        [row] = predictor.predict(PORTRAIT)
+        shares = [getattr(row, name) for name in EXPRESSIONS]
+        assert predictor.unlearnt == ["disgust", "fear", "sad"]
+        assert [share > 0 for share in shares] == [share > 0 for share in four]
+        assert sum(shares) == pytest.approx(1) and {*row.set.split("|")} == {
+            "angry",
+            "happy",
+            "neutral",
+            "surprise",
+        }
+    (tmp_path / "photo.png").write_bytes(saved(PORTRAIT))
+    assert ask(folder, tmp_path / "photo.png") == 0
+    assert "has seen no picture of disgust, fear, sad: it answers over the other 4" in capfd.readouterr().err
 
 
 def test_with_a_balanced_prior_a_rare_expression_counts_as_much_as_a_frequent_one(models):

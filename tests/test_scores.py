@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from fer_tasks.evaluation.scores import (
     accuracy_interval,
@@ -15,6 +16,7 @@ from fer_tasks.evaluation.scores import (
     reliability,
     scores,
 )
+from fer_tasks.evaluation.wilson import wilson_interval
 
 Y = np.array([0, 0, 1, 3])
 P = np.full((4, 7), 0.05)
@@ -62,6 +64,13 @@ def test_the_interval_has_a_width_where_all_or_none_are_right():
     assert accuracy_interval(np.ones(12, bool)) == pytest.approx((0.7575, 1), abs=1e-4)
     assert accuracy_interval(np.zeros(12, bool)) == pytest.approx((0, 0.2425), abs=1e-4)
     assert accuracy_interval(np.arange(10) < 8) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 3474])
+def test_the_interval_is_that_of_scipy(n):
+    for k in range(0, n + 1, max(1, n // 30)):
+        expected = binomtest(k, n).proportion_ci(method="wilson")
+        assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=80))

@@ -40,6 +40,7 @@ from apps.predict.sources import Item, list_items
 from apps.predict.tables import COLUMNS, SHOWN, SHOWN_OF_VIDEOS, SMOOTHED_COLUMNS, UNREADABLE
 from apps.predict.writers import Printed, TableFile, check_format, printed, table_file
 from fer_tasks.errors import UserError, as_user_error
+from fer_tasks.labels import EXPRESSIONS
 
 FAILED, WRONG, STOPPED = 1, 2, 130  # exit statuses
 
@@ -61,6 +62,9 @@ def main(given: Sequence[str] | None = None, prog: str = "python -m apps.predict
         copies = copies_of(items, arguments.annotated) if arguments.annotated else {}
     except UserError as error:
         return _tell(prog, error, WRONG)
+    if predictor.unlearnt:
+        names, left = ", ".join(predictor.unlearnt), len(EXPRESSIONS) - len(predictor.unlearnt)
+        sys.stderr.write(f"the model has seen no picture of {names}: it answers over the other {left}\n")
     try:
         return _run(arguments, items, predictor, Wanted(copies, Gallery() if arguments.gallery else None))
     except KeyboardInterrupt:

@@ -24,11 +24,10 @@ from fer_tasks.faces.detector import Faces, follow_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
-from fer_tasks.storage.model_folder import read_model_folder
+from fer_tasks.storage.model_folder import PRETRAINED, read_model_folder
 from fer_tasks.video.addresses import without_password
 
 MODEL = Path("models/best")
-PRETRAINED = Path(__file__).parents[2] / "pretrained"
 Prior = Literal["training", "balanced"]
 
 
@@ -41,7 +40,8 @@ class Predictor:
     corner: the one that training would have taken. `whole`: pictures are faces already, nothing is searched.
     `coverage`: with which probability the expressions of `Row.set` hold the true one, 0..1. `prior`: how
     frequent the expressions are taken to be: as in what the model learnt from (training), which is right most
-    often, or one like the other (balanced), which names rare ones more often.
+    often, or one like the other (balanced), which names rare ones more often. `unlearnt`: the expressions of
+    which the model has seen none; their probability is 0.
 
     Raises:
         BadModelFolder: the folder is no model that can be used.
@@ -67,7 +67,8 @@ class Predictor:
         self._which, self._whole, self._crop = faces, whole, info["crop"]
         self._network = compile_network(onnx, info["input"]["shape"])
         self._transform = make_transform(info["recipe"])
-        self._prior = info["prior"] if prior == "balanced" else None
+        self.unlearnt = [name for name, share in zip(EXPRESSIONS, info["prior"], strict=True) if not share]
+        self._balanced = prior == "balanced"
         fitted = info["balanced"] if prior == "balanced" else info
         self._doubt = fitted["doubt"]["threshold"]
         self._quantile = conformal_quantile(ConformalScores(**fitted["conformal"]), coverage)
@@ -199,8 +200,8 @@ class Predictor:
             answers[i] = self._network(self._transform(crop).astype(np.float32))
         if not len(answers):
             return answers
-        answers = calibrated(answers, self.info["temperature"])
-        return answers if self._prior is None else balanced(answers, self._prior)
+        answers = calibrated(answers, self.info["temperature"], self.info["prior"])
+        return balanced(answers, self.info["prior"]) if self._balanced else answers
 
     def _check_colours(self, picture: Picture, faces: Faces) -> None:
         image = picture.read(max(picture.shape))

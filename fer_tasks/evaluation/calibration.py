@@ -30,9 +30,16 @@ class ConformalScores(NamedTuple):
     n: int
 
 
-def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(log p / T) in float64: above 1 the temperature makes a model less sure; the guess stays."""
+def calibrated(
+    probabilities: np.ndarray, temperature: float, prior: Sequence[float] | None = None
+) -> np.ndarray:
+    """softmax(log p / T) in float64: above 1 the temperature makes a model less sure; the guess stays.
+
+    `prior`: the share of each expression in what the model learnt from; one that was not there, 0, gets 0.
+    """
     scaled = np.log(np.maximum(probabilities.astype(float), TINY)) / temperature
+    if prior is not None:
+        scaled = np.where(np.asarray(prior) > 0, scaled, -np.inf)
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -42,15 +49,16 @@ def balanced(probabilities: np.ndarray, prior: Sequence[float]) -> np.ndarray:
     to sum to 1 (the post-hoc logit adjustment of Menon et al., "Long-tail learning via logit adjustment",
     ICLR 2021).
 
-    `prior`: the share of each expression in what the model learnt from; one that was not there, 0, stays at
-    0.
+    `prior`: as for `calibrated`.
     """
     shares = np.asarray(prior, float)
     weighed = np.divide(probabilities, shares, out=np.zeros(probabilities.shape), where=shares > 0)
     return weighed / weighed.sum(axis=1, keepdims=True)
 
 
-def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+def fit_temperature(
+    y_true: np.ndarray, probabilities: np.ndarray, prior: Sequence[float] | None = None
+) -> float:
     """The temperature of the least log loss (Guo et al., "On Calibration of Modern Neural Networks", ICML
     2017).
 
@@ -62,7 +70,7 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     rows = np.arange(len(y_true))
 
     def loss(log_temperature: float) -> float:
-        true = calibrated(probabilities, math.exp(log_temperature))[rows, y_true]
+        true = calibrated(probabilities, math.exp(log_temperature), prior)[rows, y_true]
         return float(-np.log(np.maximum(true, TINY)).sum() + log_temperature**2 / 2)
 
     return math.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded").x)
@@ -128,7 +136,7 @@ def conformal_quantile(kept: ConformalScores, coverage: float) -> float:
 def prediction_sets(probabilities: np.ndarray, quantile: float) -> np.ndarray:
     """(n, 7) bool: the expressions whose score, 1 less their probability, is at most `quantile` (LAC;
     Sadinle, Lei & Wasserman, "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels", JASA 2019),
-    and the guess: no set is empty."""
-    sets = 1 - probabilities <= quantile
+    and the guess: no set is empty. What has probability 0 is in none."""
+    sets = (1 - probabilities <= quantile) & (probabilities > 0)
     sets[np.arange(len(sets)), probabilities.argmax(axis=1)] = True
     return sets

@@ -1,5 +1,6 @@
 """How far a model's confidence can be trusted: fitted on validation pictures, told of any pictures."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,23 +17,29 @@ class Confidence(NamedTuple):
     temperature: float
     doubt: calibration.Doubt
     conformal: calibration.ConformalScores
+    prior: Sequence[float] | None  # as `calibration.calibrated` takes it
 
 
 def fit_confidence(
-    y_true: np.ndarray, probabilities: np.ndarray, temperature: float | None = None
+    y_true: np.ndarray,
+    probabilities: np.ndarray,
+    prior: Sequence[float] | None = None,
+    temperature: float | None = None,
 ) -> Confidence:
     """Fit a temperature, and then the threshold of doubt and the conformal scores on what it calibrates.
 
-    `y_true`: (n,) int, n > 0. `probabilities`: (n, 7), as the model gives them. `temperature`: None, or that
-    which is to be taken instead: 1 where they are calibrated already.
+    `y_true`: (n,) int, n > 0. `probabilities`: (n, 7), as the model gives them. `prior`: as for
+    `calibration.calibrated`. `temperature`: None, or that which is to be taken instead: 1 where they are
+    calibrated already.
     """
     if temperature is None:
-        temperature = calibration.fit_temperature(y_true, probabilities)
-    calibrated = calibration.calibrated(probabilities, temperature)
+        temperature = calibration.fit_temperature(y_true, probabilities, prior)
+    calibrated = calibration.calibrated(probabilities, temperature, prior)
     return Confidence(
         temperature,
         calibration.fit_doubt(y_true, calibrated),
         calibration.conformal_scores(y_true, calibrated),
+        prior,
     )
 
 
@@ -46,7 +53,7 @@ def confidence_figures(
     doubted, and its `answered_accuracy`; `accuracy_by_share` of the surest; for each of COVERAGES
     `coverage_…`, the share of the sets that hold the true expression, and `set_size_…`, their mean size.
     """
-    calibrated = calibration.calibrated(probabilities, confidence.temperature)
+    calibrated = calibration.calibrated(probabilities, confidence.temperature, confidence.prior)
     right = calibrated.argmax(axis=1) == y_true
     low, high = accuracy_interval(right)
     doubt = calibration.doubt_at(confidence.doubt.threshold, y_true, calibrated)

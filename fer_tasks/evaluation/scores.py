@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
+from fer_tasks.evaluation.wilson import wilson_interval
 from fer_tasks.labels import EXPRESSIONS
 
 CLASSES = np.arange(len(EXPRESSIONS))
@@ -49,17 +49,14 @@ def confusion(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def accuracy_interval(right: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of an accuracy by Wilson (1927), which has a width even if all or none are right.
+    """The 95 % interval of an accuracy, as `wilson_interval`.
 
     `right`: (n,) bool, whether each prediction is right.
 
     Raises:
         ValueError: n is 0.
     """
-    if not len(right):
-        raise ValueError("an interval needs at least one picture")
-    low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return float(low), float(high)
+    return wilson_interval(int(right.sum()), len(right))
 
 
 def reliability(y_true: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:

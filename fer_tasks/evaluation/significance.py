@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+
+from fer_tasks.evaluation.wilson import wilson_interval
 
 LEVEL = 0.05
 
@@ -40,6 +41,8 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> float:
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
     if not only_one + only_other:
         return 1.0
+    from scipy.stats import binomtest  # here: it takes a second to import, and other stages need none
+
     return float(binomtest(only_one, only_one + only_other).pvalue)
 
 
@@ -79,5 +82,5 @@ def gain_interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 def _wilson_sides(k: int, n: int) -> tuple[float, float]:
     """The distances of Wilson's interval for k of n below and above k / n."""
-    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    low, high = wilson_interval(k, n)
     return k / n - low, high - k / n

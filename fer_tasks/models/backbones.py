@@ -1,4 +1,5 @@
-"""Backbones from `keras.applications`, with ImageNet weights, weights from a file, or random weights."""
+"""Backbones: those of `keras.applications`, with ImageNet weights, weights from a file or random weights, and
+the network that this program has."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from platformdirs import user_cache_path
 from fer_tasks.models.batch_norm import BatchNormalization
 from fer_tasks.models.blocks import check_choice
 from fer_tasks.models.errors import BadModel
+from fer_tasks.models.pretrained import pretrained
 
 BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "EfficientNetB0": keras.applications.EfficientNetB0,
@@ -25,7 +27,9 @@ BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "MobileNetV2": keras.applications.MobileNetV2,
     "MobileNetV3Large": keras.applications.MobileNetV3Large,
     "MobileNetV3Small": keras.applications.MobileNetV3Small,
+    "pretrained": pretrained,
 }
+PRETRAINED = "pretrained"  # it has weights of its own, and takes grey pictures as they are
 # These two expect -1..1 ("own"); the 2021 project gave them 0..1, which its slides call "rescale". The other
 # backbones rescale inside, and 2021 gave them 0..255 ("none"), so both settings are the same for them.
 RESCALED = ("InceptionResNetV2", "MobileNetV2")
@@ -65,7 +69,7 @@ class InInference(layers.Wrapper):
 def backbone_features(
     inputs: keras.KerasTensor,
     name: str,
-    weights: str = "imagenet",
+    weights: str | None = None,
     trainable: bool = False,
     preprocessing: str = "own",
     alpha: float | None = None,
@@ -86,11 +90,12 @@ def backbone_features(
     check_choice("preprocessing", preprocessing, PREPROCESSINGS)
     if inputs.shape[3] not in (1, 3):
         raise BadModel(f"{name} takes grey or RGB pictures; this recipe gives {inputs.shape[1:]}")
-    x = layers.Concatenate()([inputs] * 3) if inputs.shape[3] == 1 else inputs
+    as_rgb = inputs.shape[3] == 1 and name != PRETRAINED
+    x = layers.Concatenate()([inputs] * 3) if as_rgb else inputs
     if name in RESCALED:
         x = layers.Rescaling(**PREPROCESSINGS[preprocessing])(x)
     body = _reuse_or_build(name, x.shape[1:], weights, {} if alpha is None else {"alpha": alpha})
-    for layer in body.layers if norm_momentum else ():
+    for layer in body._flatten_layers() if norm_momentum else ():
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = norm_momentum
     if trainable:
@@ -109,11 +114,16 @@ def _reuse_or_build(*arguments: Any) -> keras.Model:
     return reused[key]
 
 
-def _backbone(name: str, shape: tuple[int, ...], weights: str, options: dict[str, Any]) -> keras.Model:
+def _backbone(name: str, shape: tuple[int, ...], weights: str | None, options: dict[str, Any]) -> keras.Model:
     if "alpha" in options and "alpha" not in inspect.signature(BACKBONES[name]).parameters:
         raise BadModel(f"{name} has no alpha; leave it out, or choose a MobileNet")
-    build = partial(BACKBONES[name], input_shape=shape, include_top=False, name="backbone", **options)
-    if weights == "imagenet":
+    build = partial(BACKBONES[name], input_shape=shape, name="backbone", **options)
+    if name == PRETRAINED:
+        if weights is not None:
+            raise BadModel(f"{name} has weights of its own; leave `weights` out")
+        return build()
+    build = partial(build, include_top=False)
+    if weights in (None, "imagenet"):
         return _fused(_downloaded(build, name))
     model = build(weights=None)
     if weights != "none":

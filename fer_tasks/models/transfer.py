@@ -1,4 +1,4 @@
-"""Transfer learning: a backbone from `keras.applications` with a new head."""
+"""Transfer learning: a backbone that has learnt from other pictures, with a new head."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def transfer(
     n_classes: int,
     backbone: str = "MobileNetV2",
     head: str = "plain",
-    weights: str = "imagenet",
+    weights: str | None = None,
     trainable: bool = False,
     preprocessing: str = "own",
     alpha: float | None = None,
@@ -27,12 +27,13 @@ def transfer(
 ) -> keras.Model:
     """Backbone, global average pooling (the layer `features`) and a head.
 
-    `input_shape`: (M, N, 1 or 3) with sides of at least 32 px, for InceptionResNetV2 of at least 75 px;
-    values 0..255, so the recipe has no `rescale`.
+    `input_shape`: (M, N, 1 or 3) with sides of at least 32 px, for InceptionResNetV2 of at least 75 px, for
+    `pretrained` those of its network; values 0..255, so the recipe has no `rescale`.
+    `backbone`: a key of BACKBONES; `pretrained` is the network in `pretrained/`.
     `head`: `plain`, dropout and the classes; `dnn`, a dense layer of 256 with ReLU before these (the width is
     our choice, as the 2021 slides state none).
-    `weights`: `imagenet` (Keras downloads them once), `none`, or a `.weights.h5` file with the backbone's
-    weights without its top.
+    `weights`: those of `pretrained` are its own; of another backbone `imagenet` (if left out; Keras downloads
+    them once), `none`, or a `.weights.h5` file with its weights without its top.
     `trainable`: whether the backbone is trained from the start; if not, a second phase may fine-tune it (see
     `backbone_features`).
     `preprocessing`: `own`, the backbone's; `as_2021`, that of the 2021 project. It is part of the model.

@@ -57,6 +57,7 @@ class ReportPage:
     best: BestCell
     calibrated: CalibratedModel
     candidates: int  # networks that the best was chosen from
+    unlearnt: Sequence[str]  # expressions of which there is no train picture
     leaderboard: pd.DataFrame  # columns of `flows.grid.leaderboard`, failed cells last
     published: str  # whose figures are shown beside ours; empty if none
     distillation_gain: pd.DataFrame  # columns of `flows.grid.distillation_gain`: students and baselines

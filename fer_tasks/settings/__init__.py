@@ -1,6 +1,17 @@
 """params.yaml, grids/ and sources/ as frozen, typed settings; an unknown key or a bad value stops the run."""
 
-from fer_tasks.settings.grid import Cell, Ensemble, Grid, cells_of_size, load_grid
+from fer_tasks.settings.grid import (
+    AUTO,
+    FEWER,
+    LARGE,
+    SMALL,
+    Cell,
+    Ensemble,
+    Grid,
+    cells_of_size,
+    grid_for,
+    load_grid,
+)
 from fer_tasks.settings.params import (
     Clean,
     CropFaces,
@@ -20,6 +31,10 @@ from fer_tasks.settings.training import Training
 from fer_tasks.settings.yaml_file import SettingsError
 
 __all__ = [
+    "AUTO",
+    "FEWER",
+    "LARGE",
+    "SMALL",
     "Cell",
     "Clean",
     "CropFaces",
@@ -39,6 +54,7 @@ __all__ = [
     "Training",
     "WritingRule",
     "cells_of_size",
+    "grid_for",
     "load_grid",
     "load_settings",
     "load_source",

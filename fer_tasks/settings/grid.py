@@ -12,6 +12,8 @@ from fer_tasks.settings.section import Section, load
 from fer_tasks.settings.training import Training
 from fer_tasks.settings.yaml_file import SettingsError
 
+AUTO = "auto"  # as train.grid: `small` for fewer faces than these, else `modern`
+FEWER, SMALL, LARGE = 5000, "small", "modern"
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -127,9 +129,14 @@ def _reduce(cell: Cell, to: Reduced) -> Cell:
     return cell.model_copy(update={"epochs": epochs, "fine_tune": fewer, "pictures": pictures})
 
 
+def grid_for(faces: int) -> str:
+    """The name of the grid that `train.grid: auto` stands for where data/clean has so many faces."""
+    return SMALL if faces < FEWER else LARGE
+
+
 def load_grid(name: str, folder: Path = Path("grids")) -> Grid:
     """Read and check grids/<name>.yaml. Raises SettingsError, listing the grids, for an unknown name."""
     if not os.path.isfile(folder / f"{name}.yaml"):
-        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        names = sorted([AUTO, *(file.stem for file in folder.glob("*.yaml"))])
         raise SettingsError(f"params.yaml: train.grid: no grid {name!r} in {folder}/; choose one of {names}")
     return load(Grid, folder / f"{name}.yaml")

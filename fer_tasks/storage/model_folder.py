@@ -13,7 +13,7 @@ model.json
   doubt              threshold: an answer of less confidence is uncertain; answered, accuracy: on validation
   conformal          scores, n: see calibration.conformal_quantile
   parameters         how many weights it has
-  prior              the share of each expression in what the network learnt from
+  prior              the share of each expression in what the network learnt from; 0 is never answered
   balanced           doubt, conformal: of answers where each expression counts alike
   figures            validation, test: data, faces, accuracy with its 95 % interval, calibration
   onnx               sha256, max_difference from model.keras; or reason, where there is no model.onnx
@@ -32,6 +32,7 @@ from fer_tasks.errors import UserError, writing_to
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.files import write_bytes, write_text
 
+PRETRAINED = Path(__file__).parents[2] / "pretrained"  # the network that this program has, to begin from
 SCHEMA = 2  # 1 had no prior
 KERAS, ONNX, INFO = "model.keras", "model.onnx", "model.json"
 FIELDS: dict[str, Any] = {  # of model.json: what using a model takes
@@ -104,6 +105,22 @@ def read_model_folder(folder: Path) -> ModelFolder:
     if not (folder / KERAS).is_file():
         raise BadModelFolder(f"{folder} has no {KERAS}; copy the whole folder")
     return ModelFolder(onnx, info)
+
+
+def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The model.keras of a folder, whole, and the content of model.json: to train it further.
+
+    Raises:
+        BadModelFolder: as `read_model_info`, or model.keras is missing, damaged or of another network.
+    """
+    if not folder.is_dir():
+        raise BadModelFolder(f"there is no folder {folder} of a model")
+    info = read_model_info(folder)
+    if _sha256(_read(folder, KERAS)) != info["keras"].get("sha256"):
+        raise BadModelFolder(
+            f"{folder / KERAS} is damaged or of another network than {INFO}; copy the whole folder"
+        )
+    return folder / KERAS, info
 
 
 def read_model_info(folder: Path) -> dict[str, Any]:

@@ -82,13 +82,13 @@ def _describe(
         for name, split in (("validation", "val"), ("test", "test"))
         if split in set(data.manifest["split"])
     }
-    validation = predictions["validation"]
-    confidence = fit_confidence(validation.y_true, validation.probabilities)
+    validation, prior = predictions["validation"], about["prior"]
+    confidence = fit_confidence(validation.y_true, validation.probabilities, prior)
     balance = {
-        name: balanced(calibrated(predicted.probabilities, confidence.temperature), about["prior"])
+        name: balanced(calibrated(predicted.probabilities, confidence.temperature, prior), prior)
         for name, predicted in predictions.items()
     }
-    of_balanced = fit_confidence(validation.y_true, balance["validation"], temperature=1.0)
+    of_balanced = fit_confidence(validation.y_true, balance["validation"], prior, temperature=1.0)
     figures = {
         name: {
             "data": f"{provenance.data}, {name} split",
@@ -110,7 +110,7 @@ def _describe(
         "temperature": confidence.temperature,
         "doubt": confidence.doubt._asdict(),
         "conformal": confidence.conformal._asdict(),
-        "prior": about["prior"],
+        "prior": prior,
         "parameters": about["parameters"],
         "balanced": {
             "doubt": of_balanced.doubt._asdict(),

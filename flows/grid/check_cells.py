@@ -11,7 +11,7 @@ import keras
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
-from fer_tasks.models.backbones import reusing_backbones
+from fer_tasks.models.backbones import PRETRAINED, reusing_backbones
 from fer_tasks.settings import Cell
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_array
@@ -35,8 +35,8 @@ class _Faults(NamedTuple):
 def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], None]) -> list[str]:
     """Return one line for each cell that cannot be trained.
 
-    Each model and each backbone is built once, without weights: missing weights fail only the cells that use
-    them.
+    Each model and each backbone is built once, without weights to download: where they are missing, only the
+    cells that use them fail.
     """
     faults: dict[str, _Faults] = {}
     lines = []
@@ -44,6 +44,7 @@ def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], Non
         shape = read_array(features / cell.recipe / "X.npy").shape[1:]
         builder = BUILDERS.get(cell.model)
         takes_weights = builder and "weights" in inspect.signature(builder).parameters
+        takes_weights = takes_weights and cell.options.get("backbone") != PRETRAINED  # whose are here
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
         key = repr((cell.model, shape, sorted(options.items())))
         if key not in faults:

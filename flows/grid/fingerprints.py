@@ -9,6 +9,7 @@ from typing import Any
 
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.storage.dataset import Dataset
+from fer_tasks.storage.model_folder import KERAS, PRETRAINED
 from flows.engine.code import code_digest
 from flows.grid.ensembles import ensemble_fingerprint
 from flows.grid.entries import entries
@@ -39,13 +40,15 @@ def grid_fingerprints(
 def features_group(cell: Cell, data: Dataset, threads: int) -> str:
     """The folder of backbone features that a cell shares with others; kept while one of them waits."""
     code = code_digest(BACKBONE_FEATURES, BUILD_MODEL, only=entries(cell.model_dump()))
-    digest = _digest([data.fingerprint, threads, code])
+    digest = _digest([data.fingerprint, threads, weights_digest(cell.options), code])
     return f"{cell.recipe}-{cell.options.get('backbone', cell.model)}-{cell.augmentation}-{digest[:8]}"
 
 
 def weights_digest(options: Mapping[str, Any]) -> str:
-    """The SHA-256, in hexadecimal, of the file that a model's option `weights` names; "" if it names none."""
-    weights = Path(str(options.get("weights", "")))
+    """The SHA-256, in hexadecimal, of the file that a model's options take weights from; "" if there is none:
+    that of `backbone: pretrained`, or the one that `weights` names."""
+    named = Path(str(options.get("weights", "")))
+    weights = PRETRAINED / KERAS if options.get("backbone") == PRETRAINED.name else named
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
