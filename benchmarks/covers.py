@@ -37,8 +37,8 @@ def test_faces(source: Path) -> pd.DataFrame:
     """FER2013's test faces that MTCNN finds: set, half, picture, aligned."""
     with tempfile.TemporaryDirectory() as folder:
         if source.suffix == ".zip":
-            unpack(source, Path(folder), max_bytes=2**33)
-            source = Path(folder)
+            unpack(source, Path(folder, "unpacked"), max_bytes=2**33)
+            source = Path(folder, "unpacked")
         paths = [path for path in map(Path, listed(source)["path"]) if not path.stem.startswith("Training")]
         pictures = [read_image(path) for path in paths]
     rows = [

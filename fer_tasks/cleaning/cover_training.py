@@ -17,7 +17,7 @@ from fer_tasks.cleaning import covers
 from fer_tasks.cleaning.planting import plant
 
 BATCH = 128
-EPOCHS = (4, 8)  # before and after the network has looked at the faces as they are
+EPOCHS = (3, 6)  # before and after the network has looked at the faces as they are
 SURE, DOUBTED = 0.7, 0.15  # probabilities of being covered
 OFTENER = 10  # how much oftener a face is shown that is covered already
 COVERED, OPEN = 0.6, 0.25  # share of a region from which on it is covered, up to which it is open
