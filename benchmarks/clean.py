@@ -26,9 +26,10 @@ from threadpoolctl import threadpool_limits
 from benchmarks.lib import cleanvision_reference, copies, many_faces, planted_faults
 from benchmarks.lib.faces import CutFace, cut_faces, detect_again, listed
 from benchmarks.lib.rule_scores import our, score
-from fer_tasks.cleaning import covers
+from fer_tasks.cleaning.covers import align, covered
 from fer_tasks.faces.signals import light_signals
 from fer_tasks.settings import load_settings
+from flows.clean import NETWORK
 
 OF_CLEANVISION = {"blurred": "blurry", "dark": "dark", "bright": "light", "low_contrast": "low_information"}
 Row = dict[str, Any]
@@ -54,59 +55,20 @@ def on_light(faces: list[CutFace], first: np.ndarray) -> list[Row]:
 
 
 def on_covers(faces: list[CutFace], first: np.ndarray) -> list[Row]:
-    """Covered eyes and mouths, by a model trained on the first half of the faces: with the kinds of covers
-    that it was trained on, and with new ones. Landmarks are those of the open face."""
-    aligned = [covers.align(face.image, face.landmarks) for face in faces]
-    seeds = [int(face.image_id[:8], 16) for face in faces]
-    described = np.stack(
-        [
-            covers.describe_with_covers(image, np.random.default_rng(seed))
-            for image, seed in zip(aligned, seeds, strict=True)
-        ]
-    ).astype(np.float32)
-    training = described[first]
-    models = [
-        covers.fit_cover_model(training[:, 0, k], training[:, 1, k]) for k in range(len(covers.REGIONS))
-    ]
-
-    def probability(regions: np.ndarray) -> np.ndarray:
-        return np.max([model(regions[:, k]) for k, model in enumerate(models)], axis=0)
-
-    unchanged = np.empty(len(faces))
-    unchanged[first], unchanged[~first] = (
-        covers.cover_probability(training),
-        probability(described[~first, 0]),
-    )
-    rng, second, judge = np.random.default_rng(2021), np.flatnonzero(~first), our("covered")[0]
-    covered = _covers_trained_with([aligned[k] for k in second], rng)
-    covered |= _new_covers([faces[k] for k in second], rng)
-    rows = []
-    for fault, images in covered.items():
-        regions = np.stack([covers.describe_regions(image) for image in images])
-        rows.append({"fault": fault, **score(judge, unchanged, first, probability(regions))})
-    return rows
-
-
-def _covers_trained_with(aligned: list[np.ndarray], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    return {
-        f"trained on: {cover.__name__} on {region}": [
-            covers.plant(image, region, cover, rng) for image in aligned
-        ]
-        for region in covers.REGIONS
-        for cover in covers.COVERS
-    }
-
-
-def _new_covers(faces: list[CutFace], rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
-    """Aligned faces with covers that the model was not trained on, by their kind."""
-    covered = {}
+    """Covered eyes and mouths, with covers that the network has not learnt from. Landmarks are those of the
+    open face."""
+    onnx = NETWORK.read_bytes()
+    unchanged = covered(onnx, np.stack([align(face.image, face.landmarks) for face in faces]))
+    rng, judge, rows = np.random.default_rng(2021), our("covered")[0], []
+    second = [face for face, in_first in zip(faces, first, strict=True) if not in_first]
     for name, plant in planted_faults.COVERS.items():
-        others = [faces[k].image for k in rng.permutation(len(faces))]
-        covered[f"new: {name}"] = [
-            covers.align(plant(face.image, face.landmarks, other, rng), face.landmarks)
-            for face, other in zip(faces, others, strict=True)
+        others = [second[k].image for k in rng.permutation(len(second))]
+        images = [
+            align(plant(face.image, face.landmarks, other, rng), face.landmarks)
+            for face, other in zip(second, others, strict=True)
         ]
-    return covered
+        rows.append({"fault": name, **score(judge, unchanged, first, covered(onnx, np.stack(images)))})
+    return rows
 
 
 def turned(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,8 @@ from flows.engine.stage import close, made_from, run_stage
 from flows.face_measures import measure
 from flows.review_pause import pause_for_review
 
+NETWORK = Path("pretrained/covers.onnx")  # that looks for covered faces: `python -m flows.covers` makes it
+
 
 class _Judged(NamedTuple):
     measures: pd.DataFrame
@@ -31,11 +33,12 @@ def clean(
     source: Path = Path("data/textfree"),
     target: Path = Path("data/clean"),
     decisions: Path = Path("review/decisions.csv"),
+    network: Path = NETWORK,
 ) -> None:
     textfree, section = read_dataset(source), settings.clean
     check_rules(section.reject)
     parse_decisions(read_text(decisions), str(decisions))  # a broken file stops the run before measuring
-    measures = measure(textfree, section)
+    measures = measure(textfree, section, network)
     of_rules = [doubts(measures, section.rules.model_dump()), conflicting_labels(measures), leaks(measures)]
     doubted = pd.concat(of_rules, ignore_index=True).sort_values(["image_id", "rule"])
     may_pause = bool(section.wait_for_review)

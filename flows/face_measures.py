@@ -1,5 +1,6 @@
 """What clean measures on all faces together: covered faces, copies, doubtful labels; and splits by copies."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from fer_tasks.cleaning import covers, label_doubts
-from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
+from fer_tasks.cleaning import label_doubts
+from fer_tasks.cleaning.covers import BadCoverNetwork, CroppedFace, cover_network, covered_files
+from fer_tasks.cleaning.description import Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.cleaning.network_features import FramedFace, see_files
 from fer_tasks.cleaning.rules import RULES
@@ -30,12 +32,21 @@ cached_task = task(cache_policy=same_inputs_and_code(but=["faces", "described", 
 
 
 @shard_task
-def describe(shard: dict[str, tuple[str, str, str, str]]) -> dict[str, Description]:
+def describe(shard: dict[str, tuple[str, str]]) -> dict[str, Description]:
+    paths = [Path(path) for _, path in shard.values()]
+    return dict(zip(shard, call_in_worker(describe_files, images.read_image, paths), strict=True))
+
+
+@shard_task
+def look_for_covers(
+    shard: dict[str, tuple[str, str, str, str]], network: str, digest: str
+) -> dict[str, float]:
     faces = [
-        CroppedFace(Path(path), _landmarks(landmarks, transform), int(i[:8], 16))
-        for i, (_, path, landmarks, transform) in shard.items()
+        CroppedFace(Path(path), _landmarks(landmarks, transform))
+        for _, path, landmarks, transform in shard.values()
     ]
-    return dict(zip(shard, call_in_worker(describe_files, images.read_image, faces), strict=True))
+    onnx = Path(network).read_bytes()
+    return dict(zip(shard, call_in_worker(covered_files, onnx, images.read_image, faces), strict=True))
 
 
 @shard_task
@@ -50,8 +61,16 @@ def _landmarks(landmarks: str, transform: str) -> np.ndarray | None:
     return in_crop(np.array(json.loads(landmarks)), np.array(json.loads(transform))) if landmarks else None
 
 
-def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
-    """A row a face: image_id, label, group_id, split and the measures that `rules.doubts` compares."""
+def measure(textfree: Dataset, section: Clean, covers: Path) -> pd.DataFrame:
+    """A row a face: image_id, label, group_id, split and the measures that `rules.doubts` compares.
+
+    `covers`: the ONNX file of the network that looks for covers.
+
+    Raises:
+        BadCoverNetwork: it is missing or damaged.
+        BadModelFolder: the network in pretrained/ is, and `label_model` needs it.
+    """
+    digest = checked(covers)
     faces = textfree.manifest.sort_values("image_id", ignore_index=True)
     faces = faces.assign(path=f"{textfree.root}/" + faces["file"])
     network = read_pretrained("clean.label_model: hog") if section.label_model == "pretrained" else None
@@ -67,7 +86,7 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
             faces[["image_id", "label"]].assign(split=splits),
             faces[measured_before],
             copies,
-            covered(textfree.fingerprint, described).rename("covered"),
+            covered(faces, covers, digest),
             doubtful_labels(textfree.fingerprint, network and _content(network), groups, faces, features),
         ],
         axis=1,
@@ -75,7 +94,7 @@ def measure(textfree: Dataset, section: Clean) -> pd.DataFrame:
 
 
 def _describe_all(faces: pd.DataFrame) -> Description:
-    items = {row.image_id: (row.pixels, row.path, row.landmarks, row.transform) for row in faces.itertuples()}
+    items = {row.image_id: (row.pixels, row.path) for row in faces.itertuples()}
     described = [description for _, description in map_items(describe, items)]
     return Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
 
@@ -100,9 +119,23 @@ def copies_among(
     return find_copies(images.read_image, faces, described, max_bits, min_correlation)
 
 
-@cached_task
-def covered(fingerprint: str, described: Description) -> pd.Series:
-    return pd.Series(covers.cover_probability(described.covers)).round(4)
+def checked(network: Path) -> str:
+    """The digest of the network's file, after it was seen to run."""
+    fix = f"`git checkout {network}` brings the released one back, `python -m flows.covers` makes one"
+    try:
+        onnx = network.read_bytes()
+        cover_network(onnx)
+    except FileNotFoundError:
+        raise BadCoverNetwork(f"there is no {network}, which looks for covered faces; {fix}") from None
+    except BadCoverNetwork as error:
+        raise BadCoverNetwork(f"{network}, which looks for covered faces: {error}; {fix}") from None
+    return hashlib.sha256(onnx).hexdigest()
+
+
+def covered(faces: pd.DataFrame, network: Path, digest: str) -> pd.Series:
+    items = {row.image_id: (row.pixels, row.path, row.landmarks, row.transform) for row in faces.itertuples()}
+    looked = map_items(look_for_covers, items, network=str(network), digest=digest)
+    return pd.Series([probability for _, probability in looked], name="covered").round(4)
 
 
 @cached_task

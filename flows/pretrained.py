@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -43,6 +44,7 @@ def run(source: str) -> int:
     status = fer2013.run(source, GRID)
     if status == 0:
         release(Path("models/best"), Path("data/clean"), PRETRAINED)
+        status = subprocess.run([sys.executable, "-m", "flows.covers"]).returncode
     return status
 
 

@@ -135,7 +135,8 @@ def test_every_reason_is_shown_with_what_was_measured_and_what_has_no_picture_is
 def test_doubts_that_only_ask_are_shown_too(line):
     broken(line, covered=0.8, label_doubt=0.9)
     html = line.page()
-    assert 'alt="covered, angry: covered 0.8 &gt; 0.5"' in html
+    limit = SETTINGS.clean.rules.max_covered
+    assert f'alt="covered, angry: covered 0.8 &gt; {limit}"' in html
     assert "angry, or happy: label_doubt 0.9 &gt; 0.7" in html
     assert "1 labels are doubted" in html and "angry, or happy? <span" in html
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import data
 
 from fer_tasks.cleaning import duplicates
-from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
+from fer_tasks.cleaning.description import Description, describe_files
 from fer_tasks.cleaning.duplicates import (
     Pairs,
     conflicting_labels,
@@ -90,7 +90,7 @@ def test_copies_are_found_by_the_photo_s_hash_and_mirrored_crops_by_laying_them_
     def read(path: Path) -> np.ndarray:
         return np.ascontiguousarray(images[path.name])
 
-    described = describe_files(read, [CroppedFace(Path(name), None, 0) for name in images])
+    described = describe_files(read, [Path(name) for name in images])
     stacked = Description(*(np.stack(numbers) for numbers in zip(*described, strict=True)))
     table = find_copies(read, faces, stacked, max_bits=4, min_correlation=0.9)
     assert table["group_id"].tolist() == ["a", "a", "c", "c", "e"]

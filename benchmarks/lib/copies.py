@@ -13,7 +13,7 @@ from numpy.random import Generator
 from benchmarks.lib import cleanvision_reference
 from benchmarks.lib.faces import CutFace, detect_again
 from benchmarks.lib.rule_scores import our, score
-from fer_tasks.cleaning.description import CroppedFace, Description, describe_files
+from fer_tasks.cleaning.description import Description, describe_files
 from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.storage.images import encode_png, read_image
 
@@ -126,6 +126,6 @@ def nearest(
 
 
 def describe(paths: Sequence[Path]) -> Description:
-    """The features of faces in files for `find_copies`; without landmarks, so those of covers are NaN."""
-    described = describe_files(read_image, [CroppedFace(path, None, 0) for path in paths])
+    """The features of faces in files for `find_copies`."""
+    described = describe_files(read_image, paths)
     return Description(*(np.stack(features) for features in zip(*described, strict=True)))

@@ -41,6 +41,8 @@ def peers(folder: Path) -> Iterator[tuple[str, Ask]]:
 def _ask(command: list[str], faces: np.ndarray) -> np.ndarray:
     with tempfile.NamedTemporaryFile(suffix=".rgb") as file:
         faces.tofile(file.name)
-        done = subprocess.run([*command, str(SIDE), file.name], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([*command, str(SIDE), file.name], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     answered = json.loads(done.stdout.splitlines()[-1])
     return np.array([[answer[name] for name in EXPRESSIONS] for answer in answered])

@@ -1,4 +1,4 @@
-"""Plant faults on faces: bad light, blur, drawings, and covers that the model of covers was not trained on.
+"""Plant faults on faces: bad light, blur, drawings, and covers that its network has not learnt from.
 
 Every function takes and returns an (M, M, 3) uint8 face; `rng` draws the strength of the fault.
 """
