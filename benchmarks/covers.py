@@ -21,12 +21,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.lib.faces import cut_faces, listed
-from fer_tasks.cleaning.covers import align, covered
+from fer_tasks.cleaning.covers import NETWORK, align, covered
 from fer_tasks.settings import load_settings
 from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.files import read_table
 from fer_tasks.storage.images import read_image
-from flows.clean import NETWORK
 from flows.covers import find_landmarks
 
 REAL = Path(__file__).parent / "lib" / "real_covers.csv"
