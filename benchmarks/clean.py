@@ -26,10 +26,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.lib import cleanvision_reference, copies, many_faces, planted_faults
 from benchmarks.lib.faces import CutFace, cut_faces, detect_again, listed
 from benchmarks.lib.rule_scores import our, score
-from fer_tasks.cleaning.covers import align, covered
+from fer_tasks.cleaning.covers import NETWORK, align, covered
 from fer_tasks.faces.signals import light_signals
 from fer_tasks.settings import load_settings
-from flows.clean import NETWORK
 
 OF_CLEANVISION = {"blurred": "blurry", "dark": "dark", "bright": "light", "low_contrast": "low_information"}
 Row = dict[str, Any]

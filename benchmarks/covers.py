@@ -21,12 +21,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.lib.faces import cut_faces, listed
-from fer_tasks.cleaning.covers import align, covered
+from fer_tasks.cleaning.covers import NETWORK, align, covered
 from fer_tasks.settings import load_settings
 from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.files import read_table
 from fer_tasks.storage.images import read_image
-from flows.clean import NETWORK
 from flows.covers import find_landmarks
 
 REAL = Path(__file__).parent / "lib" / "real_covers.csv"
@@ -80,6 +79,23 @@ def shares(faces: pd.DataFrame, threshold: float) -> dict[str, Any]:
     return counts | {"false": round(float(doubted[faces["covered"] == ""].mean()), 4)}
 
 
+def real_faces(fer2013: Path, photos: Path) -> pd.DataFrame:
+    """`test_faces` and `web_faces` with covered, by eye, and the probability of it."""
+    faces = pd.concat([test_faces(fer2013), web_faces(photos)], ignore_index=True)
+    faces["covered"] = faces["picture"].map(read_table(REAL).set_index("picture")["covered"]).fillna("")
+    return faces.assign(probability=covered(NETWORK.read_bytes(), np.stack(faces["aligned"])))
+
+
+def told_figures(faces: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """Of the faces that nothing was chosen on: the share of sunglasses found, and that of false doubts."""
+    told = faces[faces["half"] == TOLD]
+    doubted = told["probability"] > threshold
+    return {
+        "sunglasses_recall": float(doubted[told["covered"] == "sunglasses"].mean()),
+        "covered_false": float(doubted[told["covered"] == ""].mean()),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.covers",
@@ -90,22 +106,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="photos in class folders")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    faces = pd.concat([test_faces(arguments.fer2013), web_faces(arguments.folder)], ignore_index=True)
-    faces["covered"] = faces["picture"].map(read_table(REAL).set_index("picture")["covered"]).fillna("")
-    faces["probability"] = covered(NETWORK.read_bytes(), np.stack(faces["aligned"]))
+    faces = real_faces(arguments.fer2013, arguments.folder)
     threshold = load_settings().clean.rules.max_covered
     rows = [
         {"set": name, "half": half, "faces": len(group), **shares(group, threshold)}
         for (name, half), group in faces.groupby(["set", "half"])
     ]
     print(f"\nthreshold {threshold}\n{pd.DataFrame(rows).to_string(index=False)}", flush=True)
-    told = faces[faces["half"] == TOLD]
-    doubted = told["probability"] > threshold
-    figures = {
-        "sunglasses_recall": float(doubted[told["covered"] == "sunglasses"].mean()),
-        "covered_false": float(doubted[told["covered"] == ""].mean()),
-    }
-    print(json.dumps({"threshold": threshold, **figures, "rows": rows}))
+    print(json.dumps({"threshold": threshold, **told_figures(faces, threshold), "rows": rows}))
 
 
 if __name__ == "__main__":

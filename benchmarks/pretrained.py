@@ -33,12 +33,16 @@ import numpy as np
 import pandas as pd
 
 from apps.predict.predictor import PRETRAINED, Predictor
+from benchmarks import covers
+from benchmarks.label_doubts import on_flipped
 from benchmarks.lib import crops
 from benchmarks.lib.copies import nearest
 from benchmarks.lib.crops import CROPS, Shown
 from benchmarks.lib.faces import cut_faces, listed
 from benchmarks.lib.fer2013_test import NONE, private_test
 from benchmarks.lib.peers import SIDE, peers
+from benchmarks.lib.seen import seen
+from fer_tasks.cleaning.hog import hog_of
 from fer_tasks.evaluation.calibration import balanced
 from fer_tasks.evaluation.scores import accuracy_interval, expected_calibration_error, per_class
 from fer_tasks.faces.choose import as_face
@@ -48,6 +52,7 @@ from fer_tasks.storage.images import read_image
 from flows.engine.own_process import call_in_own_process
 
 FEW = 330  # faces of a small set
+FLIPPED = 0.1  # share of labels
 OWN, BY_FER_PLUS, WEB = "FER2013, own labels", "FER2013, FER+", "web photos"
 Judged = dict[str, tuple[np.ndarray, np.ndarray]]  # by the name of faces: classes (n,) int, answers (n, 7)
 
@@ -121,6 +126,15 @@ def small_sets(images: list[np.ndarray], y_true: np.ndarray, groups: np.ndarray)
     return {**figures, "small_sets": rows}
 
 
+def doubts(images: list[np.ndarray], y_true: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Show how well label doubts find labels of which a tenth were flipped, by what they learn from."""
+    features = {"pretrained": seen(images, True), "hog": np.stack(list(map(hog_of, images)))}
+    rows = {model: on_flipped(model, x, y_true, groups, FLIPPED) for model, x in features.items()}
+    show(f"label doubts, {FLIPPED:.0%} of {len(images)} labels flipped", pd.DataFrame(rows).T)
+    precision = {model: row["first tenth"] for model, row in rows.items()}
+    return {"doubt_precision": precision["pretrained"], "doubt_precision_hog": precision["hog"]}
+
+
 def beside_peers(folder: Path, faces: dict[str, tuple[np.ndarray, list[Shown]]]) -> dict[str, Any]:
     """Show what peers say of the same faces, each at the crop at which it is right most often."""
     cuts = {
@@ -173,8 +187,11 @@ def bench(arguments: argparse.Namespace, work: Path) -> dict[str, Any]:
         figures["peers"] = beside_peers(arguments.peers, shown)
     rules = load_settings().clean.rules
     groups = nearest(faces, rules.min_copy_bits - 1, rules.max_copy_correlation)["group_id"].to_numpy()
-    figures |= small_sets([face.image for face in faces], labels, groups)
-    return figures
+    images = [face.image for face in faces]
+    figures |= small_sets(images, labels, groups) | doubts(images, labels, groups)
+    covered = covers.told_figures(covers.real_faces(arguments.fer2013, arguments.photos), rules.max_covered)
+    print(f"\ncovered eyes (benchmarks.covers has more): {covered}")
+    return figures | covered
 
 
 def main() -> None:

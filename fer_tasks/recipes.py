@@ -40,6 +40,15 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return resized.reshape(size, size, image.shape[2])
 
 
+def centre(image: np.ndarray, share: float) -> np.ndarray:
+    """(M, N, C) -> its middle, `share` of each side, above 0 and at most 1: as faces would be cut with a
+    smaller `crop_faces.margin`."""
+    _require(0 < share <= 1, "centre: share must be above 0 and at most 1")
+    rows, columns = (max(1, round(share * side)) for side in image.shape[:2])
+    top, left = (image.shape[0] - rows) // 2, (image.shape[1] - columns) // 2
+    return image[top : top + rows, left : left + columns]
+
+
 def clahe(image: np.ndarray, clip: float, tile: int) -> np.ndarray:
     """Contrast-limited adaptive histogram equalisation (Zuiderveld 1994), OpenCV's; uint8 in and out.
 
@@ -92,6 +101,7 @@ LBP_LARGEST: dict[str, Callable[[int], float]] = {
     "var": lambda points: 127.5**2,
 }
 TRANSFORMS: dict[str, Callable[..., np.ndarray]] = {
+    "centre": centre,
     "clahe": clahe,
     "gray": gray,
     "hog": hog,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from prefect import flow, get_run_logger
 
+from fer_tasks.cleaning.covers import NETWORK
 from fer_tasks.cleaning.decisions import Applied, apply_decisions, parse_decisions
 from fer_tasks.cleaning.duplicates import conflicting_labels
 from fer_tasks.cleaning.rules import check_rules, doubts
@@ -17,8 +18,6 @@ from fer_tasks.storage.files import read_text, write_table
 from flows.engine.stage import close, made_from, run_stage
 from flows.face_measures import measure
 from flows.review_pause import pause_for_review
-
-NETWORK = Path("pretrained/covers.onnx")  # that looks for covered faces: `python -m flows.covers` makes it
 
 
 class _Judged(NamedTuple):

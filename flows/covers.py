@@ -16,7 +16,7 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from fer_tasks.cleaning.cover_training import teach
-from fer_tasks.cleaning.covers import SIDE, align
+from fer_tasks.cleaning.covers import NETWORK, SIDE, align
 from fer_tasks.cleaning.planting.canvas import LARGER
 from fer_tasks.errors import UserError
 from fer_tasks.faces.choose import choose_face
@@ -24,7 +24,6 @@ from fer_tasks.faces.detector import detect_faces
 from fer_tasks.storage.dataset import image_files, read_dataset
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import read_image
-from flows.clean import NETWORK
 from flows.command import ready_for_prefect
 from flows.grid.model_export import to_onnx
 

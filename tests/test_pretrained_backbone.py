@@ -170,6 +170,15 @@ def test_a_bad_folder_is_told_before_anything_trains(folder, tmp_path, fault):
     assert line.endswith("`git checkout -- pretrained` brings back the one that came with this program")
 
 
+def test_a_recipe_that_rescales_is_told_before_anything_trains(folder, tmp_path):
+    recipe_of(tmp_path / "features" / "g", GREY / np.float32(255))
+    [line] = check_cells([cell()], tmp_path / "features", lambda message: None)
+    assert (
+        line
+        == "cell probe: backbone pretrained takes values 0..255, and recipe g gives 0..1: leave out `rescale`"
+    )
+
+
 def test_another_network_makes_another_cell_and_other_features(folder, tmp_path):
     data = recipe_of(tmp_path / "features" / "g", GREY)
     scratch = Cell(

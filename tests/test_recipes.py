@@ -24,6 +24,15 @@ def test_gray_resize_rescale():
     assert np.array_equal(image[:, :, 0], direct.astype(np.float32) / 255)
 
 
+def test_the_centre_is_what_a_smaller_margin_leaves():
+    assert np.array_equal(run({"op": "centre", "share": 0.8}), FACE[15:135, 15:135])
+    assert np.array_equal(run({"op": "centre", "share": 1}), FACE)
+    assert run({"op": "centre", "share": 0.001}).shape == (1, 1, 3)
+    for share in (0, -0.5, 1.1, float("nan"), "half"):
+        with pytest.raises(BadRecipe):
+            run({"op": "centre", "share": share})
+
+
 def test_an_image_that_is_not_rescaled_stays_small():
     assert run({"op": "resize", "size": 64}).dtype == np.uint8
 
@@ -113,4 +122,4 @@ def test_steps_that_do_not_fit_together():
 
 
 def test_every_step_is_tested_here():
-    assert set(TRANSFORMS) == {"clahe", "gray", "hog", "lbp", "rescale", "resize"}
+    assert set(TRANSFORMS) == {"centre", "clahe", "gray", "hog", "lbp", "rescale", "resize"}

@@ -73,6 +73,19 @@ def test_a_report_made_again_measures_no_model_again_and_changes_no_metric(built
     assert (project / "reports" / "leaderboard.csv").read_text() == board
 
 
+def test_what_training_reads_is_seen_when_it_changes(built, tmp_path):
+    project = tmp_path / "seen"
+    subprocess.run(["cp", "-r", str(built), str(project)], check=True)
+    for file, stages in (
+        ("grids/modern.yaml", {"make_features", "train"}),
+        ("pretrained/model.json", {"train"}),
+    ):
+        before = (project / file).read_bytes()
+        (project / file).write_bytes(before + b"\n")
+        assert set(json.loads(succeeds(project, "dvc", "status", "--json"))) == stages, file
+        (project / file).write_bytes(before)
+
+
 def test_one_picture_more_is_one_detection_more(built, prefect, server, tmp_path):
     project = copy_built(built, tmp_path / "more", "data/raw", "data/faces", "data/textfree", ".cache")
     photos = project / "photos"

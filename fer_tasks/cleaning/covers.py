@@ -15,6 +15,7 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from fer_tasks.errors import UserError
 
+NETWORK = Path("pretrained/covers.onnx")  # in a project; `python -m flows.covers` makes it
 SIDE = 48  # px of the aligned face
 EYES, MOUTH = ((15.4, 14.7), (32.6, 14.7)), (24.0, 34.3)  # (x, y) px in the aligned face
 Network = Callable[[np.ndarray], np.ndarray]

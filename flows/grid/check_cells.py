@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
@@ -21,6 +22,7 @@ from fer_tasks.training.vote_labels import has_votes
 NO_VOTES = (
     "labels: votes: the source has no votes; put FER+'s table beside its pictures, or set `labels: own`"
 )
+RESCALED = "backbone pretrained takes values 0..255, and recipe {} gives 0..1: leave out `rescale`"
 
 
 class _Faults(NamedTuple):
@@ -41,7 +43,8 @@ def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], Non
     faults: dict[str, _Faults] = {}
     lines = []
     for cell in cells:
-        shape = read_array(features / cell.recipe / "X.npy").shape[1:]
+        x = read_array(features / cell.recipe / "X.npy")
+        shape = x.shape[1:]
         builder = BUILDERS.get(cell.model)
         takes_weights = builder and "weights" in inspect.signature(builder).parameters
         takes_weights = takes_weights and cell.options.get("backbone") != PRETRAINED  # whose are here
@@ -51,11 +54,10 @@ def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], Non
             faults[key] = _faults(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options))
         of_model = faults[key]
         fault = of_model.build or (cell.views and of_model.views) or (cell.fine_tune and of_model.fine_tune)
-        if (
-            not fault
-            and cell.labels == "votes"
-            and not has_votes(read_dataset(features / cell.recipe).manifest)
-        ):
+        if not fault and cell.options.get("backbone") == PRETRAINED and x.dtype != np.uint8:
+            fault = RESCALED.format(cell.recipe)
+        votes = cell.labels == "votes" and not fault
+        if votes and not has_votes(read_dataset(features / cell.recipe).manifest):
             fault = NO_VOTES
         if fault:
             lines.append(f"cell {cell.id}: {fault}")
