@@ -119,25 +119,25 @@ def test_data_in_which_nothing_is_wrong(line):
 
 
 def test_every_reason_is_shown_with_what_was_measured_and_what_has_no_picture_is_told(line):
-    broken(line, yaw=0.9)
+    broken(line, yaw=1.2)
     line.dropped = line.doubted[["image_id", "rule", "detail"]].set_axis(REJECTED_COLUMNS, axis=1)
     line.faceless.loc[0] = [photo_id(99), "no_face", "MTCNN found none"]
     line.undecoded.loc[0] = ["", "broken_picture", "half of it", "sad/a.jpg"]
     html = line.page()
     assert "<li>sad/a.jpg: half of it</li>" in html
     assert 'alt="no_face, sad: MTCNN found none"' in html
-    assert 'alt="profile, angry: yaw 0.9 &gt; 0.6"' in html
+    assert 'alt="profile, angry: yaw 1.2 &gt; 0.9"' in html
     assert "Seen from the side" in html and "none of angry" in html
     assert "Angry lost the largest share" in html and cells(html, "lost")[0] == "<b>100.0 %</b>"
-    assert cells(html, "profile") == ["yaw &gt; 0.6", "rejects", "1", "1", "–", "–"]
+    assert cells(html, "profile") == ["yaw &gt; 0.9", "rejects", "1", "1", "–", "–"]
 
 
 def test_doubts_that_only_ask_are_shown_too(line):
-    broken(line, covered=0.8, label_doubt=0.9)
+    broken(line, covered=0.8, label_doubt=0.97)
     html = line.page()
     limit = SETTINGS.clean.rules.max_covered
     assert f'alt="covered, angry: covered 0.8 &gt; {limit}"' in html
-    assert "angry, or happy: label_doubt 0.9 &gt; 0.7" in html
+    assert "angry, or happy: label_doubt 0.97 &gt; 0.95" in html
     assert "1 labels are doubted" in html and "angry, or happy? <span" in html
 
 
@@ -174,8 +174,8 @@ def decided(face: str, verdict: str, label: str = "", reviewer: str = "kim", pix
 
 
 def test_how_often_people_found_a_rule_right(line):
-    line.measures["label_doubt"] = 0.9
-    broken(line, yaw=0.9)
+    line.measures["label_doubt"] = 0.97
+    broken(line, yaw=1.2)
     one, two, three, four, *_ = line.measures["image_id"]
     said = [decided(one, "reject"), decided(two, "relabel", "happy"), decided(three, "relabel", "sad", "lee")]
     said += [decided(four, "keep"), decided(one, "reject", pixels="other")]

@@ -75,7 +75,7 @@ def test_what_is_set_for_a_run_changes_its_own_line_of_the_settings_and_no_other
     params.write_text(before)
     apply_overrides(params, ["train.grid=modern", "clean.rules.max_yaw=0.8"])
     after = params.read_text()
-    assert after.replace("grid: modern ", "grid: auto   ").replace("max_yaw: 0.8 ", "max_yaw: 0.6 ") == before
+    assert after.replace("grid: modern ", "grid: auto   ").replace("max_yaw: 0.8 ", "max_yaw: 0.9 ") == before
     apply_overrides(params, ["clean.reject=[]"])
     start, end = before.index("  reject:\n"), before.index("  wait_for_review:")
     assert params.read_text() == after[:start] + "  reject: []\n" + after[end:]

@@ -83,23 +83,24 @@ def _of_hogs(hogs: np.ndarray) -> Pipeline:
 
 def _of_network(seen: np.ndarray) -> Pipeline:
     """Logistic regression. The logarithms of the answer vary most, so they are penalized least."""
-    return make_pipeline(StandardScaler(with_std=False), LogisticRegression(C=0.03, max_iter=200))
+    return make_pipeline(StandardScaler(with_std=False), LogisticRegression(C=0.005, max_iter=200))
 
 
 MODELS = {"hog": _of_hogs, "pretrained": _of_network}  # by clean.label_model
 
 
 def label_doubt(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """How strongly the model doubts each label: (n,) float, 0 if it is sure of the label, 1 if of another.
+    """How improbable the model finds each label: (n,) float, 0..1.
 
-    It is one minus cleanlab's normalised margin, and NaN where the probabilities are NaN. `labels`: (n,) int;
-    `probabilities`: (n, 7), of `out_of_fold`.
+    It is one minus cleanlab's self-confidence, which finds labels that are wrong at random better than the
+    margin to the likeliest other. NaN where the probabilities are NaN. `labels`: (n,) int. `probabilities`:
+    (n, 7), of `out_of_fold`.
     """
     doubt = np.full(len(labels), np.nan)
     predicted = np.isfinite(probabilities).all(axis=1)
     if predicted.any():
         quality = get_label_quality_scores(
-            labels[predicted], probabilities[predicted], method="normalized_margin"
+            labels[predicted], probabilities[predicted], method="self_confidence"
         )
         doubt[predicted] = 1 - quality
     return doubt

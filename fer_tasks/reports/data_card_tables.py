@@ -44,7 +44,7 @@ ABOUT = {
     LEAK: "A near-copy of it is in test; or it is in train, and a near-copy of it is in validation.",
     "covered": "Something hides the eyes or the mouth: how likely, 0 to 1.",
     "near_copy": "Nearly the same face twice: bits of the photos' hashes that differ, or how they correlate.",
-    "label_doubt": "A quick model that never saw the face would label it otherwise: how sure it is, 0 to 1.",
+    "label_doubt": "A quick model that never saw the face finds the label improbable: how much, 0 to 1.",
     REJECTED_BY_PERSON: "Somebody looked at the face and rejected it.",
 }
 
