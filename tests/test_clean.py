@@ -92,7 +92,7 @@ def test_a_broken_decisions_file_stops_the_stage_in_one_line_and_nothing_is_appl
 
 @pytest.mark.parametrize("fault", ["missing", "cut"])
 def test_without_the_network_clean_says_what_to_do_and_hog_needs_none(project, cleaned, monkeypatch, fault):
-    pretrained = write_tiny_model(project / "pretrained")
+    pretrained = write_tiny_model(project / "network")
     monkeypatch.setattr(model_folder, "PRETRAINED", pretrained)
     if fault == "missing":
         shutil.rmtree(pretrained)
