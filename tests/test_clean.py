@@ -97,7 +97,7 @@ def test_without_the_network_clean_says_what_to_do_and_hog_needs_none(project, c
     if fault == "missing":
         shutil.rmtree(pretrained)
     else:
-        (pretrained / "model.onnx").write_bytes(tiny_network()[:-10])
+        (pretrained / "model.onnx").write_bytes(tiny_network()[:500])
     with pytest.raises(UserError) as told:
         cleaned()
     wrong = f"there is no folder {pretrained}" if fault == "missing" else "model.onnx is damaged"

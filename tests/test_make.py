@@ -102,4 +102,4 @@ def test_fer2013_takes_a_source_of_any_name_and_leaves_the_other_settings_alone(
     assert params["download"]["source"] == str(source) and params["clean"]["reject"] == []
     changed = ["git", "diff", "--numstat", "params.yaml"]
     removed = subprocess.check_output(changed, cwd=project, text=True).split()[1]
-    assert removed == "20", "a line a setting, and the ten items of clean.reject"
+    assert removed == "21", "a line a setting, and the ten items of clean.reject"
