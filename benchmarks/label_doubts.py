@@ -123,7 +123,11 @@ def main() -> None:
             rows.append({**known, "wrong labels": f"{share:.0%} flipped", **flipped})
     print(pd.DataFrame(rows).round(3).T.to_string(header=False))
     network = next(row for row in rows if row["wrong labels"] == f"{max(FLIPPED):.0%} flipped")
-    print(json.dumps({"faces": len(faces), "doubt_precision": network["first tenth"], "rows": rows}))
+    print(
+        json.dumps(
+            {"faces": len(faces), "doubt_precision": network["first tenth"], "rows": rows}, default=float
+        )
+    )
 
 
 if __name__ == "__main__":
