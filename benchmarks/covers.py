@@ -20,10 +20,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.faces import cut_faces, listed
+from benchmarks.lib.faces import cut_faces, listed, unzipped
 from fer_tasks.cleaning.covers import NETWORK, align, covered
 from fer_tasks.settings import load_settings
-from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.files import read_table
 from fer_tasks.storage.images import read_image
 from flows.covers import find_landmarks
@@ -35,10 +34,8 @@ CHOSEN, TOLD = "chosen on", "told of"
 def test_faces(source: Path) -> pd.DataFrame:
     """FER2013's test faces that MTCNN finds: set, half, picture, aligned."""
     with tempfile.TemporaryDirectory() as folder:
-        if source.suffix == ".zip":
-            unpack(source, Path(folder, "unpacked"), max_bytes=2**33)
-            source = Path(folder, "unpacked")
-        paths = [path for path in map(Path, listed(source)["path"]) if not path.stem.startswith("Training")]
+        pictures = map(Path, listed(unzipped(source, Path(folder)))["path"])
+        paths = [path for path in pictures if not path.stem.startswith("Training")]
         pictures = [read_image(path) for path in paths]
     rows = [
         {

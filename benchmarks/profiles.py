@@ -26,7 +26,7 @@ from benchmarks.lib.faces import cut_faces, listed
 from benchmarks.lib.seen import seen, voted_faces
 from fer_tasks.cleaning.label_doubts import MODELS
 from fer_tasks.evaluation.scores import accuracy_interval
-from fer_tasks.faces.choose import main_face
+from fer_tasks.faces.choose import TIMES, enlarged, main_face
 from fer_tasks.faces.detector import detect_faces
 from fer_tasks.labels import EXPRESSIONS, VOTES
 from fer_tasks.settings import load_settings
@@ -34,7 +34,7 @@ from fer_tasks.settings import load_settings
 ENDS = (0.0, 0.3, 0.6, 0.9, 1.2, np.inf)  # of the ranges of the measure
 LIMITS = (0.6, 0.9, 1.2)  # values of max_yaw
 FOLDS, SEEDS = 5, (0, 1, 2)
-TIMES, BORDER = 4, 48  # pictures that are faces are enlarged and mirrored beyond their border; px
+BORDER = 48  # px; enlarged pictures of faces are mirrored beyond their border
 
 
 def of_photos(photos: Path) -> tuple[pd.DataFrame, np.ndarray]:
@@ -54,14 +54,7 @@ def of_fer2013(source: Path, votes: Path) -> tuple[pd.DataFrame, np.ndarray]:
     the seven expressions."""
     with tempfile.TemporaryDirectory() as work:
         table, images = voted_faces(source, votes, "val", Path(work))
-    large = (
-        cv2.copyMakeBorder(
-            cv2.resize(image, None, fx=TIMES, fy=TIMES, interpolation=cv2.INTER_CUBIC),
-            *(BORDER,) * 4,
-            cv2.BORDER_REFLECT,
-        )
-        for image in images
-    )
+    large = (cv2.copyMakeBorder(enlarged(image), *(BORDER,) * 4, cv2.BORDER_REFLECT) for image in images)
     shape, section = (TIMES * 48 + 2 * BORDER,) * 2, load_settings().crop_faces
     faces = [
         main_face(found, shape, section.min_score, section.min_face)

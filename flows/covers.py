@@ -2,7 +2,7 @@
 
 python -m flows.covers    # after `make pretrained` or `make fer2013`: on the training faces of data/clean
 
-`make pretrained` ends with it. It takes four minutes of CPU.
+`make pretrained` ends with it. It takes three minutes of CPU.
 """
 
 import sys

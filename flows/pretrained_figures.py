@@ -3,19 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from onnxruntime import InferenceSession
 
 from fer_tasks.evaluation.calibration import balanced, calibrated
 from fer_tasks.evaluation.scores import accuracy_interval
-from fer_tasks.faces.choose import choose_face, outline
+from fer_tasks.faces.choose import choose_face, enlarged, outline
 from fer_tasks.faces.crop import cut_face, transform_of
 from fer_tasks.faces.detector import detect_faces
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import transform_all
 
-TIMES = 4  # what pictures of faces are enlarged to before the face is searched in them
 CROPS = (0.7, 0.8, 0.9, 1.0, 1.1)  # sides of crops, as shares of that by crop_faces.margin
 BATCH = 64
 Ask = Callable[[Sequence[np.ndarray]], np.ndarray]  # (M, M, 3) uint8 RGB each -> (n, 7) probabilities
@@ -24,11 +22,9 @@ Ask = Callable[[Sequence[np.ndarray]], np.ndarray]  # (M, M, 3) uint8 RGB each -
 def find_faces(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, Any] | None]]:
     """Pictures of faces, (M, N, 3) uint8 RGB, enlarged, each with the columns of `choose.outline` for its
     face; None where none is found."""
-    enlarged = [
-        cv2.resize(face, None, fx=TIMES, fy=TIMES, interpolation=cv2.INTER_CUBIC) for face in pictures
-    ]
-    longest = max(max(picture.shape) for picture in enlarged)
-    for picture, found in zip(enlarged, detect_faces(enlarged, longest), strict=True):
+    large = list(map(enlarged, pictures))
+    longest = max(max(picture.shape) for picture in large)
+    for picture, found in zip(large, detect_faces(large, longest), strict=True):
         yield picture, outline(found, choose_face(found, picture.shape)) if len(found.scores) else None
 
 

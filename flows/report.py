@@ -120,7 +120,7 @@ def _page(
         best=best,
         calibrated=_calibrated(results.model),
         candidates=len(results.histories),
-        unlearnt=[EXPRESSIONS[k] for k, share in enumerate(results.model["prior"]) if not share],
+        unlearnt=calibration.unlearnt(results.model["prior"]),
         leaderboard=results.board,
         published=results.published.about if results.published else "",
         distillation_gain=results.distillation_gain,

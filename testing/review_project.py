@@ -114,7 +114,7 @@ def _measures(faces: pd.DataFrame, drawn: np.random.Generator) -> pd.DataFrame:
             "group_id": faces["image_id"],
             "copy_of": "",
             "covered": drawn.beta(1, 8, n).round(4),
-            "label_doubt": drawn.beta(2, 6, n).round(4),
+            "label_doubt": drawn.beta(8, 2, n).round(4),
             "suggestion": drawn.choice(EXPRESSIONS, n),
         }
     )

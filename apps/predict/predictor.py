@@ -18,6 +18,7 @@ from fer_tasks.evaluation.calibration import (
     calibrated,
     conformal_quantile,
     prediction_sets,
+    unlearnt,
 )
 from fer_tasks.faces.choose import as_face
 from fer_tasks.faces.detector import Faces, follow_faces
@@ -67,7 +68,7 @@ class Predictor:
         self._which, self._whole, self._crop = faces, whole, info["crop"]
         self._network = compile_network(onnx, info["input"]["shape"])
         self._transform = make_transform(info["recipe"])
-        self.unlearnt = [name for name, share in zip(EXPRESSIONS, info["prior"], strict=True) if not share]
+        self.unlearnt = unlearnt(info["prior"])
         self._balanced = prior == "balanced"
         fitted = info["balanced"] if prior == "balanced" else info
         self._doubt = fitted["doubt"]["threshold"]

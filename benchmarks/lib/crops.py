@@ -4,16 +4,16 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
 from apps.predict.on_all_cores import on_all_cores
 from apps.predict.predictor import Predictor
 from benchmarks.lib.faces import CutFace
-from fer_tasks.faces.choose import as_face, outline, select
+from fer_tasks.faces.choose import as_face, enlarged, outline, select
 from fer_tasks.faces.crop import cut_face, transform_of
 from fer_tasks.faces.detector import LANDMARKS, Faces
+from fer_tasks.reports.plots import BLUE, GREY, ORANGE
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.files import write_text
 from fer_tasks.storage.images import read_image
@@ -21,8 +21,6 @@ from fer_tasks.storage.model_folder import INFO, KERAS, ONNX
 
 CROPS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)  # sides of crops, as shares of that by crop_faces.margin
 STEADY = slice(1, 6)  # the crops from 0.7 to 1.1, over which accuracy is to stay
-TIMES = 4  # what FER2013's pictures are enlarged to before faces are searched in them
-BLUE, ORANGE, GREY = "#1b6ca8", "#c8501e", "#8a8f98"
 
 Shown = tuple[np.ndarray, Faces]  # an (M, N, 3) uint8 RGB image, and its one face
 
@@ -66,18 +64,16 @@ def of_whole_faces(pictures: Sequence[np.ndarray], predictor: Predictor) -> tupl
 
     `pictures`: (M, M, 3) uint8 each, of one size.
     """
-    enlarged = [
-        cv2.resize(picture, None, fx=TIMES, fy=TIMES, interpolation=cv2.INTER_CUBIC) for picture in pictures
-    ]
-    found = list(on_all_cores(lambda image: predictor.detect([image])[0], enlarged))
+    large = list(map(enlarged, pictures))
+    found = list(on_all_cores(lambda image: predictor.detect([image])[0], large))
     sides = [max(faces.boxes[0, 2:]) for faces in found if len(faces.scores)]
     if not sides:
         raise SystemExit("no face is found in FER2013's pictures")
-    side, whole = float(np.median(sides)), enlarged[0].shape[0]
+    side, whole = float(np.median(sides)), large[0].shape[0]
     box = np.array([[(whole - side) / 2, (whole - side) / 2, side, side]])
     middle = Faces(box, np.full((1, len(LANDMARKS), 2), np.nan), np.array([np.nan]))
     faces = [select(faces, np.array([0])) if len(faces.scores) else middle for faces in found]
-    return list(zip(enlarged, faces, strict=True)), len(sides) / len(pictures)
+    return list(zip(large, faces, strict=True)), len(sides) / len(pictures)
 
 
 def cut(shown: Iterable[Shown], crop: float | None, size: int) -> np.ndarray:

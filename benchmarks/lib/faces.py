@@ -17,6 +17,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import transform_all
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import folder
+from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.dataset import image_id
 from fer_tasks.storage.images import BadImage, decode_image, perceptual_hash, read_image
 
@@ -46,6 +47,14 @@ def readable(photos: Iterable[Path]) -> dict[Path, tuple[int, int]]:
 def listed(photos: Path) -> pd.DataFrame:
     """The pictures of a folder of class folders: path, label, source_split."""
     return folder.list_pictures(photos).pictures
+
+
+def unzipped(source: Path, work: Path) -> Path:
+    """A folder of class folders; a zip of them is unpacked in `work`."""
+    if source.suffix != ".zip":
+        return source
+    unpack(source, work / "unpacked", max_bytes=2**33)
+    return work / "unpacked"
 
 
 def in_classes(

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.faces import listed
+from benchmarks.lib.faces import listed, unzipped
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.sources.fer2013 import TAGS
-from fer_tasks.sources.kaggle.unzip import unpack
 
 NONE = -1  # the class of a picture on which the taggers decide none
 
@@ -19,10 +18,7 @@ def private_test(source: Path, votes: Path, work: Path) -> pd.DataFrame:
     `source`: a folder or a zip of FER2013's class folders. `votes`: a table of file and FER+'s ten tags.
     `work`: a folder to unpack a zip in.
     """
-    if source.suffix == ".zip":
-        unpack(source, work / "unpacked", max_bytes=2**33)
-        source = work / "unpacked"
-    table = listed(source)
+    table = listed(unzipped(source, work))
     table = table[table["source_split"] == "test"].reset_index(drop=True)
     if table.empty:
         raise SystemExit(f"{source} has no picture of FER2013's private test split")

@@ -20,11 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.lib import cleanvision_reference
 from benchmarks.lib.copies import cropped, describe, mirrored, nearest, recompressed, resized
-from benchmarks.lib.faces import CutFace, listed
+from benchmarks.lib.faces import CutFace, listed, unzipped
 from fer_tasks.cleaning.duplicates import find_copies
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import load_settings
-from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.images import perceptual_hash, read_image
 
 MANY = 30_000  # blends, if no folder of many faces is given
@@ -68,10 +67,7 @@ def in_a_worker(function: Any, *arguments: Any) -> Any:
 
 
 def _given(many: Path, root: Path) -> pd.DataFrame:
-    if many.suffix == ".zip":
-        unpack(many, root / "unpacked", max_bytes=2**33)
-        many = root / "unpacked"
-    pictures = listed(many.resolve())
+    pictures = listed(unzipped(many, root).resolve())
     return _table(pictures["path"], pictures["source_split"])
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.lib.faces import listed
+from benchmarks.lib.faces import listed, unzipped
 from fer_tasks.cleaning.network_features import see
 from fer_tasks.labels import VOTES
 from fer_tasks.recipes import make_transform
 from fer_tasks.settings import load_settings
 from fer_tasks.sources import fer2013
-from fer_tasks.sources.kaggle.unzip import unpack
 from fer_tasks.storage.images import perceptual_hash, read_image
 from fer_tasks.storage.model_folder import PRETRAINED, read_model_folder
 
@@ -36,10 +35,7 @@ def voted_faces(source: Path, votes: Path, split: str, work: Path) -> tuple[pd.D
     `source`: a folder or a zip of class folders. `split`: val or test, the public or the private test
     pictures. `work`: a folder to unpack a zip in.
     """
-    if source.suffix == ".zip":
-        unpack(source, work / "unpacked", max_bytes=2**33)
-        source = work / "unpacked"
-    table = fer2013.add_votes(listed(source), [votes])
+    table = fer2013.add_votes(listed(unzipped(source, work)), [votes])
     table = table[(table["source_split"] == split) & table[VOTES[0]].notna()].reset_index(drop=True)
     images = [read_image(Path(path)) for path in table["path"]]
     return table.assign(copies=list(map(perceptual_hash, images))), images

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fer_tasks.labels import EXPRESSIONS
+
 TINY = float(np.finfo(np.float32).tiny)  # a probability that rounded to 0 counts as this
 LOG_TEMPERATURES = (math.log(0.02), math.log(50))  # where the best one is looked for
 KEPT_SCORES = 200  # of sorted scores; more would change a coverage by less than 0.5 %
@@ -42,6 +44,11 @@ def calibrated(
         scaled = np.where(np.asarray(prior) > 0, scaled, -np.inf)
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def unlearnt(prior: Sequence[float]) -> list[str]:
+    """The expressions that a model has seen none of. `prior`: as for `calibrated`."""
+    return [name for name, share in zip(EXPRESSIONS, prior, strict=True) if not share]
 
 
 def balanced(probabilities: np.ndarray, prior: Sequence[float]) -> np.ndarray:

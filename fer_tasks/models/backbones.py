@@ -16,9 +16,10 @@ from keras import layers
 from platformdirs import user_cache_path
 
 from fer_tasks.models.batch_norm import BatchNormalization
-from fer_tasks.models.blocks import check_choice
+from fer_tasks.models.blocks import check_choice, load_weights
 from fer_tasks.models.errors import BadModel
 from fer_tasks.models.pretrained import pretrained
+from fer_tasks.storage.model_folder import BACKBONE
 
 BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "EfficientNetB0": keras.applications.EfficientNetB0,
@@ -27,9 +28,8 @@ BACKBONES: dict[str, Callable[..., keras.Model]] = {
     "MobileNetV2": keras.applications.MobileNetV2,
     "MobileNetV3Large": keras.applications.MobileNetV3Large,
     "MobileNetV3Small": keras.applications.MobileNetV3Small,
-    "pretrained": pretrained,
+    "pretrained": pretrained,  # BACKBONE: it has weights of its own, and takes grey pictures as they are
 }
-PRETRAINED = "pretrained"  # it has weights of its own, and takes grey pictures as they are
 # These two expect -1..1 ("own"); the 2021 project gave them 0..1, which its slides call "rescale". The other
 # backbones rescale inside, and 2021 gave them 0..255 ("none"), so both settings are the same for them.
 RESCALED = ("InceptionResNetV2", "MobileNetV2")
@@ -90,7 +90,7 @@ def backbone_features(
     check_choice("preprocessing", preprocessing, PREPROCESSINGS)
     if inputs.shape[3] not in (1, 3):
         raise BadModel(f"{name} takes grey or RGB pictures; this recipe gives {inputs.shape[1:]}")
-    as_rgb = inputs.shape[3] == 1 and name != PRETRAINED
+    as_rgb = inputs.shape[3] == 1 and name != BACKBONE
     x = layers.Concatenate()([inputs] * 3) if as_rgb else inputs
     if name in RESCALED:
         x = layers.Rescaling(**PREPROCESSINGS[preprocessing])(x)
@@ -118,7 +118,7 @@ def _backbone(name: str, shape: tuple[int, ...], weights: str | None, options: d
     if "alpha" in options and "alpha" not in inspect.signature(BACKBONES[name]).parameters:
         raise BadModel(f"{name} has no alpha; leave it out, or choose a MobileNet")
     build = partial(BACKBONES[name], input_shape=shape, name="backbone", **options)
-    if name == PRETRAINED:
+    if name == BACKBONE:
         if weights is not None:
             raise BadModel(f"{name} has weights of its own; leave `weights` out")
         return build()
@@ -149,12 +149,7 @@ def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
 
 
 def _load(model: keras.Model, name: str, file: Path) -> None:
-    if not file.is_file():
-        raise BadModel(f"weights: there is no file {file}; set a path, `imagenet` or `none`")
-    try:
-        model.load_weights(file)
-    except (ValueError, OSError, KeyError) as error:
-        raise BadModel(f"weights: {file} does not fit {name} without its top: {error}") from None
+    load_weights(model, file, f"{name} without its top", "set a path, `imagenet` or `none`")
     for layer in _normalizations(model):  # EfficientNet's; with `imagenet` Keras adds a layer for this
         layer.adapt_variance.assign(layer.adapt_variance * EFFICIENT_NET_SCALE)
 

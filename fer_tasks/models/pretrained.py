@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from fer_tasks.models.errors import BadModel
-from fer_tasks.storage.model_folder import PRETRAINED, BadModelFolder, read_keras
+from fer_tasks.storage.model_folder import BRING_BACK, PRETRAINED, BadModelFolder, read_keras
 
 PIXEL = 255  # the largest value of the pictures that a backbone takes
 
@@ -21,8 +21,7 @@ def pretrained(input_shape: tuple[int, int, int], name: str) -> keras.Model:
     try:
         file, info = read_keras(PRETRAINED)
     except BadModelFolder as error:
-        fix = "`git checkout -- pretrained` brings back the one that came with this program"
-        raise BadModel(f"backbone pretrained: {error}; {fix}") from None
+        raise BadModel(f"backbone pretrained: {error}; {BRING_BACK}") from None
     height, width, _ = info["input"]["shape"]
     if input_shape[:2] != (height, width):
         problem = f"pretrained takes pictures of {height} x {width} px; this recipe gives {input_shape}"

@@ -33,6 +33,8 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.files import write_bytes, write_text
 
 PRETRAINED = Path(__file__).parents[2] / "pretrained"  # the network that this program has, to begin from
+BACKBONE = "pretrained"  # its name as the option `backbone` of a cell
+BRING_BACK = "`git checkout -- pretrained` brings back the one that came with this program"
 SCHEMA = 2  # 1 had no prior
 KERAS, ONNX, INFO = "model.keras", "model.onnx", "model.json"
 FIELDS: dict[str, Any] = {  # of model.json: what using a model takes
@@ -97,11 +99,7 @@ def read_model_folder(folder: Path) -> ModelFolder:
     info = read_model_info(folder)
     if "reason" in info["onnx"]:
         raise BadModelFolder(f"{folder} has no {ONNX}, which predicting takes: {info['onnx']['reason']}")
-    onnx = _read(folder, ONNX)
-    if _sha256(onnx) != info["onnx"].get("sha256"):
-        raise BadModelFolder(
-            f"{folder / ONNX} is damaged or of another network than {INFO}; copy the whole folder"
-        )
+    onnx = _read_whole(folder, ONNX, info["onnx"])
     if not (folder / KERAS).is_file():
         raise BadModelFolder(f"{folder} has no {KERAS}; copy the whole folder")
     return ModelFolder(onnx, info)
@@ -118,8 +116,7 @@ def read_pretrained(without: str) -> ModelFolder:
             raise BadModelFolder(f"there is no folder {PRETRAINED}")
         return read_model_folder(PRETRAINED)
     except BadModelFolder as error:
-        fix = "`git checkout -- pretrained` brings back the one that came with this program"
-        raise BadModelFolder(f"{error}; {fix}; {without} needs none") from None
+        raise BadModelFolder(f"{error}; {BRING_BACK}; {without} needs none") from None
 
 
 def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -131,10 +128,7 @@ def read_keras(folder: Path) -> tuple[Path, dict[str, Any]]:
     if not folder.is_dir():
         raise BadModelFolder(f"there is no folder {folder} of a model")
     info = read_model_info(folder)
-    if _sha256(_read(folder, KERAS)) != info["keras"].get("sha256"):
-        raise BadModelFolder(
-            f"{folder / KERAS} is damaged or of another network than {INFO}; copy the whole folder"
-        )
+    _read_whole(folder, KERAS, info["keras"])
     return folder / KERAS, info
 
 
@@ -183,6 +177,16 @@ def _fault(value: Any, field: Any, name: str) -> str:
         if fault := _fault(value[key], inner, path):
             return fault
     return ""
+
+
+def _read_whole(folder: Path, name: str, about: dict[str, Any]) -> bytes:
+    """A file whose `sha256` model.json says."""
+    data = _read(folder, name)
+    if _sha256(data) != about.get("sha256"):
+        raise BadModelFolder(
+            f"{folder / name} is damaged or of another network than {INFO}; copy the whole folder"
+        )
+    return data
 
 
 def _read(folder: Path, name: str) -> bytes:

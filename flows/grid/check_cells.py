@@ -12,10 +12,11 @@ import numpy as np
 from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.models import BUILDERS, build_model
-from fer_tasks.models.backbones import PRETRAINED, reusing_backbones
+from fer_tasks.models.backbones import reusing_backbones
 from fer_tasks.settings import Cell
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.files import read_array
+from fer_tasks.storage.model_folder import BACKBONE
 from fer_tasks.training import fit, frozen_backbone
 from fer_tasks.training.vote_labels import has_votes
 
@@ -47,14 +48,14 @@ def check_cells(cells: Sequence[Cell], features: Path, send: Callable[[Any], Non
         shape = x.shape[1:]
         builder = BUILDERS.get(cell.model)
         takes_weights = builder and "weights" in inspect.signature(builder).parameters
-        takes_weights = takes_weights and cell.options.get("backbone") != PRETRAINED  # whose are here
+        takes_weights = takes_weights and cell.options.get("backbone") != BACKBONE  # whose are here
         options = {**cell.options, **({"weights": "none"} if takes_weights else {})}
         key = repr((cell.model, shape, sorted(options.items())))
         if key not in faults:
             faults[key] = _faults(partial(build_model, cell.model, shape, len(EXPRESSIONS), **options))
         of_model = faults[key]
         fault = of_model.build or (cell.views and of_model.views) or (cell.fine_tune and of_model.fine_tune)
-        if not fault and cell.options.get("backbone") == PRETRAINED and x.dtype != np.uint8:
+        if not fault and cell.options.get("backbone") == BACKBONE and x.dtype != np.uint8:
             fault = RESCALED.format(cell.recipe)
         votes = cell.labels == "votes" and not fault
         if votes and not has_votes(read_dataset(features / cell.recipe).manifest):

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_tasks.settings import Cell, Grid
 from fer_tasks.storage.dataset import Dataset
-from fer_tasks.storage.model_folder import KERAS, PRETRAINED
+from fer_tasks.storage.model_folder import BACKBONE, KERAS, PRETRAINED
 from flows.engine.code import code_digest
 from flows.grid.ensembles import ensemble_fingerprint
 from flows.grid.entries import entries
@@ -48,7 +48,7 @@ def weights_digest(options: Mapping[str, Any]) -> str:
     """The SHA-256, in hexadecimal, of the file that a model's options take weights from; "" if there is none:
     that of `backbone: pretrained`, or the one that `weights` names."""
     named = Path(str(options.get("weights", "")))
-    weights = PRETRAINED / KERAS if options.get("backbone") == PRETRAINED.name else named
+    weights = PRETRAINED / KERAS if options.get("backbone") == BACKBONE else named
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
