@@ -7,11 +7,18 @@ from typing import Any
 from loky import cpu_count, get_reusable_executor
 
 WORKERS = cpu_count()  # cores that this process may use, by its affinity and its container's quota
+_started = 1  # processes that the pool has, or will have
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # two on busy cores cost nine times one
 
 
+def prepare_workers(calls: int) -> None:
+    """Have a process for each of so many calls, at most one a core: starting one takes a second or two."""
+    global _started
+    _started = max(_started, min(WORKERS, calls))
+
+
 def call_in_worker(function: Callable, *arguments: Any) -> Any:
-    """Call a function of fer_tasks in a worker process; there are as many as cores.
+    """Call a function of fer_tasks in a worker process, of which there are as many as were prepared.
 
     Loky starts workers without the main module: they import what the function needs, and no Prefect.
     """
@@ -20,8 +27,10 @@ def call_in_worker(function: Callable, *arguments: Any) -> Any:
 
 def map_in_workers(function: Callable, *arguments: Iterable) -> list[Any]:
     """Like `map`, in the worker processes."""
-    return list(_pool().map(function, *arguments))
+    calls = list(zip(*arguments, strict=True))
+    prepare_workers(len(calls))
+    return list(_pool().map(function, *zip(*calls, strict=True)))
 
 
 def _pool() -> Executor:
-    return get_reusable_executor(max_workers=WORKERS, timeout=60, env=ONE_THREAD)
+    return get_reusable_executor(max_workers=_started, timeout=60, env=ONE_THREAD)
