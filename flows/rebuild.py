@@ -15,8 +15,8 @@ from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.files import read_json, write_text
 from flows.engine.stage import IS_PAUSED, paused
+from flows.release import check_can_release, release_build
 from flows.source_files import check_source, fingerprint
-from flows.versions import check_can_commit, commit_build
 
 BUILT = Path(".cache/rebuild.json")  # {source: its fingerprint at the last successful rebuild}
 
@@ -74,7 +74,7 @@ def rebuild(force: bool = False) -> bool | State:
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    check_can_commit()
+    check_can_release()
     # DVC watches the files of a folder, but not the pictures that a table names or what a description points
     # to, so neither its "unchanged" nor its run cache can be relied on there.
     if not Path(source).is_dir():
@@ -84,7 +84,7 @@ def rebuild(force: bool = False) -> bool | State:
     except StagePaused as stage:
         return paused(str(stage))
     dvc.with_options(name="dvc push")("push")
-    commit = commit_build(f"Rebuild of {source} ({now})")
+    commit = release_build(f"Rebuild of {source} ({now})")
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     write_text(BUILT, json.dumps({source: now}))
     return True
