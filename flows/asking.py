@@ -19,9 +19,10 @@ from fer_tasks.storage import images
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_table
 from fer_tasks.storage.model_folder import ModelFolder, read_model_folder
+from flows.fetch_release import CLEAN, fetch_release
 from flows.registry import Release
 
-MODEL, CLEAN, RAW, FACES = Path("models/best"), Path("data/clean"), Path("data/raw"), Path("data/faces")
+RAW, FACES = Path("data/raw"), Path("data/faces")
 BATCH = 64
 TIMED = 50  # calls
 
@@ -36,18 +37,13 @@ def fetch(release: Release) -> tuple[ModelFolder, pd.DataFrame]:
     Raises:
         Unusable: they are gone, or this version of the program cannot use the model.
     """
-    from dvc.api import DVCFileSystem  # here: it takes a second to import
-
     with TemporaryDirectory(prefix="gate-") as folder:
-        model, manifest = Path(folder, MODEL.name), Path(folder, "manifest.csv")
         try:
-            files = DVCFileSystem(rev=release.commit)
-            files.get(MODEL.as_posix(), str(model), recursive=True)
-            files.get(f"{CLEAN.as_posix()}/manifest.csv", str(manifest))
+            model, manifest = fetch_release(release.commit, Path(folder))
             return read_model_folder(model), read_table(manifest)
-        except Exception as error:  # of DVC, of a remote's library, or a damaged folder
-            reason = " ".join(str(error).replace(f"{folder}/", "").split())
-            raise Unusable(f"{release.version} cannot be asked: {reason or type(error).__name__}") from None
+        except UserError as error:
+            reason = str(error).replace(f"{folder}/", "")
+            raise Unusable(f"{release.version} cannot be asked: {reason}") from None
 
 
 def predict(model: ModelFolder, faces: pd.DataFrame) -> np.ndarray:

@@ -24,7 +24,8 @@ from fer_tasks.storage.dataset import Dataset, read_dataset
 from fer_tasks.storage.ledger import KEPT, PROMOTED, UNCHANGED, Row
 from fer_tasks.storage.model_folder import BadModelFolder, ModelFolder, read_model_folder
 from fer_tasks.training.vote_labels import labels_of
-from flows.asking import CLEAN, MODEL, Unusable, fetch, milliseconds, predict
+from flows.asking import Unusable, fetch, milliseconds, predict
+from flows.fetch_release import CLEAN, MODEL
 from flows.registry import Registry, next_version
 
 BY_HAND = "docs/operations.md says how to release this build by hand"

@@ -1,0 +1,112 @@
+"""From a build to `dvc artifacts get` in another clone: git, DVC and gto for real, but nothing is trained."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect import flow
+
+from apps.predict.predictor import Predictor
+from fer_tasks.errors import UserError
+from flows.models import versions_table
+from flows.registry import ledger_at, read_registry
+from flows.release import check_can_release, release_build
+from flows.rollback import roll_back
+from testing.registry_project import answers, draw_faces, make_registry_project, write_build
+from tests.project import asked
+
+pytestmark = pytest.mark.slow
+KEEP = "from dvc.repo import Repo; repo = Repo(); repo.commit(force=True); repo.push()"
+A, B = 2021, 7  # seeds of two networks
+
+
+@flow(name="end-of-a-rebuild")
+def end() -> str | None:
+    check_can_release()
+    subprocess.run([sys.executable, "-c", KEEP], check=True, capture_output=True)
+    return release_build("Rebuild of photos")
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    project = make_registry_project(tmp_path / "project", tmp_path / "remote", tmp_path / "origin.git")
+    monkeypatch.chdir(project)
+    return project
+
+
+@pytest.mark.usefixtures("prefect")
+def test_from_builds_to_the_released_folder(project, server, tmp_path):
+    faces = draw_faces(80)
+    of_a, of_b = answers(faces, A), answers(faces, B)
+    differ = of_a != of_b
+
+    def build(model: str, seed: int, right_of_b: int) -> tuple[str, str]:
+        """A night: a model, and labels that are B's answers for so many faces where A's are others."""
+        labels = of_a.copy()
+        changed = np.flatnonzero(differ)[:right_of_b]
+        labels[changed] = of_b[changed]
+        write_build(faces, labels, model, seed)
+        assert end() and git("status", "--porcelain") == ""
+        last = ledger_at("HEAD")[-1]
+        return last["outcome"], last["version"]
+
+    assert build("one", A, 10) == ("first", "v1.0.0")
+    assert git("log", "-1", "--format=%an %ae") == "nightly nightly@example.org"
+    assert end() is None and git("rev-list", "--count", "HEAD") == "2", "nothing new: no commit, no row"
+    assert build("two", B, 10) == ("worse", "")
+    assert build("one", A, 30)[0] == "unchanged", "the released model on other labels"
+    assert build("two", B, 60) == ("better", "v1.1.0"), "people gave faces other labels"
+
+    roll_back("v1.0.0")
+    assert build("two", B, 61)[0] == "released_before"
+    assert build("three", B, 62)[0] == "taken_back", "a new model, but no better than what was taken back"
+    stages = versions_table(read_registry()).set_index("version")["stage"].to_dict()
+    assert stages == {"v1.1.0": "was prod", "v1.0.0": "prod"}
+
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", str(tmp_path / "origin.git"), str(clone))
+    for how, name in ((["--stage", "prod"], "one"), (["--rev", "v1.1.0"], "two")):
+        got = tmp_path / f"got-{name}"
+        command = [
+            sys.executable,
+            "-m",
+            "dvc",
+            "artifacts",
+            "get",
+            str(clone),
+            "best",
+            *how,
+            "--out",
+            str(got),
+        ]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+        predictor = Predictor(got, whole=True)
+        assert predictor.info["name"] == name
+        (row,) = predictor.predict(faces[0])
+        assert row.status != "no_face"
+
+    shown = asked(server["PREFECT_API_URL"], "/artifacts/filter", {"artifacts": {"key": {"any_": ["gate"]}}})
+    pages = [page["data"] for page in shown.json()]
+    assert any(
+        page.startswith("# best@v1.1.0 takes over from v1.0.0\n\nbetter than v1.0.0: ") for page in pages
+    )
+    wanted = {"filter": {"event": {"prefix": ["monday-fer.model."]}}}
+    told = asked(server["PREFECT_API_URL"], "/events/filter", wanted).json()["events"]
+    assert sorted(event["event"].rpartition(".")[2] for event in told) == ["promoted"] * 2 + ["refused"] * 3
+
+    shutil.rmtree(tmp_path / "remote")
+    shutil.rmtree(project / ".dvc" / "cache")
+    assert build("four", B, 62)[0] == "champion_unusable"
+    shutil.rmtree(tmp_path / "origin.git")
+    with pytest.raises(UserError, match="versions of the model cannot be fetched"):
+        end()
