@@ -22,8 +22,8 @@ def fetch_release(commit: str, folder: Path) -> tuple[Path, Path]:
     command = [sys.executable, "-m", "flows.fetch_release", commit, str(folder)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        said = done.stderr.replace(f"{folder}/", "").strip().splitlines() or [f"status {done.returncode}"]
-        raise UserError(said[-1])
+        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise UserError(f"its files are in neither DVC's cache nor its remote ({said[-1]})")
     return folder / MODEL.name, folder / "manifest.csv"
 
 

@@ -35,7 +35,7 @@ def make_registry_project(folder: Path, remote: Path, origin: Path) -> Path:
     )
     (folder / ".dvc" / "config").write_text(config)
     shutil.copyfile(ROOT / ".dvc" / ".gitignore", folder / ".dvc" / ".gitignore")
-    subprocess.run(["git", "init", "--quiet", "--bare", str(origin)], check=True)
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(origin)], check=True)
     for command in (
         ["init", "--quiet", "--initial-branch=main"],
         ["config", "user.name", "kim"],

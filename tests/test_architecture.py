@@ -136,7 +136,7 @@ def test_one_word_a_stage_in_four_places():
         assert wiring["cmd"] == f"python -m flows.{stage}"
         assert any(entry.split(".")[0] == stage for entry in wiring["params"])
         assert f'name="{stage}"' in (ROOT / "flows" / f"{stage}.py").read_text()
-    assert sections == {*STAGES, *BESIDE, "server"}
+    assert sections == {*STAGES, *BESIDE, "gate", "server", "versions"}
     for name in BESIDE:
         assert f'name="{name}"' in (ROOT / "flows" / f"{name}.py").read_text()
 

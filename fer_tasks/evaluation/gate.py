@@ -146,10 +146,11 @@ def told(comparison: Comparison) -> str:
     """The figures of a comparison."""
     accuracies = f"{_percent(comparison.accuracy)} against {_percent(comparison.rival_accuracy)}"
     limits = f"{_points(comparison.low, '+')} to {_points(comparison.high, '+')}"
+    p = f"{comparison.p:.3f}" if comparison.p >= 0.001 else "< 0.001"
     power = "no gain" if comparison.smallest_gain is None else f"{_points(comparison.smallest_gain)} points"
     return (
         f"{accuracies} of {comparison.faces} faces, {_points(comparison.gain, '+')} points ({limits}, "
-        f"p {comparison.p:.3f}); "
+        f"p {p}); "
         f"the smallest gain that passes here: {power}"
     )
 
