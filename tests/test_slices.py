@@ -27,6 +27,11 @@ def test_thirds_have_limits_that_their_names_tell():
     assert counts(cut(values, limits, " px")) == {"up to 3.67 px": 3, "3.67 to 6.33 px": 3, "over 6.33 px": 3}
 
 
+@pytest.mark.parametrize(("n", "parts"), [(59, 3), (60, 2), (89, 2), (90, 3)])
+def test_where_a_third_is_too_few_there_are_halves(n, parts):
+    assert len(thirds(pd.Series(np.arange(n)))) == parts - 1
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -24,7 +24,7 @@ class Measure(NamedTuple):
     name: str
     column: str
     unit: str = ""
-    limits: tuple[float, ...] = ()  # none: those of thirds of the pictures
+    limits: tuple[float, ...] = ()  # none: those of `thirds`
 
 
 MEASURES = (
@@ -52,9 +52,11 @@ def slices_of(faces: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def thirds(values: pd.Series) -> Sequence[float]:
-    """The limits, of three digits, between thirds of the values; fewer where values are equal."""
+    """The limits, of three digits, between thirds of the values, or between halves where thirds have fewer
+    than LEAST of them and halves do not; fewer where values are equal."""
     known = values.dropna()
-    limits = {float(f"{known.quantile(share):.3g}") for share in (1 / 3, 2 / 3)} if len(known) else set()
+    shares = (1 / 2,) if 2 * LEAST <= len(known) < 3 * LEAST else (1 / 3, 2 / 3)
+    limits = {float(f"{known.quantile(share):.3g}") for share in shares} if len(known) else set()
     return sorted(limit for limit in limits if known.min() <= limit < known.max())
 
 

@@ -39,9 +39,8 @@ def to_html(text: str, pictures: Mapping[str, Sequence[Picture]]) -> Html:
     def image(_: Any, tokens: Sequence[Token], index: int, *__: Any) -> str:
         light, dark = pictures[str(tokens[index].attrs["src"])]
         return Markup(
-            '<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{}">'
-            '<img src="{}" alt="{}"></picture>'
-        ).format(dark.uri, light.uri, light.alt)
+            '<img class="on-light" src="{}" alt="{}"><img class="on-dark" src="{}" alt="{}">'
+        ).format(light.uri, light.alt, dark.uri, dark.alt)
 
     parser.add_render_rule("image", image)
     parser.add_render_rule("table_open", lambda *_: '<div class="scroll"><table>\n')
