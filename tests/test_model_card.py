@@ -115,7 +115,7 @@ def test_slices_their_gaps_and_the_few():
     assert "| covered | 0.1 to 0.4 | 60 | 100.0 % (94.0 % to 100.0 %) | 100.0 % |" in text
     assert "| covered | over 0.4 | 0, too few | – | – |" in text
     assert "| expression | angry | 20, too few | 60.0 % (38.7 % to 78.1 %) |" in text
-    assert "| expression | – | – | – | no slice has 30 faces: nothing to compare |" in text
+    assert "Not compared, since fewer than two slices have 30 faces: expression, group\\_a\\|ge." in text
     assert "| covered | up to 0.1 | 0.1 to 0.4 | +75.0 (+62.9 to +83.2) | **more than chance** |" in text
     assert "More than chance: **covered**, 0.1 to 0.4 against up to 0.1 (+75.0 points)." in text
     assert "Not known of any test face: yaw." in text and "nan" not in text
