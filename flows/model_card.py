@@ -55,7 +55,7 @@ def make_card(asked: Asked, raw: Dataset, clean: Path) -> ModelCard:
         least=slices.LEAST,
         ms_a_face=asked.ms_a_face,
         unlearnt=unlearnt(info["prior"]),
-        plots=[Picture(plots.slices(table, overall, slices.LEAST, dark), alt) for dark in (False, True)],
+        plots=[Picture(plots.slices(table, overall, dark), alt) for dark in (False, True)],
     )
 
 

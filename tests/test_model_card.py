@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fer_tasks.evaluation.slices import LEAST, accuracy_by_slice, largest_gaps, slices_of
-from fer_tasks.labels import EXPRESSIONS
+from fer_tasks.labels import EXPRESSIONS, VOTES
 from fer_tasks.reports import plots
 from fer_tasks.reports.markdown import plain, to_html
 from fer_tasks.reports.model_card_page import (
@@ -21,6 +21,9 @@ from fer_tasks.reports.model_card_page import (
     render_model_page,
 )
 from fer_tasks.reports.render import Picture
+from fer_tasks.storage.dataset import Dataset, read_dataset
+from flows.grid.predictions import Predictions
+from flows.model_card import Asked, known_of, make_card
 from tests.test_page import outline, told
 
 TEST = {
@@ -185,6 +188,39 @@ def test_markdown_of_any_text_shows_that_text():
 
 def test_the_picture_names_slices_in_either_theme():
     one = card()
-    light, dark = (plots.slices(one.slices, (0.5, 0.418, 0.582), LEAST, dark) for dark in (False, True))
+    light, dark = (plots.slices(one.slices, (0.5, 0.418, 0.582), dark) for dark in (False, True))
     assert light[:4] == dark[:4] == b"\x89PNG" and light != dark
     assert SLICES in render_model_card(one)
+
+
+@pytest.mark.parametrize("labels", ["own", "votes"])
+def test_the_card_is_of_the_calibrated_answers_by_the_labels_of_the_cell(drawn_data, labels):
+    """Every face is named happy; so do the votes on the first say, and those on the second name none."""
+    clean = read_dataset(drawn_data / "clean")
+    faces = clean.manifest.head(20)
+    votes = np.zeros((len(faces), 8))
+    votes[0, EXPRESSIONS.index("happy")] = votes[1, -1] = 1
+    votes[2:] = np.nan
+    faces = faces.join(pd.DataFrame(votes, columns=VOTES, index=faces.index))
+    own = faces["label"].map(EXPRESSIONS.index).to_numpy()
+    said = np.full((len(faces), 7), 0.1, np.float32)
+    said[:, EXPRESSIONS.index("happy")] = 0.4
+    asked = Asked(
+        INFO, {**MADE, "settings": {**SETTINGS, "labels": labels}}, Predictions(faces, own, said), 1.0, 3
+    )
+    raw = Dataset(drawn_data, faces, faces, {"kept": 9, "rejected": {}, "settings": {"source": "photos"}})
+    one = make_card(asked, raw, clean.root)
+    by_expression = one.slices[one.slices["by"] == "expression"].set_index("slice")
+    happy = int((faces["label"] == "happy").sum()) if labels == "own" else 1
+    assert by_expression["right"].sum() == by_expression.loc["happy", "right"] == happy
+    assert by_expression["faces"].sum() == (20 if labels == "own" else 1)
+    assert one.data.test_left_out == (0 if labels == "own" else 19)
+    assert one.slices["answered"].dropna().eq(0).all(), "at a temperature of 1.6 none reaches 0.4"
+    assert "face size" in set(one.slices["by"]) and "nan" not in text_of(one)
+
+
+def test_data_of_a_former_version_has_no_measures(drawn_data, tmp_path):
+    clean = read_dataset(drawn_data / "clean")
+    without = Dataset(tmp_path, clean.manifest.drop(columns=["box_height"]), clean.rejected, clean.info)
+    known = known_of(without, clean.manifest["image_id"])
+    assert len(known) == len(clean.manifest) and known.empty
