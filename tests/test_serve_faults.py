@@ -2,8 +2,6 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +13,11 @@ import httpx
 import pytest
 
 from apps.serve import answers, waiting
+from apps.serve.__main__ import main
 from apps.serve.app import make_app
 from apps.serve.newest_model import NewestModel
 from testing.tiny_model import write_tiny_model
-from testing.web import ROOT, running, started
+from testing.web import running, started
 from tests.serving import HOSTS, NOBODY, TWO_FACES, send
 
 HEAD = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n"
@@ -185,21 +184,16 @@ def test_a_server_that_was_killed_starts_again_on_its_port(model):
     with started([*command, url.rpartition(":")[2]]) as (process, again):
         assert again == url
         assert httpx.get(f"{url}/health", trust_env=False).json()["status"] == "ok"
-        taken = run(*command[1:], url.rpartition(":")[2])
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
-    assert taken.returncode == 2 and "choose another with --host and --port" in taken.stderr
 
 
-@pytest.mark.slow
-def test_what_cannot_be_served_is_one_line(tmp_path):
-    nowhere = run("serve", "--port", "0", "--model", str(tmp_path / "none"))
-    every = run("serve", "--host", "0.0.0.0")
-    assert "monday-fer serve: there is no folder" in nowhere.stderr
-    assert "give one address of this machine" in every.stderr
-    assert [(done.returncode, done.stderr.count("\n")) for done in (nowhere, every)] == [(2, 1)] * 2
-
-
-def run(*given: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "apps.command", *given]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_what_cannot_be_served_is_one_line(tmp_path, url, capsys):
+    for given, reason in (
+        (["--port", "0", "--model", str(tmp_path / "none")], "there is no folder"),
+        (["--port", url.rpartition(":")[2]], "choose another with --host and --port"),
+        (["--host", "0.0.0.0"], "give one address of this machine"),
+    ):
+        assert main(given, "monday-fer serve") == 2
+        told = capsys.readouterr().err
+        assert told.startswith("monday-fer serve: ") and told.count("\n") == 1 and reason in told
