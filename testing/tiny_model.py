@@ -56,7 +56,7 @@ def tiny_network(seed: int = 2021) -> bytes:
 def write_tiny_model(folder: Path, seed: int = 2021, **changes: object) -> Path:
     """Write the folder of the model, with changes of what model.json says."""
     cell = folder.with_name(f"{folder.name}-cell")
-    cell.mkdir(parents=True)
+    cell.mkdir(parents=True, exist_ok=True)
     (cell / "model.keras").write_bytes(b"not read")
     (cell / cells.LOG).write_text("")
     write_model_folder(folder, cell, tiny_network(seed), {**INFO, **changes})

@@ -156,7 +156,8 @@ def test_a_stage_depends_on_all_the_code_that_it_reaches(stage):
 
 def test_templates_are_among_what_a_stage_reaches():
     found = reached(CODE, [Use("flows.report", ("report",))], {})
-    assert {file.name for file in found.files} == {"report.html.j2", "base.html.j2"}
+    card = {"model_card.md.j2", "model_card_body.md.j2", "intended_use.md.j2", "model_card.html.j2"}
+    assert {file.name for file in found.files} == {"report.html.j2", "base.html.j2", *card}
 
 
 @pytest.mark.parametrize("module", [params, source], ids=lambda module: module.__name__)
