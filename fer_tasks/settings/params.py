@@ -158,11 +158,17 @@ class Server(Section):
     idle_minutes: float = Field(gt=0)
 
 
+class Schedule(Section):
+    watch_minutes: float = Field(gt=0)
+    overdue_hours: float = Field(gt=0)
+
+
 class Settings(Section):
-    """params.yaml: one field a stage, named as its flow and its DVC stage; `server` serves all stages, and
-    `ablation` is not a stage."""
+    """params.yaml: one field a stage, named as its flow and its DVC stage; `server` serves all stages,
+    `schedule` is of `make schedule`, and `ablation` is not a stage."""
 
     server: Server
+    schedule: Schedule
     download: Download
     crop_faces: CropFaces
     drop_text: DropText
