@@ -32,20 +32,20 @@ def start_rebuild(rebuild: UUID) -> AutomationCore:
     )
 
 
-def end_dead_runs(deployments: list[UUID], silent: timedelta = SILENT) -> AutomationCore:
-    """Mark runs as crashed that have stopped to send heartbeats."""
+def end_dead_builds(rebuild: UUID, silent: timedelta = SILENT) -> AutomationCore:
+    """Mark builds as crashed that have stopped to send heartbeats."""
     trigger = EventTrigger(
         after={f"{FLOW_RUN}heartbeat"},
         expect={f"{FLOW_RUN}heartbeat", *ENDS, f"{FLOW_RUN}Paused"},
         match={"prefect.resource.id": f"{FLOW_RUN}*"},
-        match_related=_of(deployments),
+        match_related=_of(rebuild),
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         within=silent,
     )
     why = f"its process has sent no heartbeat for {silent.total_seconds() / 60:g} minutes"
     crash = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=why)
-    return AutomationCore(name=f"{PREFIX}end dead runs", trigger=trigger, actions=[crash])
+    return AutomationCore(name=f"{PREFIX}end dead builds", trigger=trigger, actions=[crash])
 
 
 def tell_people(block: UUID, rebuild: UUID, ui: str, overdue: timedelta) -> list[AutomationCore]:
@@ -56,22 +56,22 @@ def tell_people(block: UUID, rebuild: UUID, ui: str, overdue: timedelta) -> list
         return AutomationCore(name=f"{PREFIX}tell: {what}", trigger=trigger, actions=[action])
 
     link = f"{ui}/runs/flow-run/{{{{ flow_run.id }}}}"
-    state = "{{ flow_run.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
+    state = "{{ flow_run.state.name }}: {{ flow_run.state.message }}"
     hours = f"{overdue.total_seconds() / 3600:g} hours"
     completed = EventTrigger(
         expect={f"{FLOW_RUN}Completed"},
-        match_related=_of([rebuild]),
+        match_related=_of(rebuild),
         posture=Posture.Proactive,
         within=overdue,
     )
     waits = {"prefect.resource.role": "flow", "prefect.resource.name": "clean"}
     decided = "{{ event.payload.message }}"
     return [
-        tell("a build did not succeed", _event(BAD_ENDS, match_related=_of([rebuild])), f"{state}\n{link}"),
+        tell("a build did not succeed", _event(BAD_ENDS, match_related=_of(rebuild)), f"{state}\n{link}"),
         tell("a build waits for people", _event({f"{FLOW_RUN}Paused"}, match_related=waits), link),
         tell("a model was promoted", _model_event("promoted"), decided),
         tell("a model was refused", _model_event("refused"), decided),
-        tell("no build has completed", completed, f"None has for {hours}: is the worker running?\n{ui}"),
+        tell("no build has completed", completed, f"For {hours}, not even one without changes: see {ui}"),
     ]
 
 
@@ -109,7 +109,6 @@ def _model_event(what: str) -> EventTrigger:
     return _event({f"{MODEL}.{what}"}, match={"prefect.resource.id": MODEL})
 
 
-def _of(deployments: list[UUID]) -> dict[str, list[str] | str]:
-    """The related resource of events of these deployments' runs."""
-    ids = [f"prefect.deployment.{one}" for one in deployments]
-    return {"prefect.resource.role": "deployment", "prefect.resource.id": ids}
+def _of(deployment: UUID) -> dict[str, str]:
+    """The related resource of events of this deployment's runs."""
+    return {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{deployment}"}

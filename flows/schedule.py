@@ -20,7 +20,7 @@ from prefect.workers.process import ProcessWorker
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
-from flows.automations import end_dead_runs, keep_automations, start_rebuild, tell_people
+from flows.automations import end_dead_builds, keep_automations, start_rebuild, tell_people
 from flows.command import ready_for_prefect
 from flows.deployments import crash_dead_runs, deploy, deployed, refuse_others
 from flows.notifications import ADDRESS, notification_block
@@ -58,15 +58,13 @@ def schedule() -> None:
 def _automate(
     client: SyncPrefectClient, deployments: list[DeploymentResponse], url: str, overdue: timedelta
 ) -> bool:
-    """Make the automations; returns whether people are told."""
+    """Make the automations of `rebuild`; returns whether people are told."""
     block = notification_block(client)
-    rebuild = next((one.id for one in deployments if one.name == "rebuild"), None)
-    wanted = [end_dead_runs([one.id for one in deployments])]
-    if rebuild:
-        wanted.append(start_rebuild(rebuild))
-    if rebuild and block:
-        wanted += tell_people(block, rebuild, url.removesuffix("/api"), overdue)
-    keep_automations(client, wanted)
+    for rebuild in (one.id for one in deployments if one.name == "rebuild"):
+        wanted = [start_rebuild(rebuild), end_dead_builds(rebuild)]
+        if block:
+            wanted += tell_people(block, rebuild, url.removesuffix("/api"), overdue)
+        keep_automations(client, wanted)
     return block is not None
 
 
