@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 2
 
-.PHONY: help run test check server review ablation fer2013 pretrained stop schedule clean
+.PHONY: help run test check server review ablation fer2013 pretrained stop schedule models rollback clean
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -42,6 +42,13 @@ stop:                  ## stop the server that `make run` left running
 
 schedule: $(VENV)/ready  ## rebuild when the source changes and every night, until Ctrl-C: deploys prefect.yaml, starts a worker
 	python -m flows.schedule
+
+models: $(VENV)/ready    ## list the versions of the model, with figures and dates, and which one is released
+	python -m flows.models
+
+rollback: override export VERSION := $(value VERSION)
+rollback: $(VENV)/ready  ## release an earlier version of the model again: VERSION=one that `make models` lists
+	python -m flows.rollback
 
 # A system upgrade can remove the Python that the venv was made with.
 $(shell [ ! -d $(VENV) ] || $(BIN)/python -c 'import yaml' 2>/dev/null || rm -f $(VENV)/ready)

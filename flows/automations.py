@@ -21,6 +21,8 @@ MODEL = "monday-fer.model"  # the resource of a promotion's and a refusal's even
 SILENT = timedelta(minutes=6)  # 12 heartbeats, and longer than a slot's lease lasts without its run
 FLOW_RUN = "prefect.flow-run."
 ENDS = tuple(FLOW_RUN + state for state in ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut"))
+TAKES_OVER = "{{ event.payload.version }} takes over: {{ event.payload.reason }}"
+STAYS = "{{ event.payload.champion }} stays: {{ event.payload.reason }}"
 BAD_ENDS = {FLOW_RUN + state for state in ("Failed", "Crashed", "TimedOut", "Paused")}
 
 
@@ -65,12 +67,11 @@ def tell_people(block: UUID, rebuild: UUID, ui: str, overdue: timedelta) -> list
         within=overdue,
     )
     waits = {"prefect.resource.role": "flow", "prefect.resource.name": "clean"}
-    decided = "{{ event.payload.message }}"
     return [
         tell("a build did not succeed", _event(BAD_ENDS, match_related=_of(rebuild)), f"{state}\n{link}"),
         tell("a build waits for people", _event({f"{FLOW_RUN}Paused"}, match_related=waits), link),
-        tell("a model was promoted", _model_event("promoted"), decided),
-        tell("a model was refused", _model_event("refused"), decided),
+        tell("a model was promoted", _model_event("promoted"), TAKES_OVER),
+        tell("a model was refused", _model_event("refused"), STAYS),
         tell("no build has completed", completed, f"For {hours}, not even one without changes: see {ui}"),
     ]
 

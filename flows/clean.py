@@ -13,7 +13,7 @@ from fer_tasks.cleaning.rules import check_rules, doubts
 from fer_tasks.cleaning.selection import select_faces
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import Clean, Settings
-from fer_tasks.storage.dataset import Dataset, copy_images, empty_folder, read_dataset, write_dataset
+from fer_tasks.storage.dataset import Dataset, copy_images, empty_folder, read_with_groups, write_dataset
 from fer_tasks.storage.files import read_text, write_table
 from flows.engine.stage import close, made_from, run_stage
 from flows.face_measures import measure
@@ -34,7 +34,7 @@ def clean(
     decisions: Path = Path("review/decisions.csv"),
     network: Path = NETWORK,
 ) -> None:
-    textfree, section = read_dataset(source), settings.clean
+    textfree, section = read_with_groups(source), settings.clean
     check_rules(section.reject)
     parse_decisions(read_text(decisions), str(decisions))  # a broken file stops the run before measuring
     measures = measure(textfree, section, network)

@@ -12,9 +12,16 @@ from fer_tasks.faces.choose import main_face, whole_picture
 from fer_tasks.faces.crop import cut_face, enough_to_cut, transform_of
 from fer_tasks.faces.detector import Faces, Mode, detect_files
 from fer_tasks.faces.signals import SIDE, light_signals
+from fer_tasks.labels import VOTES, groups_among
 from fer_tasks.settings import CropFaces, Settings
 from fer_tasks.storage import images
-from fer_tasks.storage.dataset import REJECTED_COLUMNS, empty_folder, read_dataset, write_dataset, write_image
+from fer_tasks.storage.dataset import (
+    REJECTED_COLUMNS,
+    empty_folder,
+    read_with_groups,
+    write_dataset,
+    write_image,
+)
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.stage import close, made_from, run_stage
 from flows.engine.worker_pool import call_in_worker
@@ -53,7 +60,7 @@ def _cut(face: dict[str, Any], margin: float, size: int) -> tuple[bytes, dict]:
 def crop_faces(
     settings: Settings, source: Path = Path("data/raw"), target: Path = Path("data/faces")
 ) -> None:
-    raw, section = read_dataset(source), settings.crop_faces
+    raw, section = read_with_groups(source), settings.crop_faces
     photos = raw.manifest.set_index("image_id").assign(path=lambda row: f"{source}/" + row["file"])
     chosen, rejected = _choose(photos, section)
     manifest = _cut_and_write(photos, chosen, section, target)
@@ -97,11 +104,8 @@ def _cut_and_write(
     main_faces = pd.DataFrame.from_dict(chosen, orient="index").drop(
         columns=["path", "rank", "height", "width"]
     )
-    return (
-        pd.DataFrame(rows)
-        .join(photos[INHERITED + [name for name in photos if name.startswith("votes_")]], on="parent_id")
-        .join(main_faces, on="parent_id")
-    )
+    inherited = [*INHERITED, *photos.columns.intersection(VOTES), *groups_among(photos)]
+    return pd.DataFrame(rows).join(photos[inherited], on="parent_id").join(main_faces, on="parent_id")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 from prefect import flow, get_run_logger
 
 from fer_tasks.errors import UserError
-from fer_tasks.labels import VOTES
+from fer_tasks.labels import VOTES, groups_among
 from fer_tasks.settings import Download, Settings
 from fer_tasks.sources import exact_duplicates, fer2013, folder
 from fer_tasks.sources.listing import Listing, together
@@ -72,7 +72,8 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     with _whole_or_absent(target):
         empty_folder(target)
         files_of = [_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
-        kept = kept.assign(file=files_of)[[*COLUMNS, *kept.columns.intersection(VOTES)]]
+        more = [*kept.columns.intersection(VOTES), *groups_among(kept)]
+        kept = kept.assign(file=files_of)[[*COLUMNS, *more]]
         info = write_dataset(target, kept, rejected, made_from, {**settings.download.model_dump(), **about})
     close(target, len(listing.pictures) + len(listing.rejected), info)
     note_read(fingerprints)

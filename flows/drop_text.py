@@ -9,7 +9,13 @@ from prefect.states import State
 
 from fer_tasks.settings import DropText, Settings, WritingRule
 from fer_tasks.storage import images
-from fer_tasks.storage.dataset import copy_images, empty_folder, image_files, read_dataset, write_dataset
+from fer_tasks.storage.dataset import (
+    copy_images,
+    empty_folder,
+    image_files,
+    read_with_groups,
+    write_dataset,
+)
 from fer_tasks.text import local
 from fer_tasks.text.lines import Line, apply_writing_rule
 from fer_tasks.text.quota import QuotaSpent
@@ -32,7 +38,7 @@ def read(shard: Files, side: int, min_confidence: float) -> dict[str, list[Line]
 def drop_text(
     settings: Settings, source: Path = Path("data/faces"), target: Path = Path("data/textfree")
 ) -> State | None:
-    faces, section = read_dataset(source), settings.drop_text
+    faces, section = read_with_groups(source), settings.drop_text
     files = image_files(faces.manifest, source)
     try:
         lines, unread = _find_lines(files, section)

@@ -15,9 +15,9 @@ from fer_tasks.storage.files import read_json, write_text
 from flows.dvc_step import StagePaused, dvc_step
 from flows.engine.parent_run import crash_orphans
 from flows.engine.stage import paused
+from flows.release import check_can_release, release_build
 from flows.server.which_server import report_url
 from flows.source_files import check_source, fingerprint
-from flows.versions import check_can_commit, commit_build
 
 BUILT = Path(".cache/rebuild.json")  # {source: its fingerprint at the last successful rebuild}
 
@@ -47,7 +47,7 @@ def rebuild(force: bool = False) -> bool | State:
     if not changed and _up_to_date():
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
-    check_can_commit()
+    check_can_release()
     # DVC watches the files of a folder, but not the pictures that a table names or what a description points
     # to, so neither its "unchanged" nor its run cache can be relied on there.
     if not Path(source).is_dir():
@@ -57,7 +57,7 @@ def rebuild(force: bool = False) -> bool | State:
     except StagePaused as stage:
         return paused(str(stage))
     dvc_step("push")
-    commit = commit_build(f"Rebuild of {source} ({now})")
+    commit = release_build(f"Rebuild of {source} ({now})")
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     _link(source, commit)
     write_text(BUILT, json.dumps({source: now}))

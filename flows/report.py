@@ -1,4 +1,4 @@
-"""models, data, test split -> reports/: the page, the leaderboard, the metrics and the plots."""
+"""models, data, test split -> reports/: the page, the model card, the leaderboard, the metrics, the plots."""
 
 import json
 import platform
@@ -17,7 +17,7 @@ from fer_tasks.evaluation import calibration, scores
 from fer_tasks.evaluation.confidence import COVERAGES
 from fer_tasks.evaluation.published import Published
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.reports import plots, report_page
+from fer_tasks.reports import model_card_page, plots, report_page
 from fer_tasks.reports.data_card_tables import stage_counts
 from fer_tasks.reports.render import Picture
 from fer_tasks.settings import Grid, Settings, load_grid
@@ -32,6 +32,7 @@ from flows.grid.distillation_gain import distillation_gain
 from flows.grid.leaderboard import leaderboard, read_published, recalls
 from flows.grid.model_probes import GradCam, grad_cam_for
 from flows.grid.predictions import PredictedSplit, Predictions, predictions_of
+from flows.model_card import Asked, make_card
 from flows.server.which_server import report_url
 
 PACKAGES = ("prefect", "dvc", "tensorflow", "keras", "mtcnn", "scikit-image", "onnxruntime")
@@ -70,10 +71,14 @@ def report(
     grad_cam = grad_cam_for(best.cell, models, data / "features")
     page = _page(results, best, settings, reduced, grad_cam)
     write_bytes(target / "index.html", report_page.render_report(page).encode())
+    card = make_card(_asked(results, models), results.stages["raw"], data / "clean")
+    write_text(target / "model_card.md", model_card_page.render_model_card(card))
+    write_bytes(target / "model.html", model_card_page.render_model_page(card).encode())
     by_class = recalls(results.predictions).set_index("cell").add_prefix("recall_")
     write_table(target / "leaderboard.csv", results.board.join(by_class, on="cell"))
     write_table(target / "distillation_gain.csv", results.distillation_gain)
     _write_plots(target / "plots", results)
+    write_bytes(target / model_card_page.SLICES, card.plots[0].data)
     write_text(target / "metrics.json", json.dumps(_metrics(best, results.board), indent=2) + "\n")
     _log_summary(best, results.board, target)
 
@@ -158,6 +163,12 @@ def _best(results: _Results) -> report_page.BestCell:
     )
 
 
+def _asked(results: _Results, models: Path) -> Asked:
+    latency = results.board.set_index("cell")["ms_a_face"][results.best]
+    about, candidates = cells.read_cell(models / results.best), len(results.histories)
+    return Asked(results.model, about, results.predictions[results.best], latency, candidates)
+
+
 def _calibrated(model: Mapping[str, Any]) -> report_page.CalibratedModel:
     figures = model["figures"]["test"]
     return report_page.CalibratedModel(
@@ -224,9 +235,11 @@ def _metrics(best: report_page.BestCell, board: pd.DataFrame) -> dict[str, Any]:
 def _log_summary(best: report_page.BestCell, board: pd.DataFrame, target: Path) -> None:
     table = board.astype(object).where(board.notna(), "").to_dict("records")
     create_table_artifact(table, key="leaderboard", description=f"best on validation: {best.cell}")
-    create_link_artifact(
-        report_url("index.html"), link_text="The report", key="report", description=f"{target}/index.html"
-    )
+    for page, key, text in (
+        ("index.html", "report", "The report"),
+        ("model.html", "model-card", "The model card"),
+    ):
+        create_link_artifact(report_url(page), link_text=text, key=key, description=f"{target}/{page}")
     interval = f"95 % interval {best.low:.4f} to {best.high:.4f}, {best.n} test pictures"
     get_run_logger().info(
         f"{best.cell}: test accuracy {best.accuracy:.4f} ({interval}); see {target}/index.html"

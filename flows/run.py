@@ -38,7 +38,8 @@ def run() -> int:
 def _where_to_look(url: str, idle_minutes: float) -> str:
     ui, served = url.removesuffix("/api"), serves_this_project(url)
     lines = []
-    for name, page, path in (("report", "index.html", ""), ("data", "data.html", "data.html")):
+    pages = (("report", "index.html", ""), ("model", "model.html", "model.html"))
+    for name, page, path in (*pages, ("data", "data.html", "data.html")):
         lines.append(f"{name:<8} {Path('reports', page).resolve().as_uri()}")
         lines += [f"         {ui}/reports/{path}"] if served else []
     after = f"; its server ends after {idle_minutes:g} idle minutes, or by `make stop`" if served else ""

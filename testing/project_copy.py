@@ -9,7 +9,11 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-BUILT = ("dvc.lock", "reports/metrics.json")  # these belong to the user's build and are not copied
+BUILT = (
+    "dvc.lock",
+    "registry/ledger.csv",
+    "reports/metrics.json",
+)  # these belong to the user's build and are not copied
 
 
 def copy_project(target: Path, database: Path | None = None) -> Path:

@@ -34,9 +34,9 @@ INFO = {
 }
 
 
-def tiny_network() -> bytes:
-    """An ONNX file: means of 8 x 8 px squares, seven fixed sums of these, softmax."""
-    weights = np.random.default_rng(2021).normal(0, 6, ((SIDE // 8) ** 2, len(EXPRESSIONS)))
+def tiny_network(seed: int = 2021) -> bytes:
+    """An ONNX file: means of 8 x 8 px squares, seven sums of these, drawn by `seed`, softmax."""
+    weights = np.random.default_rng(seed).normal(0, 6, ((SIDE // 8) ** 2, len(EXPRESSIONS)))
     weights = (weights - weights.mean(axis=0)).astype(np.float32)
     nodes = [
         helper.make_node("Transpose", ["faces"], ["channels"], perm=[0, 3, 1, 2]),
@@ -53,11 +53,11 @@ def tiny_network() -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def write_tiny_model(folder: Path, **changes: object) -> Path:
+def write_tiny_model(folder: Path, seed: int = 2021, **changes: object) -> Path:
     """Write the folder of the model, with changes of what model.json says."""
     cell = folder.with_name(f"{folder.name}-cell")
-    cell.mkdir(parents=True)
+    cell.mkdir(parents=True, exist_ok=True)
     (cell / "model.keras").write_bytes(b"not read")
     (cell / cells.LOG).write_text("")
-    write_model_folder(folder, cell, tiny_network(), {**INFO, **changes})
+    write_model_folder(folder, cell, tiny_network(seed), {**INFO, **changes})
     return folder

@@ -136,7 +136,7 @@ def test_one_word_a_stage_in_four_places():
         assert wiring["cmd"] == f"python -m flows.{stage}"
         assert any(entry.split(".")[0] == stage for entry in wiring["params"])
         assert f'name="{stage}"' in (ROOT / "flows" / f"{stage}.py").read_text()
-    assert sections == {*STAGES, *BESIDE, "server", "schedule"}
+    assert sections == {*STAGES, *BESIDE, "gate", "schedule", "server", "versions"}
     for name in BESIDE:
         assert f'name="{name}"' in (ROOT / "flows" / f"{name}.py").read_text()
 
@@ -156,7 +156,8 @@ def test_a_stage_depends_on_all_the_code_that_it_reaches(stage):
 
 def test_templates_are_among_what_a_stage_reaches():
     found = reached(CODE, [Use("flows.report", ("report",))], {})
-    assert {file.name for file in found.files} == {"report.html.j2", "base.html.j2"}
+    card = {"model_card.md.j2", "model_card_body.md.j2", "intended_use.md.j2", "model_card.html.j2"}
+    assert {file.name for file in found.files} == {"report.html.j2", "base.html.j2", *card}
 
 
 @pytest.mark.parametrize("module", [params, source], ids=lambda module: module.__name__)

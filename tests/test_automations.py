@@ -115,12 +115,13 @@ def test_people_are_told_of_bad_ends_and_of_decisions_and_of_nothing_else(client
     for state in (Failed(message="disk full"), Crashed(message="killed"), Completed(), Cancelled()):
         client.set_flow_run_state(run(client, deployment), state, force=True)
     client.set_flow_run_state(run(client, deployment), Cancelled(name=PAUSED, message="quota"), force=True)
-    emit(client, f"{MODEL}.promoted", MODEL, payload={"message": "better by 2 points"})
-    emit(client, f"{MODEL}.refused", MODEL, payload={"message": "a tie"})
+    emit(client, f"{MODEL}.promoted", MODEL, payload={"version": "v2", "reason": "better"})
+    emit(client, f"{MODEL}.refused", MODEL, payload={"champion": "v1", "reason": "a tie"})
     awaited(lambda: len(hook.messages) >= 5)
     time.sleep(1)
     texts = sorted(message.text.split("\n")[0] for message in hook.messages)
-    assert texts == ["Crashed: killed", "Failed: disk full", "Paused: quota", "a tie", "better by 2 points"]
+    bad = ["Crashed: killed", "Failed: disk full", "Paused: quota"]
+    assert texts == [*bad, "v1 stays: a tie", "v2 takes over: better"]
     assert all("http://ui/runs/flow-run/" in m.text for m in hook.messages if "build" in m.title)
 
 

@@ -78,3 +78,6 @@ def test_its_answers_are_over_four_and_the_command_and_the_report_say_so(project
     assert f"has seen no picture of {OTHERS}: it answers over the other 4" in capfd.readouterr().err
     page = (folder / "reports" / "index.html").read_text()
     assert f"<b>There is no train picture of {OTHERS}</b>" in page
+    card = (folder / "reports" / "model_card.md").read_text()
+    assert f"**It has seen no picture of {OTHERS}**" in card and "nan" not in card
+    assert "Not known of any test face: face size, light, sharpness, yaw, roll, covered." in card

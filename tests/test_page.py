@@ -95,10 +95,10 @@ def outline(html: str) -> Outline:
 
 
 @pytest.mark.parametrize("cells", [1, 53])
-def test_a_page_of_any_size_is_whole_and_needs_nothing_but_the_data_card_beside_it(cells):
+def test_a_page_of_any_size_is_whole_and_needs_nothing_but_the_cards_beside_it(cells):
     page = outline(render_report(report(cells=cells)))
     elsewhere = [s for s in page.sources if not s.startswith(("data:image/png;base64,", "#"))]
-    assert elsewhere == ["data.html"]
+    assert elsewhere == ["model.html", "data.html", "data.html"]
     assert page.tags.count("img") == len(FIGURES) + 4 and page.tags.count("script") == 1
 
 

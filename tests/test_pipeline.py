@@ -107,6 +107,25 @@ def test_the_data_card_counts_what_the_datasets_hold(built):
     assert "data:image/jpeg;base64," in card and "copies" in card
 
 
+def test_the_model_card_tells_what_the_best_model_achieves_on_test(built):
+    card = (built / "reports" / "model_card.md").read_text()
+    test = read_model_info(built / "models" / "best")["figures"]["test"]
+    (model,) = yaml.safe_load(card.split("---\n")[1])["model-index"]
+    metrics = model["results"][0]["metrics"]
+    assert metrics[0]["value"] == round(test["accuracy"], 4) and f"| accuracy | {test['faces']} |" in card
+    slices = [row.split(" | ") for row in card.splitlines() if row.startswith("| expression | ")]
+    counts = [(int(row[2].split(",")[0]), float(row[3].split(" %")[0])) for row in slices if row[3] != "–"]
+    assert sum(n for n, _ in counts) == test["faces"]
+    assert sum(n * share / 100 for n, share in counts) == pytest.approx(
+        test["accuracy"] * test["faces"], abs=0.1
+    )
+    assert "| covered | over 0.4 |" in card and "| face size | up to" in card
+    page = (built / "reports" / "model.html").read_text()
+    assert 'href="data.html"' in page and "Article 5(1)(f)" in page
+    assert 'href="model.html"' in (built / "reports" / "index.html").read_text()
+    assert (built / "reports" / "plots" / "slices.png").exists()
+
+
 def test_metrics_and_plots_show(built):
     shown = succeeds(built, "dvc", "metrics", "show")
     assert "test_accuracy" in shown and "reports/live/metrics.json" in shown
@@ -162,7 +181,7 @@ def test_what_one_watches_in_the_ui(built, server):
     boards = [{row["cell"] for row in json.loads(shown["data"])} for shown in artifacts("leaderboard")]
     assert {"one", "two", "broken"} in boards
     assert artifacts("curves-one")[0]["type"] == "image"
-    for key, page in (("report", "index.html"), ("data-card", "data.html")):
+    for key, page in (("report", "index.html"), ("data-card", "data.html"), ("model-card", "model.html")):
         shown = [link["data"] for link in artifacts(key)]
         own = (built / "reports" / page).as_uri()
         assert any(own in link for link in shown), "the server shows another project's reports"

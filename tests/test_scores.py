@@ -71,6 +71,8 @@ def test_the_interval_is_that_of_scipy(n):
     for k in range(0, n + 1, max(1, n // 30)):
         expected = binomtest(k, n).proportion_ci(method="wilson")
         assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+        wide = binomtest(k, n).proportion_ci(0.99, method="wilson")
+        assert wilson_interval(k, n, 2.5758293035489) == pytest.approx((wide.low, wide.high), abs=1e-12)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=80))

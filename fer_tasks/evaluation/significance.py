@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from fer_tasks.evaluation.wilson import wilson_interval
+from fer_tasks.evaluation.wilson import Z, wilson_interval
 
 LEVEL = 0.05
 
@@ -80,7 +80,15 @@ def gain_interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     return low, high
 
 
-def _wilson_sides(k: int, n: int) -> tuple[float, float]:
+def difference_interval(one: tuple[int, int], other: tuple[int, int], z: float = Z) -> tuple[float, float]:
+    """The interval of a difference of two shares of different pictures, `one` less the `other`, of 95 % by
+    default (Newcombe 1998, Statistics in Medicine 17(8), method 10). Each is (k, n), n > 0."""
+    (down, up), (other_down, other_up) = _wilson_sides(*one, z), _wilson_sides(*other, z)
+    gap = one[0] / one[1] - other[0] / other[1]
+    return gap - math.hypot(down, other_up), gap + math.hypot(up, other_down)
+
+
+def _wilson_sides(k: int, n: int, z: float = Z) -> tuple[float, float]:
     """The distances of Wilson's interval for k of n below and above k / n."""
-    low, high = wilson_interval(k, n)
+    low, high = wilson_interval(k, n, z)
     return k / n - low, high - k / n

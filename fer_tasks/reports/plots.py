@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -179,6 +180,50 @@ def ablation(steps: pd.DataFrame, names: Sequence[str], bands: Mapping[str, tupl
         *scores.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False
     )
     return _png(figure)
+
+
+def slices(table: pd.DataFrame, overall: tuple[float, float, float], dark: bool) -> bytes:
+    """Accuracy of each slice with its interval, a kind of slices below the other; those that are too few to
+    be compared are hollow.
+
+    `table`: columns of `slices.accuracy_by_slice`. `overall`: the accuracy of all faces and its interval.
+    `dark`: for a dark page.
+    """
+    ink, paper, mark = ("#e8e6e1", "#1d2127", "#6db3e8") if dark else ("#1b1f24", "white", BLUE)
+    colours = {"text.color": ink, "axes.edgecolor": GREY, "xtick.color": ink, "ytick.color": ink}
+    with rc_context(colours | {"figure.facecolor": paper, "axes.facecolor": paper}):
+        first = ~table["by"].duplicated()
+        y = np.arange(len(table)) + 1.3 * first.cumsum().to_numpy()
+        figure = Figure(figsize=(7.4, 0.2 * y.max() + 1.1), layout="constrained")
+        ax = figure.subplots()
+        ax.axvspan(100 * overall[1], 100 * overall[2], color=GREY, alpha=0.25, lw=0)
+        ax.axvline(100 * overall[0], color=GREY, ls="--", lw=1.2, label="all test faces, with the interval")
+        ax.hlines(y, 100 * table["low"], 100 * table["high"], color=mark, lw=1.5)
+        compared = table["compared"].to_numpy(bool)
+        for rows, fill, label in (
+            (compared, mark, "slice"),
+            (~compared, paper, "too few, or unknown: not compared"),
+        ):
+            ax.plot(100 * table["accuracy"][rows], y[rows], "o", color=mark, mfc=fill, ms=5, label=label)
+        names = table["slice"] + "   " + table["faces"].map("{:,}".format).str.rjust(5, "\u2007")
+        ax.set_yticks(y, names, parse_math=False)
+        _name_above(ax, dict(zip(table["by"][first], y[first] - 1, strict=True)))
+        ax.set_xlim(0, 101)
+        ax.set_ylim(y.max() + 0.7, -0.4)
+        _tidy(ax, "% named right, and how many faces a slice has")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x", color=GREY, alpha=0.25)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        return _png(figure)
+
+
+def _name_above(ax: Axes, places: Mapping[str, float]) -> None:
+    """Names at these heights, left of the axes."""
+    style = {"ha": "right", "va": "center", "fontsize": 9, "weight": "bold", "parse_math": False}
+    for name, y in places.items():
+        ax.annotate(
+            name, (0, y), (-6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", **style
+        )
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

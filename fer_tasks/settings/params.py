@@ -154,6 +154,18 @@ class Ablation(Section):
         return training
 
 
+class Versions(Section):
+    author: str = Field(pattern=r"^$|^[^<>\n]*[^<>\n ] <[^<>\s]+>$")
+    branch: str
+    remote: str
+
+
+class Gate(Section):
+    equal: Literal["keep", "smaller", "quicker"]
+    max_loss: float = Field(gt=0, lt=1)
+    min_saving: float = Field(ge=0, lt=1)
+
+
 class Server(Section):
     idle_minutes: float = Field(gt=0)
 
@@ -165,7 +177,8 @@ class Schedule(Section):
 
 class Settings(Section):
     """params.yaml: one field a stage, named as its flow and its DVC stage; `server` serves all stages,
-    `schedule` is of `make schedule`, and `ablation` is not a stage."""
+    `schedule` is of `make schedule`, `ablation` is not a stage, and `versions` and `gate` are of the end of
+    a rebuild."""
 
     server: Server
     schedule: Schedule
@@ -178,6 +191,8 @@ class Settings(Section):
     train: Train
     report: Report
     ablation: Ablation
+    versions: Versions
+    gate: Gate
 
 
 def load_settings(path: Path = Path("params.yaml")) -> Settings:

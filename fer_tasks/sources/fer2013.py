@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_tasks.labels import VOTES
+from fer_tasks.labels import VOTES, groups_among
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.listing import COLUMNS, Listing
 from fer_tasks.sources.names import counted, split_of
-from fer_tasks.sources.table import columns, is_table, rows
+from fer_tasks.sources.table import columns, groups_of, is_table, rows
 
 SIDE = 48  # px
 PIXELS = {"emotion", "pixels", "usage"}  # the columns of the table of pixels
@@ -75,13 +75,14 @@ def list_pictures(table: Path, cache: Path, save: Callable[[Path, np.ndarray], N
         label, split = EMOTIONS[int(row["emotion"])], split_of(row["usage"])
         path = cache / split / label / f"{number:06}.png"
         save(path, pixels)
-        pictures.append({"source": source, "path": str(path), "label": label, "source_split": split})
+        about = {"source": source, "path": str(path), "label": label, "source_split": split}
+        pictures.append({**about, **groups_of(row)})
     notes = [] if pictures or rejected else [f"{table} has no row below its header"]
     if not votes_table(table.parent.glob("*.[ct]sv")):
         above = votes_table(sorted(table.parent.parent.glob("*.[ct]sv")))
         notes += [note_unread(above)] if above else []
     return Listing(
-        pd.DataFrame(pictures, columns=COLUMNS, dtype=str),
+        pd.DataFrame(pictures, columns=[*COLUMNS, *groups_among(columns(table))], dtype=str),
         pd.DataFrame(rejected, columns=["source", "reason", "detail"], dtype=str),
         tuple(notes),
     )

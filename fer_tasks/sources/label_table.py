@@ -1,10 +1,10 @@
-"""List the pictures that a table names: its columns are file and label, and split if there is one."""
+"""List the pictures that a table names: its columns are file and label, split and group_… if there are."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_tasks.labels import expression_of
+from fer_tasks.labels import COPIES, expression_of
 from fer_tasks.sources import table
 from fer_tasks.sources.errors import SourceError
 from fer_tasks.sources.listing import CLASSES, Listing, as_listing
@@ -34,7 +34,10 @@ def list_table(source: Path) -> Listing:
         (shown(name := _name(source, row)), source.parent / name, _verdict(source, number, row))
         for number, row in rows
     ]
-    return as_listing(files, _unused_splits(columns, [row for _, row in rows]))
+    notes = _unused_splits(columns, [row for _, row in rows])
+    if COPIES in columns:
+        notes.append(f"the column {COPIES!r} is not used: near-copies of a face have that name; rename it")
+    return as_listing(files, notes, [table.groups_of(row) for _, row in rows])
 
 
 def pictures_behind(source: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """The content of a source as tables: its pictures, the rejected files, and warnings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ ONE_LINE = ["link_not_followed", "file_not_found"]  # reasons with one warning: 
 class Listing(NamedTuple):
     """The content of a source; every file is in one of the tables."""
 
-    pictures: pd.DataFrame  # source (path as the user knows it), path (to read it), label, source_split
+    # source (path as the user knows it), path (to read it), label, source_split, and group_… where there are
+    pictures: pd.DataFrame
     rejected: pd.DataFrame  # source, reason, detail
     notes: tuple[str, ...] = ()  # further warnings
 
@@ -49,13 +50,21 @@ class Listing(NamedTuple):
         return [*warnings, *numbers, *self.notes]
 
 
-def as_listing(files: Iterable[tuple[str, Path, Verdict]], notes: Iterable[str]) -> Listing:
-    """Make a listing of files: of each the name that the user knows, its path and its verdict."""
+def as_listing(
+    files: Iterable[tuple[str, Path, Verdict]],
+    notes: Iterable[str],
+    groups: Sequence[Mapping[str, str]] = (),
+) -> Listing:
+    """Make a listing of files: of each the name that the user knows, its path and its verdict.
+
+    `groups`: of each file the values of its columns `group_…`; empty if the source has none.
+    """
     rows = pd.DataFrame(
         [(name, str(path), *verdict) for name, path, verdict in files],
         columns=[*COLUMNS, "reason", "detail"],
-    ).sort_values("source", ignore_index=True, kind="stable")
-    pictures = rows[rows["reason"] == ""][COLUMNS]
+    )
+    rows = rows.join(pd.DataFrame(groups)).sort_values("source", ignore_index=True, kind="stable")
+    pictures = rows[rows["reason"] == ""].drop(columns=["reason", "detail"])
     rejected = rows[rows["reason"] != ""][["source", "reason", "detail"]]
     return Listing(pictures, rejected, tuple(notes))
 

@@ -4,9 +4,10 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from fer_tasks.labels import groups_among
 from fer_tasks.sources.errors import SourceError
 
 SUFFIXES = (".csv", ".tsv")
@@ -27,6 +28,11 @@ def columns(path: Path) -> list[str]:
             return _header(file)[0]
     except (OSError, UnicodeError, csv.Error):
         return []
+
+
+def groups_of(row: Mapping[str | None, str]) -> dict[str, str]:
+    """The values of a row's columns `group_…`, stripped of spaces."""
+    return {name: row[name].strip() for name in groups_among(filter(None, row))}
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str | None, str]]]:

@@ -11,13 +11,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fer_tasks.errors import UserError, writing_to
+from fer_tasks.labels import groups_among
 from fer_tasks.storage.files import read_table, write_table, write_text
 
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
@@ -56,6 +57,17 @@ def read_dataset(root: Path) -> Dataset:
     """
     info = read_info(root)
     return Dataset(root, read_table(root / "manifest.csv"), read_table(root / "rejected.csv"), info)
+
+
+def read_with_groups(root: Path) -> Dataset:
+    """As `read_dataset`, with the columns `group_…` of the source as they stand there: text, "" where a value
+    is missing."""
+    dataset = read_dataset(root)
+    names = groups_among(dataset.manifest)
+    if not names:
+        return dataset
+    text = pd.read_csv(root / "manifest.csv", usecols=names, dtype=str, keep_default_na=False)
+    return replace(dataset, manifest=dataset.manifest.assign(**text[names]))
 
 
 def read_info(root: Path) -> dict[str, Any]:

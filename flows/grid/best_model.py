@@ -17,11 +17,10 @@ from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_array
 from fer_tasks.storage.model_folder import KERAS, BadModelFolder, read_model_folder, write_model_folder
-from fer_tasks.training.vote_labels import labels_of
 from flows.engine.code import code_digest
 from flows.engine.own_process import call_in_own_process
 from flows.grid.in_own_process import EXPORT_MODEL, PREDICT_SPLIT
-from flows.grid.predictions import PredictedSplit, Predictions, network_id, predictions_of
+from flows.grid.predictions import PredictedSplit, judged, network_id, predictions_of
 
 PACKAGES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
 LICENCE = "MIT; the pictures that the network learnt from may set terms of their own"
@@ -78,7 +77,7 @@ def _describe(
     """The content of model.json, but for what the exported files add."""
     data = read_dataset(features / about["settings"]["recipe"])
     predictions = {
-        name: _judged(predictions_of([cell], PredictedSplit(split, models, features, threads))[cell], about)
+        name: judged(predictions_of([cell], PredictedSplit(split, models, features, threads))[cell], about)
         for name, split in (("validation", "val"), ("test", "test"))
         if split in set(data.manifest["split"])
     }
@@ -120,13 +119,6 @@ def _describe(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "licence": LICENCE,
     }
-
-
-def _judged(predicted: Predictions, about: dict[str, Any]) -> Predictions:
-    """Predictions with the kind of labels that the network has learnt from."""
-    soft, reasons = labels_of(predicted.faces, about["settings"]["labels"])
-    good = reasons == ""
-    return Predictions(predicted.faces[good], soft[good].argmax(axis=1), predicted.probabilities[good])
 
 
 def _export(folder: Path, data: Path, threads: int) -> tuple[bytes | None, dict[str, Any]]:

@@ -15,6 +15,7 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage import cells
 from fer_tasks.storage.dataset import Dataset, read_dataset
 from fer_tasks.storage.files import read_array
+from fer_tasks.training.vote_labels import labels_of
 from flows.engine.code import code_digest
 from flows.engine.memo_map import RESULTS
 from flows.engine.own_process import call_in_own_process
@@ -72,6 +73,13 @@ def mean_predictions(members: list[Predictions], weights: np.ndarray) -> Predict
     """The weighted mean of predictions for the same pictures."""
     stacked = np.stack([member.probabilities for member in members])
     return members[0]._replace(probabilities=combine(stacked, weights))
+
+
+def judged(predicted: Predictions, about: dict[str, Any]) -> Predictions:
+    """Predictions with the kind of labels that the network has learnt from."""
+    soft, reasons = labels_of(predicted.faces, about["settings"]["labels"])
+    good = reasons == ""
+    return Predictions(predicted.faces[good], soft[good].argmax(axis=1), predicted.probabilities[good])
 
 
 def predict_cells(queries: Collection[CellQuery], split: PredictedSplit) -> dict[CellQuery, Predictions]:

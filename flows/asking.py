@@ -1,0 +1,87 @@
+"""Released models, and what they answer for the test faces of a build."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from onnxruntime import InferenceSession
+
+from fer_tasks.errors import UserError
+from fer_tasks.evaluation.calibration import calibrated
+from fer_tasks.faces.crop import cut_face, enough_to_cut, transform_of
+from fer_tasks.recipes import transform_all
+from fer_tasks.storage import images
+from fer_tasks.storage.dataset import read_dataset, read_info
+from fer_tasks.storage.files import read_table
+from fer_tasks.storage.model_folder import ModelFolder, read_model_folder
+from flows.fetch_release import CLEAN, fetch_release
+from flows.registry import Release
+
+RAW, FACES = Path("data/raw"), Path("data/faces")
+BATCH = 64
+TIMED = 50  # calls
+
+
+class Unusable(UserError):
+    """A released model cannot be asked."""
+
+
+def fetch(release: Release) -> tuple[ModelFolder, pd.DataFrame]:
+    """A released model, and the manifest of what it learnt: from DVC's cache, or else from its remote.
+
+    Raises:
+        Unusable: they are gone, or this version of the program cannot use the model.
+    """
+    with TemporaryDirectory(prefix="gate-") as folder:
+        try:
+            model, manifest = fetch_release(release.commit, Path(folder))
+            return read_model_folder(model), read_table(manifest)
+        except UserError as error:
+            reason = str(error).replace(f"{folder}/", "")
+            raise Unusable(f"{release.version} cannot be asked: {reason}") from None
+
+
+def predict(model: ModelFolder, faces: pd.DataFrame) -> np.ndarray:
+    """(n,) int, indices into EXPRESSIONS: what a model answers for faces, rows of today's manifest, cut and
+    transformed as it has learnt them."""
+    session = InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    answers, crops = np.empty(len(faces), int), _crops(faces, model.info["crop"])
+    for at in range(0, len(faces), BATCH):
+        block = [next(crops) for _ in range(min(BATCH, len(faces) - at))]
+        x = transform_all(block, model.info["recipe"]).astype(np.float32)
+        probabilities = session.run(None, {session.get_inputs()[0].name: x})[0]
+        shares = calibrated(probabilities, model.info["temperature"], model.info["prior"])
+        answers[at : at + BATCH] = shares.argmax(axis=1)
+    return answers
+
+
+def _crops(faces: pd.DataFrame, crop: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """The faces as a model's settings of crop_faces cut them: (M, M, 3) uint8 RGB each."""
+    today = read_info(FACES)["settings"]
+    if all(crop[name] == today[name] for name in ("margin", "size")):
+        yield from (images.read_image(CLEAN / file) for file in faces["file"])
+        return
+    photos = read_dataset(RAW).manifest.set_index("image_id")["file"]
+    margin = 0.0 if today["mode"] == "whole" else crop["margin"]
+    for face in faces.to_dict("records"):
+        shape = (face["height"], face["width"])
+        enough = enough_to_cut(face, margin, crop["size"], *shape)
+        photo = images.read_image(RAW / photos[face["parent_id"]], enough)
+        yield cut_face(photo, transform_of(face, margin, crop["size"]), shape, crop["size"])
+
+
+def milliseconds(model: ModelFolder) -> float:
+    """The median time of a model's network for one face, on all cores."""
+    session = InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    x = np.zeros((1, *model.info["input"]["shape"]), np.float32)
+    spent = []
+    for _ in range(TIMED):
+        began = perf_counter()
+        session.run(None, {session.get_inputs()[0].name: x})
+        spent.append(1000 * (perf_counter() - began))
+    return median(spent)

@@ -1,0 +1,89 @@
+"""The end of a rebuild: the gate decides, the build is committed, and a model that takes over is tagged."""
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+
+from fer_tasks.settings import Gate, load_settings
+from fer_tasks.storage.ledger import LEDGER, PROMOTED, UNCHANGED, Row, is_news, write_ledger
+from flows.gate import Verdict, judge
+from flows.git_commands import git
+from flows.registry import ARTIFACT, ledger_at, read_registry, release, unfinished
+from flows.versions import check_can_commit, commit_build, push_commits
+
+NO_TAGS = "the versions of the model cannot be fetched, so no build can be judged"
+
+
+def check_can_release() -> None:
+    """Raise UserError, with what to do, if the end of a rebuild would fail: before it begins."""
+    versions = load_settings().versions
+    check_can_commit(versions)
+    if versions.remote:
+        git("fetch", "--quiet", "--tags", versions.remote, failing=NO_TAGS)
+    unfinished(read_registry(), ledger_at("HEAD"))
+
+
+def release_build(message: str) -> str | None:
+    """Let the gate decide on the model of this build, commit the build with the decision, tag a model that
+    takes over, and push commit and tags. A run that was killed within this is finished by the next one.
+
+    Returns the commit's short hash, or None if git has this build and this decision already.
+
+    Raises:
+        UserError: git refuses; the next run tries again.
+    """
+    versions = load_settings().versions
+    if versions.remote:  # people may have gone back to another version while this was built
+        git("fetch", "--quiet", "--tags", versions.remote, failing=NO_TAGS)
+    rows = ledger_at("HEAD")
+    if row := unfinished(read_registry(), rows):
+        _tag(row, versions.author)
+        _tell(row)
+    verdict = _judge(load_settings().gate)
+    row = verdict.row
+    get_run_logger().info(_subject(row))
+    if news := is_news(row, rows[-1] if rows else None):
+        rows.append(row)
+    write_ledger(LEDGER, rows)
+    commit = commit_build(f"{message}\n\n{_subject(row)}", versions.author)
+    if news and row["decision"] == PROMOTED:
+        _tag(row, versions.author)
+    if news:
+        create_markdown_artifact(verdict.page, key="gate", description=_subject(row))
+        _tell(row)
+    if versions.remote:
+        push_commits(versions.remote, read_registry().tags)
+    return commit
+
+
+def _judge(settings: Gate) -> Verdict:
+    """The gate's verdict; a new one where people have gone back to another version meanwhile."""
+    while True:
+        registry = read_registry()
+        verdict = judge(registry, settings)
+        if read_registry().in_stage == registry.in_stage:
+            return verdict
+
+
+def _tag(row: Row, author: str) -> None:
+    """Tag the commit that the ledger's last row came with."""
+    commit = git("log", "-1", "--format=%H", "--", str(LEDGER), failing="the build cannot be tagged")
+    release(read_registry(), row["version"], commit, row["reason"], author)
+
+
+def _subject(row: Row) -> str:
+    if row["decision"] == PROMOTED:
+        return f"{ARTIFACT}@{row['version']} takes over: {row['reason']}"
+    return f"{row['champion'] or 'no model'} stays released: {row['reason']}"
+
+
+def _tell(row: Row) -> None:
+    """Emit what notifications are made of; nothing where the model is the released one."""
+    if row["outcome"] == UNCHANGED:
+        return
+    happened = "promoted" if row["decision"] == PROMOTED else "refused"
+    emit_event(
+        f"monday-fer.model.{happened}",
+        resource={"prefect.resource.id": "monday-fer.model"},
+        payload={**row},
+    )

@@ -1,0 +1,123 @@
+"""From a build to `dvc artifacts get` in another clone: git, DVC and gto for real, but nothing is trained."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect import flow
+
+from apps.predict.predictor import Predictor
+from fer_tasks.errors import UserError
+from flows.models import versions_table
+from flows.registry import ledger_at, read_registry
+from flows.release import check_can_release, release_build
+from flows.rollback import roll_back
+from testing.registry_project import answers, draw_faces, make_registry_project, write_build
+from tests.project import asked
+
+pytestmark = pytest.mark.slow
+KEEP = "from dvc.repo import Repo; repo = Repo(); repo.commit(force=True); repo.push()"
+A, B = 2021, 7  # seeds of two networks
+
+
+@flow(name="end-of-a-rebuild")
+def end(built: bool = True) -> str | None:
+    """What `rebuild` does after `dvc repro`; `built`: DVC does not know these files yet."""
+    check_can_release()
+    if built:
+        subprocess.run([sys.executable, "-c", KEEP], check=True, capture_output=True)
+    return release_build("Rebuild of photos")
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    project = make_registry_project(tmp_path / "project", tmp_path / "remote", tmp_path / "origin.git")
+    monkeypatch.chdir(project)
+    return project
+
+
+@pytest.mark.usefixtures("prefect")
+def test_from_builds_to_the_released_folder(project, server, tmp_path):
+    faces = draw_faces(80)
+    of_a, of_b = answers(faces, A), answers(faces, B)
+    differ = of_a != of_b
+
+    def build(model: str, seed: int, right_of_b: int) -> tuple[str, str]:
+        """A night: a model, and labels that are B's answers for so many faces where A's are others."""
+        labels = of_a.copy()
+        changed = np.flatnonzero(differ)[:right_of_b]
+        labels[changed] = of_b[changed]
+        write_build(faces, labels, model, seed)
+        assert end() and git("status", "--porcelain") == ""
+        last = ledger_at("HEAD")[-1]
+        return last["outcome"], last["version"]
+
+    assert build("one", A, 10) == ("first", "v1.0.0")
+    assert git("log", "-1", "--format=%an %ae") == "nightly nightly@example.org"
+    assert end(built=False) is None and git("rev-list", "--count", "HEAD") == "2", "nothing new: no commit"
+    assert build("two", B, 60) == ("better", "v1.1.0"), "people gave faces other labels"
+
+    roll_back("v1.0.0")
+    assert build("two", B, 61)[0] == "released_before"
+    clone, origin = tmp_path / "clone", tmp_path / "origin.git"
+    git("clone", "--quiet", str(origin), str(clone))
+    for command in (("commit", "--allow-empty", "--message", "a person's"), ("push", "origin", "main")):
+        git("-C", str(clone), "-c", "user.name=kim", "-c", "user.email=kim@localhost", *command)
+    with pytest.raises(UserError, match="origin has not taken the build; the commit stays here"):
+        build("three", B, 62)
+    git("pull", "--quiet", "--rebase", "origin", "main")
+    assert end(built=False) is None, "the commit is there already"
+    assert git("ls-remote", "origin", "main").split()[0] == git("rev-parse", "HEAD")
+    assert ledger_at("HEAD")[-1]["outcome"] == "taken_back", "new, but no better than what was taken back"
+    stages = versions_table(read_registry()).set_index("version")["stage"].to_dict()
+    assert stages == {"v1.1.0": "was prod", "v1.0.0": "prod"}
+
+    command = [
+        "dvc",
+        "artifacts",
+        "get",
+        str(clone),
+        "best",
+        "--stage",
+        "prod",
+        "--out",
+        str(tmp_path / "got"),
+    ]
+    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, cwd=tmp_path)
+    predictor = Predictor(tmp_path / "got", whole=True)
+    assert predictor.info["name"] == "one" and predictor.predict(faces[0])[0].status != "no_face"
+
+    shown = asked(server["PREFECT_API_URL"], "/artifacts/filter", {"artifacts": {"key": {"any_": ["gate"]}}})
+    pages = [page["data"] for page in shown.json()]
+    takes_over = "# best@v1.1.0 takes over from v1.0.0\n\nbetter than v1.0.0: "
+    assert len(pages) == 4 and any(page.startswith(takes_over) for page in pages)
+    assert sorted(told(server)) == ["promoted", "promoted", "refused", "refused"]
+
+    shutil.rmtree(tmp_path / "remote")
+    shutil.rmtree(project / ".dvc" / "cache")
+    assert build("four", B, 62)[0] == "champion_unusable"
+    shutil.rmtree(origin)
+    with pytest.raises(UserError, match="versions of the model cannot be fetched"):
+        end()
+
+
+def told(server: dict[str, str]) -> list[str]:
+    """What events said of models; they reach the server a moment later."""
+    wanted = {"filter": {"event": {"prefix": ["monday-fer.model."]}}}
+    for _ in range(100):
+        events = asked(server["PREFECT_API_URL"], "/events/filter", wanted).json()["events"]
+        if len(events) >= 4:
+            break
+        time.sleep(0.2)
+    return [event["event"].rpartition(".")[2] for event in events]
