@@ -14,10 +14,9 @@ from prefect.events import (
     SendNotification,
 )
 
-from flows.watch import CHANGED, SOURCE
+from flows.event_names import CHANGED, MODEL, SOURCE
 
 PREFIX = "monday-fer: "  # of the names of all of them
-MODEL = "monday-fer.model"  # the resource of a promotion's and a refusal's event
 SILENT = timedelta(minutes=6)  # 12 heartbeats, and longer than a slot's lease lasts without its run
 FLOW_RUN = "prefect.flow-run."
 ENDS = tuple(FLOW_RUN + state for state in ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut"))

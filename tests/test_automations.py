@@ -13,10 +13,11 @@ from prefect.events import AutomationCore, Event
 from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Running
 
 from fer_tasks.errors import UserError
-from flows.automations import MODEL, PREFIX, end_dead_builds, keep_automations, start_rebuild, tell_people
+from flows.automations import PREFIX, end_dead_builds, keep_automations, start_rebuild, tell_people
 from flows.engine.stage import PAUSED
+from flows.event_names import CHANGED, MODEL, SOURCE
 from flows.notifications import ADDRESS, BLOCK, Block, notification_block
-from flows.watch import CHANGED, SOURCE
+from flows.watch import forget_old_runs
 from testing.webhook import Webhook, webhook
 
 pytestmark = pytest.mark.slow
@@ -177,3 +178,14 @@ def test_an_address_that_is_none_is_refused_without_telling_it(client, monkeypat
 def test_the_address_is_shown_to_nobody(client, wanted):
     shown = client.request("GET", f"/block_documents/{_block(client)}").text
     assert "s3cret" not in shown and "******" in shown
+
+
+def test_the_completed_runs_of_watch_are_forgotten_but_the_newest(client, monkeypatch):
+    mine = client.create_deployment(client.create_flow(rebuild), "watch")
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", str(mine))
+    ours = FlowRunFilter(deployment_id={"any_": [mine]})
+    for state in (Failed(), Completed(), Completed(), Completed()):
+        client.set_flow_run_state(run(client, mine), state, force=True)
+    forget_old_runs(kept=1)
+    left = client.read_flow_runs(flow_run_filter=ours)
+    assert sorted(one.state.name for one in left) == ["Completed", "Failed"]

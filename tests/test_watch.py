@@ -13,7 +13,8 @@ from prefect.logging import disable_run_logger
 
 from fer_tasks.errors import UserError
 from flows import watch as module
-from flows.watch import CHANGED, SEEN, watch
+from flows.event_names import CHANGED
+from flows.watch import SEEN, watch
 from testing.project_copy import change_params
 
 
