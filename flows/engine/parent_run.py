@@ -78,7 +78,8 @@ def crash_orphans(client: SyncPrefectClient) -> None:
     """Mark runs as crashed that have not ended though the run that they are children of has."""
     unfinished = FlowRunFilter(parent_task_run_id={"is_null_": False}, state={"type": {"any_": UNFINISHED}})
     for run in client.read_flow_runs(flow_run_filter=unfinished):
-        parent = client.read_task_run(run.parent_task_run_id).flow_run_id
-        if client.read_flow_run(parent).state.is_final():
-            why = Crashed(message="the build that it belongs to has ended without it")
-            client.set_flow_run_state(run.id, why, force=True)
+        with suppress(ObjectNotFound):  # somebody deletes runs in the UI
+            parent = client.read_task_run(run.parent_task_run_id).flow_run_id
+            if client.read_flow_run(parent).state.is_final():
+                why = Crashed(message="the build that it belongs to has ended without it")
+                client.set_flow_run_state(run.id, why, force=True)
