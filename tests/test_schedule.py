@@ -244,7 +244,8 @@ def test_after_a_reboot_in_the_middle_of_a_run_the_slot_is_free_and_later_runs_c
     assert [r["id"] for r in runs(project, "RUNNING")] == [lost["id"]]
     again = begin(project)
     try:
-        crashed = awaited(lambda: runs(project, "CRASHED"), again)
+        same = lost["deployment_id"]
+        crashed = awaited(lambda: [r for r in runs(project, "CRASHED") if r["deployment_id"] == same], again)
         assert [r["id"] for r in crashed] == [lost["id"]]
         later = [r for r in awaited(lambda: runs(project, "COMPLETED"), again)]
         awaited(
