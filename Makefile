@@ -40,7 +40,7 @@ review: $(VENV)/ready  ## serve the page for reviewing doubted faces, until Ctrl
 stop:                  ## stop the server that `make run` left running
 	[ ! -e .cache/server/server.json ] || python -m flows.server.own_server
 
-schedule: $(VENV)/ready  ## rebuild every night if the source has changed, until Ctrl-C: deploys prefect.yaml, starts a worker
+schedule: $(VENV)/ready  ## rebuild when the source changes and every night, until Ctrl-C: deploys prefect.yaml, starts a worker
 	python -m flows.schedule
 
 models: $(VENV)/ready    ## list the versions of the model, with figures and dates, and which one is released

@@ -1,54 +1,25 @@
 """Rebuild if the source has changed: `dvc repro`, `dvc push`, a commit. `make schedule` schedules this."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from prefect import flow, get_run_logger, task
-from prefect.exceptions import TerminationSignal
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.states import State
 
-from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.files import read_json, write_text
-from flows.engine.stage import IS_PAUSED, paused
+from flows.dvc_step import StagePaused, dvc_step
+from flows.engine.parent_run import crash_orphans
+from flows.engine.stage import paused
 from flows.release import check_can_release, release_build
+from flows.server.which_server import report_url
 from flows.source_files import check_source, fingerprint
 
 BUILT = Path(".cache/rebuild.json")  # {source: its fingerprint at the last successful rebuild}
-
-
-class StagePaused(UserError):
-    """A stage cannot continue now, but can on a later run."""
-
-
-@task
-def dvc(*command: str) -> None:
-    """Run a DVC command and log its output. Raises StagePaused, or UserError with the last lines."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # stages say `python`: this one
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", *command],
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    lines = []
-    try:
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            get_run_logger().info(line.rstrip())
-    except (KeyboardInterrupt, TerminationSignal):
-        os.killpg(process.pid, signal.SIGTERM)  # also the stage that DVC has started
-        raise
-    if process.wait():
-        if pauses := [line for line in lines if IS_PAUSED in line]:
-            raise StagePaused(pauses[0])
-        raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(lines[-3:]))
 
 
 def _up_to_date() -> bool:
@@ -66,6 +37,8 @@ def rebuild(force: bool = False) -> bool | State:
     Raises:
         UserError: no commit is possible (raised before anything is built), or a DVC command failed.
     """
+    with get_client(sync_client=True) as client:
+        crash_orphans(client)
     source = load_settings().download.source
     check_source(Path(source))
     # Before anything reads the source: later changes belong to the next run.
@@ -78,13 +51,21 @@ def rebuild(force: bool = False) -> bool | State:
     # DVC watches the files of a folder, but not the pictures that a table names or what a description points
     # to, so neither its "unchanged" nor its run cache can be relied on there.
     if not Path(source).is_dir():
-        dvc.with_options(name="dvc repro download")("repro", "--single-item", "--force", "download")
+        dvc_step("repro", "--single-item", "--force", "download")
     try:
-        dvc.with_options(name="dvc repro")("repro")
+        dvc_step("repro")
     except StagePaused as stage:
         return paused(str(stage))
-    dvc.with_options(name="dvc push")("push")
+    dvc_step("push")
     commit = release_build(f"Rebuild of {source} ({now})")
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
+    _link(source, commit)
     write_text(BUILT, json.dumps({source: now}))
     return True
+
+
+def _link(source: str, commit: str | None) -> None:
+    """Show in Prefect's UI where the report and the commit of this build are."""
+    rows = [f"[Report]({report_url('index.html')}), [data]({report_url('data.html')}) of {source}"]
+    rows += [f"Commit {commit}: `git show {commit}`" if commit else "git had this version already"]
+    create_markdown_artifact("\n\n".join(rows), key="build", description="What this build made")

@@ -6,30 +6,29 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
+from flows.automations import end_dead_builds, keep_automations, start_rebuild, tell_people
 from flows.command import ready_for_prefect
+from flows.deployments import crash_dead_runs, deploy, deployed, refuse_others
+from flows.notifications import ADDRESS, notification_block
 from flows.server.background import start_in_background
 from flows.server.own_server import LOG, own_server
 
 POOL = "monday-fer"  # of prefect.yaml
 SCHEDULED_WITHIN = 60  # seconds after a deployment; 1 to 5 here
-WORKS_IN = "prefect.deployments.steps.set_working_directory"
 
 
 def schedule() -> None:
@@ -37,77 +36,36 @@ def schedule() -> None:
 
     Raises:
         UserError: the server cannot be used, has another project's deployment of the same name, or schedules
-            nothing.
+            nothing; or the address for notifications is not one.
     """
-    url = start_in_background(load_settings().server.idle_minutes)
+    settings = load_settings()
+    url = start_in_background(settings.server.idle_minutes)
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         before = deployed(client)
         refuse_others(before, url)
         crash_dead_runs(client, before)
         began = datetime.now(UTC)
         client.create_work_pool(_pool(), overwrite=True)
-        _deploy(url)
-        for deployment in before:
-            if deployment.paused:
-                client.pause_deployment(deployment.id)  # deploying resumes what people have paused
-        now = deployed(client)
+        now = deploy(client, url, settings.schedule.watch_minutes)
+        tells = _automate(client, now, url, timedelta(hours=settings.schedule.overdue_hours))
         runs = wait_until_scheduled(client, now, began)
-        sys.stdout.write(_summary(client, now, runs, url))
+        sys.stdout.write(_summary(client, now, runs, url, tells))
         sys.stdout.flush()
     worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
     os.execve(sys.executable, worker, {**os.environ, "PREFECT_API_URL": url})
 
 
-def deployed(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    """The server's deployments of the names in prefect.yaml, this project's or another's."""
-    wanted = {
-        d["name"]: d["entrypoint"] for d in yaml.safe_load(Path("prefect.yaml").read_text())["deployments"]
-    }
-    found = client.read_deployments(deployment_filter=DeploymentFilter(name={"any_": list(wanted)}))
-    return [deployment for deployment in found if deployment.entrypoint == wanted[deployment.name]]
-
-
-def refuse_others(deployments: list[DeploymentResponse], url: str) -> None:
-    """Raise UserError if a deployment belongs to another folder: deploying would take it over.
-
-    On this project's own server, a folder that no longer exists was moved here.
-    """
-    for deployment in deployments:
-        folders = [step[WORKS_IN]["directory"] for step in deployment.pull_steps or [] if WORKS_IN in step]
-        others = [folder for folder in folders if Path(folder).resolve() != Path.cwd().resolve()]
-        own = (server := own_server()) and server.url == url
-        if others and not (own and not Path(others[0]).exists()):
-            raise UserError(
-                f"{deployment.name} on {url} is scheduled for {others[0]}: unset PREFECT_API_URL to use a "
-                "server of this project's own, or delete it there: "
-                f"`prefect deployment delete {deployment.id}`"
-            )
-
-
-def crash_dead_runs(client: SyncPrefectClient, deployments: list[DeploymentResponse]) -> None:
-    """Mark runs as crashed that are still Running though their process is gone, such as after a reboot.
-
-    Only on this project's own server, whose runs are processes of this machine.
-    """
-    if not deployments or own_server() is None:
-        return
-    unfinished = FlowRunFilter(
-        deployment_id={"any_": [deployment.id for deployment in deployments]},
-        state={"type": {"any_": ["RUNNING", "CANCELLING"]}},
-    )
-    for run in client.read_flow_runs(flow_run_filter=unfinished):
-        if not _is_alive(run):
-            why = Crashed(message="its process has ended without reporting a state, as after a reboot")
-            client.set_flow_run_state(run.id, why, force=True)
-
-
-def _is_alive(run: FlowRun) -> bool:
-    """Whether its process exists. One that started after the run only reuses the process id."""
-    try:
-        began = psutil.Process(int(run.infrastructure_pid or 0)).create_time()
-    except (psutil.NoSuchProcess, ValueError):
-        return False
-    return run.start_time is None or began < run.start_time.timestamp() + 2
+def _automate(
+    client: SyncPrefectClient, deployments: list[DeploymentResponse], url: str, overdue: timedelta
+) -> bool:
+    """Make the automations of `rebuild`; returns whether people are told."""
+    block = notification_block(client)
+    for rebuild in (one.id for one in deployments if one.name == "rebuild"):
+        wanted = [start_rebuild(rebuild), end_dead_builds(rebuild)]
+        if block:
+            wanted += tell_people(block, rebuild, url.removesuffix("/api"), overdue)
+        keep_automations(client, wanted)
+    return block is not None
 
 
 def wait_until_scheduled(
@@ -148,20 +106,12 @@ def _pool() -> WorkPoolCreate:
     return WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template)
 
 
-def _deploy(url: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        env={**os.environ, "PREFECT_API_URL": url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        raise UserError(f"`prefect deploy --all` failed: {' '.join(done.stdout.split())[-1000:]}")
-
-
 def _summary(
-    client: SyncPrefectClient, deployments: list[DeploymentResponse], runs: dict[str, FlowRun], url: str
+    client: SyncPrefectClient,
+    deployments: list[DeploymentResponse],
+    runs: dict[str, FlowRun],
+    url: str,
+    tells: bool,
 ) -> str:
     ui = url.removesuffix("/api")
     prefect = shlex.quote(str(Path(sys.executable).with_name("prefect")))
@@ -175,7 +125,9 @@ def _summary(
             f"run now   PREFECT_API_URL={url} {prefect} deployment run {name}",
             f"pause     the switch at {ui}/deployments/deployment/{deployment.id}",
         ]
+    nobody = f"nobody: set {ADDRESS} to an address such as ntfys://ntfy.sh/TOPIC"
     lines += [
+        f"told      {'the address in the block monday-fer' if tells else nobody}",
         f"runs      {ui} (Prefect's UI; its server stays while this worker runs)",
         "This terminal holds the schedule: nothing runs after Ctrl-C, or when it is closed.",
         "",

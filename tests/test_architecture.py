@@ -26,7 +26,7 @@ ALSO = {"training": {"fer_tasks.settings.training"}, "models": {"fer_tasks.stora
 OUTER = {"prefect", "dvc", "dvclive", "flows"}
 BESIDE = {"ablation"}  # flows with a section of params.yaml that are no stage of the line
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-FLOWS = {*STAGES, *BESIDE, "rebuild"}
+FLOWS = {*STAGES, *BESIDE, "rebuild", "watch"}
 # Of the packages of flows/, each imports those before it only: stages come last.
 LAYERS = ("command", "server", "engine", "grid")
 CODE = Links(ROOT)
@@ -136,7 +136,7 @@ def test_one_word_a_stage_in_four_places():
         assert wiring["cmd"] == f"python -m flows.{stage}"
         assert any(entry.split(".")[0] == stage for entry in wiring["params"])
         assert f'name="{stage}"' in (ROOT / "flows" / f"{stage}.py").read_text()
-    assert sections == {*STAGES, *BESIDE, "gate", "server", "versions"}
+    assert sections == {*STAGES, *BESIDE, "gate", "schedule", "server", "versions"}
     for name in BESIDE:
         assert f'name="{name}"' in (ROOT / "flows" / f"{name}.py").read_text()
 

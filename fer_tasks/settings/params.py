@@ -170,11 +170,18 @@ class Server(Section):
     idle_minutes: float = Field(gt=0)
 
 
+class Schedule(Section):
+    watch_minutes: float = Field(gt=0)
+    overdue_hours: float = Field(gt=0)
+
+
 class Settings(Section):
     """params.yaml: one field a stage, named as its flow and its DVC stage; `server` serves all stages,
-    `ablation` is not a stage, and `versions` and `gate` are of the end of a rebuild."""
+    `schedule` is of `make schedule`, `ablation` is not a stage, and `versions` and `gate` are of the end of
+    a rebuild."""
 
     server: Server
+    schedule: Schedule
     download: Download
     crop_faces: CropFaces
     drop_text: DropText

@@ -20,6 +20,7 @@ from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.storage.dataset import Dataset
 from flows.command import ready_for_prefect
 from flows.engine.console import show_results_only
+from flows.engine.parent_run import inside_parent_run
 from flows.engine.worker_pool import WORKERS
 from flows.server.background import start_in_background
 from flows.server.own_server import own_server
@@ -45,7 +46,8 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
         runner = ThreadPoolTaskRunner(max_workers=workers(settings))
         with temporary_settings({PREFECT_API_URL: url}):
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
-            state = run(settings, return_state=True)
+            with inside_parent_run(run):
+                state = run(settings, return_state=True)
             if why := _why_paused(state):
                 sys.stderr.write(f"{flow.name}{IS_PAUSED}{why}. Run `dvc repro` to continue.\n")
                 sys.exit(os.EX_TEMPFAIL)

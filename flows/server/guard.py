@@ -7,7 +7,6 @@ origin, WebSockets too, and lets no other site's page show what is here or read 
 
 from collections.abc import Collection
 
-from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
@@ -22,11 +21,12 @@ HEADERS = {
 }
 
 
-def guarded(app: FastAPI, hosts: Collection[str]) -> FastAPI:
-    """The app behind both checks. `hosts`: names that a Host header may have beside those of this machine."""
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, *hosts], www_redirect=False)
-    app.add_middleware(OwnOrigin)
-    return app
+def guarded(app: ASGIApp, hosts: Collection[str]) -> ASGIApp:
+    """The app behind both checks. `hosts`: names that a Host header may have beside those of this machine.
+
+    The app itself stays open: Prefect's automations ask it within the server's process, under another name.
+    """
+    return OwnOrigin(TrustedHostMiddleware(app, allowed_hosts=[*LOOPBACK, *hosts], www_redirect=False))
 
 
 class OwnOrigin:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 import uvicorn
-from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from filelock import FileLock, Timeout
 from prefect.settings import PREFECT_HOME, get_current_settings, temporary_settings
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from fer_tasks.errors import UserError
 from flows.server.guard import guarded
@@ -28,7 +28,7 @@ REPORTS = Path("reports")
 PORTS_TRIED = 20  # after the usual one
 
 
-def with_reports(host: str) -> FastAPI:
+def with_reports(host: str) -> ASGIApp:
     """Prefect's app with `reports/` under `/reports` and the project's name under `/project`, both guarded.
 
     They go first: the UI answers every other path.
