@@ -1,6 +1,7 @@
 """The command `monday-fer`: what one can do with a trained model.
 
   monday-fer predict SOURCE…    tell what faces show, in photos, folders, videos, or what a camera sees
+  monday-fer serve              a page and an API on this machine that do so
 
 `monday-fer <command> --help` tells more.
 """
@@ -9,7 +10,7 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = ("predict",)
+COMMANDS = ("predict", "serve")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from selenium import webdriver
@@ -16,11 +16,14 @@ QUIET = (
 
 
 @contextmanager
-def browser(width: int = 1280, height: int = 860, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser of this size (px) with a new profile, until the context ends."""
+def browser(
+    width: int = 1280, height: int = 860, dark: bool = False, switches: Sequence[str] = ()
+) -> Iterator[webdriver.Chrome]:
+    """A browser of this size (px) with a new profile, until the context ends. `switches`: more of Chromium's,
+    without their dashes."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for switch in QUIET.split():
+    for switch in (*QUIET.split(), *switches):
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.review.request_guard import MAX_BODY
+from apps.review.app import MAX_BODY
 from testing.reviewing import decision, post, rows
 
 

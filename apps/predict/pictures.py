@@ -32,8 +32,10 @@ class Picture(NamedTuple):
     read: Callable[[int], np.ndarray]
 
 
-def open_picture(source: Source, bgr: bool, name: str | None) -> Picture:
+def open_picture(source: Source, bgr: bool, name: str | None, max_pixels: int = MAX_PIXELS) -> Picture:
     """A picture of a file, its bytes, a PIL image or an (M, N, 3) uint8 array, RGB unless `bgr`.
+
+    `max_pixels`: of a file; one that has more is refused before it is decoded.
 
     Raises:
         UnreadablePicture: it cannot be read or decoded, or the array has another shape or dtype.
@@ -44,12 +46,12 @@ def open_picture(source: Source, bgr: bool, name: str | None) -> Picture:
         case Image.Image():
             return of_array(_of_pil(source), name or getattr(source, "filename", ""))
         case bytes():
-            return _of_bytes(source, name or "")
+            return _of_bytes(source, name or "", max_pixels)
         case str() if is_address(source):
             instead = "pass a picture's bytes, or a stream to Predictor.video"
             raise UnreadablePicture(f"{without_password(source)} is an address, not a file; {instead}")
         case str() | Path():
-            return _of_bytes(_content(Path(source)), name or shown(source))
+            return _of_bytes(_content(Path(source)), name or shown(source), max_pixels)
     kinds = "a path, bytes, a PIL image or an array of (M, N, 3) uint8"
     raise UnreadablePicture(f"a picture is {kinds}, not {type(source).__name__}")
 
@@ -87,17 +89,17 @@ def _content(path: Path) -> bytes:
         raise UnreadablePicture(f"{shown(path)}: {error.strerror}") from None
 
 
-def _of_bytes(data: bytes, name: str) -> Picture:
+def _of_bytes(data: bytes, name: str, max_pixels: int) -> Picture:
     def decode(enough: int | None) -> np.ndarray:
         try:
-            return images.decode_image(data, MAX_PIXELS, enough=enough)
+            return images.decode_image(data, max_pixels, enough=enough)
         except images.BadImage as bad:
             raise UnreadablePicture(f"{name or 'these bytes'}: {bad.detail}") from None
 
     if not data.startswith(JPEG):
         return of_array(decode(None), name)
     try:
-        shape = images.decoded_shape(data, MAX_PIXELS)
+        shape = images.decoded_shape(data, max_pixels)
     except images.BadImage as bad:
         raise UnreadablePicture(f"{name or 'these bytes'}: {bad.detail}") from None
     return _of_jpeg(shape, decode, name)

@@ -62,8 +62,9 @@ class Predictor:
             raise UserError(f"coverage is between 0 and 1, such as 0.9, not {coverage}")
         if prior not in get_args(Prior):
             raise UserError(f"prior is training or balanced, not {prior}")
-        onnx, info = read_model_folder(Path(folder or _default_model()))
+        onnx, info = read_model_folder(Path(folder or default_model()))
         self.info = info  # of model.json
+        self.coverage = coverage
         self.model = f"{info['name']}@{info['fingerprint'][:8]}"
         self._which, self._whole, self._crop = faces, whole, info["crop"]
         self._network = compile_network(onnx, info["input"]["shape"])
@@ -71,7 +72,7 @@ class Predictor:
         self.unlearnt = unlearnt(info["prior"])
         self._balanced = prior == "balanced"
         fitted = info["balanced"] if prior == "balanced" else info
-        self._doubt = fitted["doubt"]["threshold"]
+        self.doubt = fitted["doubt"]["threshold"]  # an answer of less confidence is uncertain
         self._quantile = conformal_quantile(ConformalScores(**fitted["conformal"]), coverage)
 
     def predict(self, source: Source, *, bgr: bool | None = None, name: str | None = None) -> list[Row]:
@@ -95,6 +96,12 @@ class Predictor:
         if check_colours:
             self._check_colours(picture, faces)
         return self.rows(picture.name, faces, self._probabilities(picture, faces))
+
+    def answer_with_crops(self, picture: Picture) -> tuple[list[Row], list[np.ndarray]]:
+        """`answer`, and for each face what the model was shown of it: (size, size, 3) uint8 RGB."""
+        faces = self._find(picture)
+        crops = self._crops(picture, faces)
+        return self.rows(picture.name, faces, self._ask(crops)), crops
 
     def predict_many(self, sources: Iterable[Source], *, bgr: bool | None = None) -> Iterator[list[Row]]:
         """`predict` for each of many pictures, in their order, on all cores; one that cannot be read gives
@@ -177,7 +184,7 @@ class Predictor:
                 None if time is None else round(time, 3),
                 i,
                 None if tracks is None else int(tracks[i]),
-                OK if shares.max() >= self._doubt else UNCERTAIN,
+                OK if shares.max() >= self.doubt else UNCERTAIN,
                 *_place(faces, i),
                 EXPRESSIONS[shares.argmax()],
                 float(shares.max()),
@@ -194,14 +201,18 @@ class Predictor:
         return faces_of.find([picture], self._crop, self._which)[0]
 
     def _probabilities(self, picture: Picture, faces: Faces) -> np.ndarray:
+        return self._ask(self._crops(picture, faces))
+
+    def _crops(self, picture: Picture, faces: Faces) -> list[np.ndarray]:
         margin = 0.0 if self._whole else self._crop["margin"]
-        answers = np.empty((len(faces.scores), len(EXPRESSIONS)))
-        for i in range(len(answers)):
-            crop = faces_of.cut(picture, faces, i, margin, self._crop["size"])
-            answers[i] = self._network(self._transform(crop).astype(np.float32))
-        if not len(answers):
-            return answers
-        answers = calibrated(answers, self.info["temperature"], self.info["prior"])
+        return [faces_of.cut(picture, faces, i, margin, self._crop["size"]) for i in range(len(faces.scores))]
+
+    def _ask(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, 7) float64 probabilities of n crops."""
+        if not crops:
+            return np.empty((0, len(EXPRESSIONS)))
+        answers = np.array([self._network(self._transform(crop).astype(np.float32)) for crop in crops])
+        answers = calibrated(answers.astype(float), self.info["temperature"], self.info["prior"])
         return balanced(answers, self.info["prior"]) if self._balanced else answers
 
     def _check_colours(self, picture: Picture, faces: Faces) -> None:
@@ -220,5 +231,6 @@ def _place(faces: Faces, i: int) -> list[float | None]:
     return [*box, None if np.isnan(score) else round(float(score), 4)]
 
 
-def _default_model() -> Path:
+def default_model() -> Path:
+    """The folder of the model that is asked where none is named."""
     return PRETRAINED if not MODEL.is_dir() and PRETRAINED.is_dir() else MODEL

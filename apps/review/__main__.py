@@ -9,23 +9,18 @@ depends on them. The faces are those of the last `dvc repro clean`.
 """
 
 import argparse
-import ipaddress
-import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
-
-import uvicorn
 
 from apps.review.app import make_app
 from apps.review.decision_log import DecisionLog
 from apps.review.import_export import import_decisions, review_list
 from apps.review.review_queue import open_queue
+from apps.web.listening import LOOPBACK, listening, serve_at
 from fer_tasks.errors import UserError
 from fer_tasks.storage.files import write_table
 
 DATA, DECISIONS = Path("data"), Path("review/decisions.csv")
-LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def serve(host: str, port: int, reviewer: str) -> None:
@@ -36,28 +31,15 @@ def serve(host: str, port: int, reviewer: str) -> None:
     """
     newest, log = open_queue(DATA), DecisionLog(DECISIONS)
     app = make_app(newest, log, hosts={*LOOPBACK, host}, reviewer=reviewer)
-    with _listening(host, port) as listening:
-        port = listening.getsockname()[1]
+    with listening(host, port) as place:
+        port = place.getsockname()[1]
         sys.stdout.write(
             f"{len(newest().faces):,} faces to review at http://{host}:{port}/ (Ctrl-C stops the server)\n"
         )
         if host not in LOOPBACK:
             sys.stdout.write("anybody who can reach this address can decide: there is no password\n")
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_unspecified:
-            raise UserError(
-                f"--host {host}: give one address of this machine, the one that reviewers connect to"
-            )
-    try:
-        return socket.create_server((host, port))
-    except (OSError, OverflowError) as error:
-        raise UserError(f"{host}:{port}: {error}; choose another with --host and --port") from None
+        serve_at(place, app)
 
 
 def _import(file: Path) -> None:

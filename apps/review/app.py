@@ -24,11 +24,12 @@ from apps.review.decisions_api import (
     states_json,
 )
 from apps.review.import_export import review_list
-from apps.review.request_guard import SameOrigin, bounded_body
 from apps.review.review_queue import Record, ReviewQueue, details, listing
+from apps.web.request_guard import SameOrigin, bounded_body
 from fer_tasks.errors import UserError
 from fer_tasks.storage.images import encode_jpeg, read_image
 
+MAX_BODY = 256 * 1024  # bytes: 500 decisions with long notes
 PHOTO_SIDE = 1600  # px at most, of a whole photo as it is shown
 STATIC = Path(str(files("apps.review").joinpath("static")))
 
@@ -53,7 +54,7 @@ def make_app(
         redoc_url=None,
         openapi_url=None,
         middleware=[
-            Middleware(SameOrigin),
+            Middleware(SameOrigin, ["application/json"], "decisions must be application/json"),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
             Middleware(GZipMiddleware, compresslevel=5),
         ],
@@ -71,6 +72,10 @@ def _unavailable(request: Request, error: Exception) -> JSONResponse:
 
 def _review(request: Request) -> Review:
     return request.app.state.review
+
+
+async def _body(request: Request) -> bytes:
+    return await bounded_body(request, MAX_BODY, "send fewer decisions at once")
 
 
 router = APIRouter()
@@ -105,7 +110,7 @@ def changes(review: Reviewed, since: str = "") -> dict:
 
 
 @router.post("/api/decisions")
-def decide(review: Reviewed, body: Annotated[bytes, Depends(bounded_body)]) -> Response:
+def decide(review: Reviewed, body: Annotated[bytes, Depends(_body)]) -> Response:
     request, queue, log = _parse(body), review.queue(), review.log
     if gone := missing(queue, request):
         raise HTTPException(410, f"{len(gone)} faces have changed: reload the page")

@@ -1,0 +1,1 @@
+"""The page and the API: `monday-fer serve` asks a trained model over HTTP."""
