@@ -1,6 +1,6 @@
 // Choose faces, and cut them out with their eyes level: fer_tasks/faces/choose.py, fer_tasks/faces/crop.py.
 
-import {rounded, shrunk, warped} from "./resample.js";
+import {rounded, shrunk, warped} from "./resample.mjs";
 
 const twoDigits = (value) => Math.round(100 * value) / 100;
 const areaOf = ({box}) => box[2] * box[3];

@@ -1,8 +1,8 @@
 // The model and MTCNN's networks in onnxruntime-web: a photo in, its faces out.
 
-import {detect} from "./detect.js";
-import {choose, cutFace} from "./face.js";
-import {prepared} from "./recipe.js";
+import {detect} from "./detect.mjs";
+import {choose, cutFace} from "./face.mjs";
+import {prepared} from "./recipe.mjs";
 
 const NETWORKS = {propose: "pnet.onnx", refine: "rnet.onnx", output: "onet.onnx", answer: "model.onnx"};
 

@@ -1,6 +1,6 @@
 // The steps from a face's crop to what the network sees: fer_tasks/recipes.py.
 
-import {enlarged, mapped, rounded, shrunk} from "./resample.js";
+import {enlarged, mapped, rounded, shrunk} from "./resample.mjs";
 
 const STEPS = {
   gray(picture) {

@@ -1,8 +1,8 @@
 // Find faces with MTCNN, as fer_tasks/faces/detector.py does. `networks`: {propose, refine, output}, functions from a
 // Float32Array and its shape to a promise of {data, dims}.
 
-import {cut, logit, ofSmaller, ofUnion, placed, probability, proposals, refined, scaled, square, suppress} from "./boxes.js";
-import {byAreas, mapped, rounded, shrunk} from "./resample.js";
+import {cut, logit, ofSmaller, ofUnion, placed, probability, proposals, refined, scaled, square, suppress} from "./boxes.mjs";
+import {byAreas, mapped, rounded, shrunk} from "./resample.mjs";
 
 const PROPOSE = 0.6, REFINE = 0.7, OUTPUT = 0.8; // the package's thresholds for scores
 const SAME_LEVEL = 0.5, SAME_PHOTO = 0.7; // and for overlaps
