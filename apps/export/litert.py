@@ -1,13 +1,13 @@
 """A network as a LiteRT (TensorFlow Lite) file, and that file run."""
 
-import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from apps.export.parity import ExportRefused
 from fer_tasks.evaluation.calibration import TINY
-from pathlib import Path
 
 
 def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> bytes:
@@ -27,33 +27,36 @@ def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> b
         model = in_float32(model)
     learnt = np.where(np.asarray(prior) > 0, 0, -np.inf).astype(np.float32)
 
-    def infer(x: tf.Tensor) -> tf.Tensor:
-        probabilities = tf.cast(model(x, training=False), tf.float32)
-        return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, TINY)) / temperature + learnt)
+    def infer(faces: tf.Tensor) -> dict[str, tf.Tensor]:
+        shares = tf.cast(model(faces, training=False), tf.float32)
+        logarithms = tf.math.log(tf.maximum(shares, TINY))
+        return {"probabilities": tf.nn.softmax(logarithms / temperature + learnt)}
 
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="faces")
-    graph = tf.function(infer, input_signature=[spec], autograph=False).get_concrete_function()
+    module = tf.Module()
+    module.infer = tf.function(infer, input_signature=[spec], autograph=False)
+    graph = module.infer.get_concrete_function()
     try:
-        return tf.lite.TFLiteConverter.from_concrete_functions([graph], model).convert()
+        return tf.lite.TFLiteConverter.from_concrete_functions([graph], module).convert()
     except Exception as error:  # the converter's own kind is private
         raise ExportRefused(f"LiteRT cannot express it: {_reason(error)}") from None
 
 
-def run_litert(file: bytes, inputs: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """The probabilities, (n, 7) float32, of inputs (n, M, N, C) float32; and how long each took, ms."""
+def interpreter(file: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from one input, (M, N, C) float32, to its (7,) float32 probabilities."""
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(model_content=file, num_threads=1)
-    interpreter.allocate_tensors()
-    entry, end = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    answers, ms = [], []
-    for one in inputs:
-        began = time.perf_counter()
-        interpreter.set_tensor(entry, one[None])
-        interpreter.invoke()
-        answers.append(interpreter.get_tensor(end)[0])
-        ms.append(1000 * (time.perf_counter() - began))
-    return np.array(answers), ms
+    with warnings.catch_warnings(action="ignore"):  # that ai_edge_litert has it, too
+        runner = tf.lite.Interpreter(model_content=file, num_threads=1)
+    runner.allocate_tensors()
+    entry, end = runner.get_input_details()[0]["index"], runner.get_output_details()[0]["index"]
+
+    def run(face: np.ndarray) -> np.ndarray:
+        runner.set_tensor(entry, face[None])
+        runner.invoke()
+        return runner.get_tensor(end)[0]
+
+    return run
 
 
 def _reason(error: Exception) -> str:

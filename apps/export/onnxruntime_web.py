@@ -46,8 +46,14 @@ def runtime_files(given: Path | None) -> dict[str, bytes]:
 
 
 def _of_folder(folder: Path) -> dict[str, bytes]:
-    inside = next((one for one in (folder, folder / "dist", folder / "package" / "dist") if one.is_dir()
-                   and (one / next(iter(SHA256))).is_file()), None)
+    inside = next(
+        (
+            one
+            for one in (folder, folder / "dist", folder / "package" / "dist")
+            if one.is_dir() and (one / next(iter(SHA256))).is_file()
+        ),
+        None,
+    )
     if not inside:
         raise ExportRefused(f"{folder} has no {next(iter(SHA256))}: it is no folder of onnxruntime-web")
     try:
@@ -82,9 +88,13 @@ def _of_npm() -> dict[str, bytes]:
         try:
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise ExportRefused(f"npm did not get onnxruntime-web in {PATIENCE_S} s; try again, {INSTEAD}") from None
+            raise ExportRefused(
+                f"npm did not get onnxruntime-web in {PATIENCE_S} s; try again, {INSTEAD}"
+            ) from None
         archives = [*Path(folder).glob("*.tgz")]
         if run.returncode or not archives:
             reason = next((line for line in run.stderr.splitlines() if line.strip()), "it says nothing")
-            raise ExportRefused(f"npm could not get onnxruntime-web {VERSION} ({reason.strip()}); try again, {INSTEAD}")
+            raise ExportRefused(
+                f"npm could not get onnxruntime-web {VERSION} ({reason.strip()}); try again, {INSTEAD}"
+            )
         return _of_archive(archives[0])

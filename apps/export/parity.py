@@ -29,7 +29,9 @@ def compare(expected: np.ndarray, answers: np.ndarray) -> Parity:
     """
     difference = float(np.abs(answers - expected).max())
     if not difference <= TOLERANCE:  # NaN, too
-        raise ExportRefused(f"its probabilities are up to {difference:.2g} off, and {TOLERANCE:g} are allowed")
+        raise ExportRefused(
+            f"its probabilities are up to {difference:.2g} off, and {TOLERANCE:g} are allowed"
+        )
     same = int((answers.argmax(axis=1) == expected.argmax(axis=1)).sum())
     if same < len(expected):
         raise ExportRefused(f"it answers otherwise on {len(expected) - same} of {len(expected)} faces")
