@@ -58,8 +58,8 @@ class _Layers:
 
 
 def propose() -> bytes:
-    """P-Net: `pixels` (1, M, N, 3) float32 in -1..1, M and N from 12 px -> `output` (1, 5, m, n): of each cell
-    four offsets and the score's logit."""
+    """P-Net: `pixels` (1, M, N, 3) float32 in -1..1, M and N at least 12 -> `output` (1, 5, m, n): of each
+    cell four offsets and the score's logit."""
     x, weights = _Layers("pixels"), weights_of("pnet")
     x.add("Transpose", perm=[0, 3, 1, 2])
     x.convolution(weights[0:3])

@@ -101,8 +101,8 @@ def weights_of(name: str) -> list[np.ndarray]:
 
 
 def joined_heads(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Join a network's heads, kernels and biases, into one kernel and bias. The last head is a softmax of two classes, whose difference
-    is the logit."""
+    """Join a network's heads, kernels and biases, into one kernel and bias. The last head is a softmax of two
+    classes, whose difference is the logit."""
     kernels, biases = list(weights[0::2]), list(weights[1::2])
     for each in (kernels, biases):
         each[-1] = each[-1][..., 1:] - each[-1][..., :1]
