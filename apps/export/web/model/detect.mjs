@@ -2,7 +2,7 @@
 // Float32Array and its shape to a promise of {data, dims}.
 
 import {cut, logit, ofSmaller, ofUnion, placed, probability, proposals, refined, scaled, square, suppress} from "./boxes.mjs";
-import {byAreas, mapped, rounded, shrunk} from "./resample.mjs";
+import {mapped, pyramid, rounded, shrunk} from "./resample.mjs";
 
 const PROPOSE = 0.6, REFINE = 0.7, OUTPUT = 0.8; // the package's thresholds for scores
 const SAME_LEVEL = 0.5, SAME_PHOTO = 0.7; // and for overlaps
@@ -29,10 +29,11 @@ function scales(side, smallest) {
 
 async function propose(picture, mode, network) {
   const side = Math.min(picture.width, picture.height), [px, share] = LEAST[mode], found = [];
-  for (const scale of scales(side, Math.max(px, share * side))) {
-    const level = byAreas(picture, Math.trunc(picture.width * scale), Math.trunc(picture.height * scale));
+  const levels = scales(side, Math.max(px, share * side));
+  const sizes = levels.map((scale) => [Math.trunc(picture.width * scale), Math.trunc(picture.height * scale)]);
+  for (const [i, level] of pyramid(picture, sizes).entries()) {
     const {data, dims} = await network(mapped(Float32Array, level.pixels, scaled), [1, level.height, level.width, 3]);
-    found.push(...suppress(proposals(data, dims[2], dims[3], scale, PROPOSE), SAME_LEVEL, ofUnion));
+    found.push(...suppress(proposals(data, dims[2], dims[3], levels[i], PROPOSE), SAME_LEVEL, ofUnion));
   }
   return suppress(found, SAME_PHOTO, ofUnion).map(({box}) => square(box));
 }

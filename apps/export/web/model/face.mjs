@@ -1,6 +1,6 @@
 // Choose faces, and cut them out with their eyes level: fer_tasks/faces/choose.py, fer_tasks/faces/crop.py.
 
-import {rounded, shrunk, warped} from "./resample.mjs";
+import {cutOut} from "./resample.mjs";
 
 const twoDigits = (value) => Math.round(100 * value) / 100;
 const areaOf = ({box}) => box[2] * box[3];
@@ -27,9 +27,5 @@ function mapOf({box, landmarks}, margin, size) {
 
 // The crop of a face: bytes, `size` px, 3 channels.
 export function cutFace(photo, face, {margin, size}) {
-  const map = mapOf(face, margin, size), scale = Math.hypot(map[0][0], map[1][0]);
-  const sides = [photo.width, photo.height].map((side) => Math.max(1, rounded(side * scale)));
-  const copy = scale < 1 ? shrunk(photo, ...sides) : photo;
-  const x = photo.width / copy.width, y = photo.height / copy.height;
-  return warped(copy, map.map(([a, b, c]) => [a * x, b * y, c]), size);
+  return cutOut(photo, mapOf(face, margin, size), size);
 }

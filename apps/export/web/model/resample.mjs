@@ -30,32 +30,61 @@ function cells(from, to) {
   return result;
 }
 
-// The means of areas (INTER_AREA), not rounded; a picture only becomes smaller.
-export function byAreas({width, height, channels, pixels}, toWidth, toHeight) {
-  const length = width * channels, sums = new Float64Array(length), columns = cells(width, toWidth);
-  const result = new Float32Array(toWidth * toHeight * channels);
-  cells(height, toHeight).forEach(({first, shares}, row) => {
-    sums.fill(0);
-    shares.forEach((share, i) => {
-      const from = (first + i) * length;
-      for (let x = 0; x < length; x++) sums[x] += share * pixels[from + x];
-    });
-    for (let column = 0, to = row * toWidth * channels; column < toWidth; column++) {
-      const {first: left, shares: across} = columns[column];
-      for (let c = 0; c < channels; c++, to++) {
-        let sum = 0;
-        for (let i = 0, from = left * channels + c; i < across.length; i++, from += channels) sum += across[i] * sums[from];
-        result[to] = sum;
-      }
+// The cells of a row of pixels, whose values may be sums: their means, into `result` from `to` on.
+function across(row, columns, channels, result, to) {
+  for (const {first, shares} of columns) {
+    for (let c = 0; c < channels; c++, to++) {
+      let sum = 0;
+      for (let i = 0, from = first * channels + c; i < shares.length; i++, from += channels) sum += shares[i] * row[from];
+      result[to] = sum;
     }
+  }
+}
+
+// The means of areas (INTER_AREA), not rounded; a picture only becomes smaller. `part`: {left, top, right, bottom}, which
+// part of the result is computed; {...picture, left, top} says where it lies.
+export function byAreas({width, height, channels, pixels}, toWidth, toHeight, part) {
+  const {left, top, right, bottom} = part ?? {left: 0, top: 0, right: toWidth, bottom: toHeight};
+  const columns = cells(width, toWidth).slice(left, right), rows = cells(height, toHeight).slice(top, bottom);
+  const begin = columns[0].first * channels, end = (columns.at(-1).first + columns.at(-1).shares.length) * channels;
+  const sums = new Float64Array(end), size = columns.length * channels, result = new Float32Array(rows.length * size);
+  rows.forEach(({first, shares}, row) => {
+    sums.fill(0);
+    for (let i = 0; i < shares.length; i++) {
+      const from = (first + i) * width * channels, share = shares[i];
+      for (let x = begin; x < end; x++) sums[x] += share * pixels[from + x];
+    }
+    across(sums, columns, channels, result, row * size);
   });
-  return {width: toWidth, height: toHeight, channels, pixels: result};
+  return {width: columns.length, height: rows.length, channels, pixels: result, left, top};
+}
+
+let running = new Int32Array(0); // kept: new memory for every frame would take longer than to fill it
+
+// `byAreas` for many sizes, [[width, height], …], in little more time than for one: by running sums of the rows.
+export function pyramid({width, height, channels, pixels}, sizes) {
+  const length = width * channels, row = new Float64Array(length);
+  if (running.length < (height + 1) * length) running = new Int32Array((height + 1) * length);
+  running.fill(0, 0, length);
+  for (let x = 0; x < height * length; x++) running[x + length] = running[x] + pixels[x];
+  return sizes.map(([toWidth, toHeight]) => {
+    const columns = cells(width, toWidth), result = new Float32Array(toWidth * toHeight * channels), step = height / toHeight;
+    for (let i = 0; i < toHeight; i++) {
+      const first = Math.floor(i * step), over = i * step - first;
+      const last = Math.min(Math.floor((i + 1) * step), height - 1), under = (i + 1) * step - last;
+      for (let x = 0, from = first * length, to = last * length; x < length; x++, from++, to++) {
+        row[x] = (running[to] + under * pixels[to] - running[from] - over * pixels[from]) / step;
+      }
+      across(row, columns, channels, result, i * toWidth * channels);
+    }
+    return {width: toWidth, height: toHeight, channels, pixels: result};
+  });
 }
 
 // `byAreas` in bytes. Of squares of 2 x 2 px OpenCV rounds halves up.
-export function shrunk(picture, toWidth, toHeight) {
+export function shrunk(picture, toWidth, toHeight, part) {
   if (toWidth === picture.width && toHeight === picture.height) return picture;
-  const means = byAreas(picture, toWidth, toHeight);
+  const means = byAreas(picture, toWidth, toHeight, part);
   if (picture.width !== 2 * toWidth || picture.height !== 2 * toHeight) return bytes(means);
   return {...means, pixels: mapped(Uint8ClampedArray, means.pixels, (value) => Math.floor(value + 0.5))};
 }
@@ -90,20 +119,43 @@ function mirrored(index, length) {
 }
 
 // `map`: two rows [a, b, c] from a picture to a square of `size` px: what of the picture it shows, in bytes.
-export function warped({width, height, channels, pixels}, [[a, b, c], [d, e, f]], size) {
+function warped({width, height, channels, pixels, left: firstColumn = 0, top: firstRow = 0}, full, [[a, b, c], [d, e, f]], size) {
   const area = a * e - b * d, result = new Float32Array(size * size * channels);
+  const place = (row, column) => (mirrored(row, full.height) - firstRow) * width + mirrored(column, full.width) - firstColumn;
   for (let row = 0, to = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
       const x = (e * (column - c) - b * (row - f)) / area, y = (a * (row - f) - d * (column - c)) / area;
-      const left = Math.floor(x), top = Math.floor(y), across = x - left, down = y - top;
-      const columns = [mirrored(left, width), mirrored(left + 1, width)];
-      const rows = [mirrored(top, height) * width, mirrored(top + 1, height) * width];
+      const left = Math.floor(x), top = Math.floor(y), right = x - left, down = y - top;
+      const corners = [place(top, left), place(top, left + 1), place(top + 1, left), place(top + 1, left + 1)];
+      const [one, two, three, four] = corners.map((at) => at * channels);
       for (let k = 0; k < channels; k++, to++) {
-        const at = (i, j) => pixels[(rows[i] + columns[j]) * channels + k];
-        const upper = at(0, 0) + (at(0, 1) - at(0, 0)) * across, lower = at(1, 0) + (at(1, 1) - at(1, 0)) * across;
+        const upper = pixels[one + k] + (pixels[two + k] - pixels[one + k]) * right;
+        const lower = pixels[three + k] + (pixels[four + k] - pixels[three + k]) * right;
         result[to] = upper + (lower - upper) * down;
       }
     }
   }
   return bytes({width: size, height: size, channels, pixels: result});
+}
+
+// What a square of `size` px shows of a picture by `map`, as above. A picture that is shown smaller is shrunk by areas first,
+// but only where the square lies: beyond the picture's border it is mirrored, which is nearer to it than the square's middle.
+export function cutOut(picture, map, size) {
+  const scale = Math.hypot(map[0][0], map[1][0]);
+  const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, rounded(side * scale)));
+  if (scale >= 1 || (width === picture.width && height === picture.height)) return warped(picture, picture, map, size);
+  const x = picture.width / width, y = picture.height / height;
+  const scaled = map.map(([a, b, c]) => [a * x, b * y, c]);
+  return warped(shrunk(picture, width, height, shownPart(scaled, width, height, size)), {width, height}, scaled, size);
+}
+
+// What of a picture of this size a square of `size` px may show: {left, top, right, bottom}.
+function shownPart([[a, b, c], [d, e, f]], width, height, size) {
+  const area = a * e - b * d, corners = [[0, 0], [0, size], [size, 0], [size, size]];
+  const columns = corners.map(([row, column]) => (e * (column - c) - b * (row - f)) / area);
+  const rows = corners.map(([row, column]) => (a * (row - f) - d * (column - c)) / area);
+  const between = (values, most) => [Math.floor(Math.min(...values)) - 1, Math.ceil(Math.max(...values)) + 2].map((value) => Math.min(Math.max(value, 0), most));
+  const [left, right] = between(columns, width), [top, bottom] = between(rows, height);
+  const small = size > 2 * Math.min(width, height); // then it is mirrored more than once
+  return small ? undefined : {left, top, right, bottom};
 }
