@@ -15,29 +15,33 @@ def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> b
     probabilities (1, 7) float32 out.
 
     Raises:
-        ExportRefused: it has a layer that LiteRT has no operation for.
+        ExportRefused: it cannot be loaded, or has a layer that LiteRT has no operation for.
     """
     import tensorflow as tf  # here: it takes seconds to import
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     from fer_tasks.models import load_model
     from fer_tasks.training.backbone_runtime import in_float32
 
-    model = load_model(keras_file)
+    try:
+        model = load_model(keras_file)
+    except Exception as error:  # whatever a damaged file, or a layer of another version, raises
+        raise ExportRefused(f"{keras_file} cannot be loaded: {_reason(error)}") from None
     if "mixed_bfloat16" in model.to_json():
         model = in_float32(model)
     learnt = np.where(np.asarray(prior) > 0, 0, -np.inf).astype(np.float32)
 
-    def infer(faces: tf.Tensor) -> dict[str, tf.Tensor]:
+    def infer(faces: tf.Tensor) -> tf.Tensor:
         shares = tf.cast(model(faces, training=False), tf.float32)
         logarithms = tf.math.log(tf.maximum(shares, TINY))
-        return {"probabilities": tf.nn.softmax(logarithms / temperature + learnt)}
+        return tf.nn.softmax(logarithms / temperature + learnt)
 
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="faces")
-    module = tf.Module()
-    module.infer = tf.function(infer, input_signature=[spec], autograph=False)
-    graph = module.infer.get_concrete_function()
+    graph = tf.function(infer, input_signature=[spec], autograph=False).get_concrete_function()
+    # Of variables the converter would make resources that nobody fills.
+    frozen = convert_variables_to_constants_v2(graph)
     try:
-        return tf.lite.TFLiteConverter.from_concrete_functions([graph], module).convert()
+        return tf.lite.TFLiteConverter.from_concrete_functions([frozen], model).convert()
     except Exception as error:  # the converter's own kind is private
         raise ExportRefused(f"LiteRT cannot express it: {_reason(error)}") from None
 

@@ -20,8 +20,11 @@ USES: dict[str, dict[str, str]] = {
         "title": "LiteRT (TensorFlow Lite)",
         "packages": "ai-edge-litert",
         "load": "from ai_edge_litert.interpreter import Interpreter\n\n"
-        'network = Interpreter("model.tflite").get_signature_runner()',
-        "ask": 'shares = network(faces=face)["probabilities"][0]',
+        'network = Interpreter("model.tflite")\n'
+        "network.allocate_tensors()",
+        "ask": 'network.set_tensor(network.get_input_details()[0]["index"], face)\n'
+        "network.invoke()\n"
+        'shares = network.get_tensor(network.get_output_details()[0]["index"])[0]',
         **BESIDE,
     },
     "openvino": {

@@ -1,6 +1,7 @@
 """What an export is compared with: faces, and what `monday-fer predict` answers for them."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -81,14 +82,16 @@ def _test_faces() -> Iterator[Picture]:
     return (open_picture(CLEAN / file, bgr=False, name=file) for file in files.iloc[spread])
 
 
-def _drawn_faces() -> Iterator[Picture]:
+@cache
+def _drawn_faces() -> list[Picture]:
     from fer_tasks.sources.sample.portraits import PARTS, Look, draw_face  # here: it takes time to import
 
-    random = np.random.default_rng(2021)
+    random, pictures = np.random.default_rng(2021), []
     for expression in EXPRESSIONS:
         for _ in range(DRAWN):
             wobble = random.normal(0, 2, (len(PARTS), 2))
             look = Look(random.random(), random.uniform(0.5, 1), random.normal(0, 0.1), wobble)
             face = draw_face(expression, look)[0].astype(float)
             lit = np.clip(face * random.uniform(0.5, 1.3), 0, 255).astype(np.uint8)
-            yield of_array(cv2.resize(lit, (240, 240), interpolation=cv2.INTER_AREA), "")
+            pictures.append(of_array(cv2.resize(lit, (240, 240), interpolation=cv2.INTER_AREA), ""))
+    return pictures
