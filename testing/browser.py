@@ -30,10 +30,15 @@ def browser(
         options.add_argument(f"--user-data-dir={profile}")
         driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
         try:
-            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+            look_like(driver, width, height, dark)
             yield driver
         finally:
             driver.quit()
+
+
+def look_like(driver: webdriver.Chrome, width: int, height: int, dark: bool) -> None:
+    """Let a browser have this size (px) and theme."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +17,11 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import copy_images, image_id, write_dataset, write_image
 from fer_tasks.storage.files import write_table
+from testing.web import ROOT, started
 
 PHOTO, FACE = (180, 240), 150  # height and width of a photo, side of a face, px
 BOX = (40.0, 70.0, 100.0, 90.0)  # row, column, height, width in the photo
 LANDMARKS = [[75.0, 95.0], [75.0, 135.0], [95.0, 115.0], [118.0, 100.0], [118.0, 130.0]]
-ROOT = Path(__file__).parents[1]
 DECISIONS = "review/decisions.csv"
 NO_DECISIONS = ",".join(COLUMNS) + "\n"
 
@@ -39,13 +37,8 @@ def make_project(folder: Path, data: Path) -> Path:
 @contextmanager
 def served(project: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """Serve the page as `make review` does, on a free port; yields the server's process and its address."""
-    command = [sys.executable, "-m", "apps.review", "--port", "0", *arguments]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=project, env=environ, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process, process.stdout.readline().split(" at ")[1].split("/ (")[0]
-        finally:
-            process.kill()
+    with started(["apps.review", "--port", "0", *arguments], project) as server:
+        yield server
 
 
 def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:

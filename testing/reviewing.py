@@ -3,25 +3,21 @@
 import csv
 import io
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pandas as pd
-import uvicorn
 from starlette.testclient import TestClient
 
 from apps.review.app import make_app
 from apps.review.decision_log import DecisionLog
 from apps.review.review_queue import open_queue
 from testing.review_project import ROOT
-
-HOME = "http://127.0.0.1"
+from testing.web import HOME, running
 
 
 def page(data: Path, decisions: Path) -> TestClient:
@@ -33,14 +29,8 @@ def page(data: Path, decisions: Path) -> TestClient:
 @contextmanager
 def served_here(data: Path, decisions: Path) -> Iterator[str]:
     """Serve the page by a thread of this process; yields its address."""
-    app = make_app(open_queue(data), DecisionLog(decisions), {"127.0.0.1"})
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
-        thread.submit(server.run, sockets=[listening])
-        try:
-            yield f"{HOME}:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
+    with running(make_app(open_queue(data), DecisionLog(decisions), {"127.0.0.1"})) as address:
+        yield address
 
 
 def decision(face: pd.Series, verdict: str = "keep", seen: int = 0, **more: str) -> dict:

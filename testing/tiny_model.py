@@ -61,7 +61,7 @@ def tiny_network() -> bytes:
 def write_tiny_model(folder: Path, keras: bytes = b"not read", **changes: object) -> Path:
     """Write the folder of the model, with changes of what model.json says. `keras`: its model.keras."""
     cell = folder.with_name(f"{folder.name}-cell")
-    cell.mkdir(parents=True)
+    cell.mkdir(parents=True, exist_ok=True)
     (cell / "model.keras").write_bytes(keras)
     (cell / cells.LOG).write_text("")
     write_model_folder(folder, cell, tiny_network(), {**INFO, **changes})

@@ -61,7 +61,7 @@ function update(card, face, { labels, coverage }, n) {
   find("h2").textContent = `${n > 1 ? `${face.face + 1}. ` : ""}${face.expression} ${percent(face.confidence)}`;
   find(".doubt").textContent = uncertain ? "Uncertain: so unsure, the model is wrong at least as often as right." : "";
   const set = face.set.split("|");
-  find(".set").textContent = `The true one is among these ${Math.round(100 * coverage)} times in 100: ${set.join(", ")}.`;
+  find(".set").textContent = `${Math.round(100 * coverage)} times in 100 the true one is among: ${set.join(", ")}.`;
   labels.forEach((label, k) => {
     const row = card.lastChild.children[k];
     row.classList.toggle("most", label === face.expression);

@@ -62,12 +62,16 @@ export function placed(box, points) {
   return [0, 1, 2, 3, 4].map((i) => [points[i + 5] * high + box[1] - 1, points[i] * wide + box[0] - 1]);
 }
 
+// Where the n pixels of a crop lie along a side of `length` px.
+function places(from, to, n, length) {
+  return Array.from({length: n}, (_, i) => (from + (to - from) * i / (n - 1)) * ((length - 1) / length));
+}
+
 // Cut a box out of a picture of 3 channels into `result` from `to` on: size * size * 3 values in -1..1, 0 outside of
 // the picture.
 // Sampled as TensorFlow's `crop_and_resize` does: the corners of the crop are those of the box.
 export function cut({width, height, pixels}, [left, top, right, bottom], size, result, to) {
-  const along = (from, end, length) => Array.from({length: size}, (_, i) => (from + (end - from) * i / (size - 1)) * ((length - 1) / length));
-  const columns = along(left, right, width), rows = along(top, bottom, height);
+  const columns = places(left, right, size, width), rows = places(top, bottom, size, height);
   for (const y of rows) {
     const upper = Math.floor(y), lower = Math.min(upper + 1, height - 1), down = y - upper;
     for (const x of columns) {

@@ -118,15 +118,21 @@ function mirrored(index, length) {
   return place < length ? place : 2 * length - 1 - place;
 }
 
-// `map`: two rows [a, b, c] from a picture to a square of `size` px: what of the picture it shows, in bytes.
-function warped({width, height, channels, pixels, left: firstColumn = 0, top: firstRow = 0}, full, [[a, b, c], [d, e, f]], size) {
-  const area = a * e - b * d, result = new Float32Array(size * size * channels);
-  const place = (row, column) => (mirrored(row, full.height) - firstRow) * width + mirrored(column, full.width) - firstColumn;
+// Where a point of the square lies in the picture. `map`: two rows [a, b, c] from a picture to a square.
+function inverse([[a, b, c], [d, e, f]]) {
+  const area = a * e - b * d;
+  return (row, column) => [(a * (row - f) - d * (column - c)) / area, (e * (column - c) - b * (row - f)) / area];
+}
+
+// What a square of `size` px shows of a picture by `map`, in bytes. `picture` may be a part, at `left` and `top`, of one of
+// `full`'s width and height.
+function warped({width, channels, pixels, left = 0, top = 0}, full, map, size) {
+  const point = inverse(map), result = new Float32Array(size * size * channels);
+  const place = (row, column) => (mirrored(row, full.height) - top) * width + mirrored(column, full.width) - left;
   for (let row = 0, to = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
-      const x = (e * (column - c) - b * (row - f)) / area, y = (a * (row - f) - d * (column - c)) / area;
-      const left = Math.floor(x), top = Math.floor(y), right = x - left, down = y - top;
-      const corners = [place(top, left), place(top, left + 1), place(top + 1, left), place(top + 1, left + 1)];
+      const [y, x] = point(row, column), i = Math.floor(y), j = Math.floor(x), down = y - i, right = x - j;
+      const corners = [place(i, j), place(i, j + 1), place(i + 1, j), place(i + 1, j + 1)];
       const [one, two, three, four] = corners.map((at) => at * channels);
       for (let k = 0; k < channels; k++, to++) {
         const upper = pixels[one + k] + (pixels[two + k] - pixels[one + k]) * right;
@@ -138,8 +144,7 @@ function warped({width, height, channels, pixels, left: firstColumn = 0, top: fi
   return bytes({width: size, height: size, channels, pixels: result});
 }
 
-// What a square of `size` px shows of a picture by `map`, as above. A picture that is shown smaller is shrunk by areas first,
-// but only where the square lies: beyond the picture's border it is mirrored, which is nearer to it than the square's middle.
+// `warped`; a picture that is shown smaller is shrunk by areas first, but only where the square lies.
 export function cutOut(picture, map, size) {
   const scale = Math.hypot(map[0][0], map[1][0]);
   const [width, height] = [picture.width, picture.height].map((side) => Math.max(1, rounded(side * scale)));
@@ -149,13 +154,14 @@ export function cutOut(picture, map, size) {
   return warped(shrunk(picture, width, height, shownPart(scaled, width, height, size)), {width, height}, scaled, size);
 }
 
-// What of a picture of this size a square of `size` px may show: {left, top, right, bottom}.
-function shownPart([[a, b, c], [d, e, f]], width, height, size) {
-  const area = a * e - b * d, corners = [[0, 0], [0, size], [size, 0], [size, size]];
-  const columns = corners.map(([row, column]) => (e * (column - c) - b * (row - f)) / area);
-  const rows = corners.map(([row, column]) => (a * (row - f) - d * (column - c)) / area);
-  const between = (values, most) => [Math.floor(Math.min(...values)) - 1, Math.ceil(Math.max(...values)) + 2].map((value) => Math.min(Math.max(value, 0), most));
-  const [left, right] = between(columns, width), [top, bottom] = between(rows, height);
-  const small = size > 2 * Math.min(width, height); // then it is mirrored more than once
-  return small ? undefined : {left, top, right, bottom};
+// What of a picture of this size a square of `size` px may show: {left, top, right, bottom}. What it shows beyond the border
+// is mirrored, and so lies nearer to it than the square's middle: unless the picture is so small that it is mirrored twice.
+function shownPart(map, width, height, size) {
+  if (size > 2 * Math.min(width, height)) return undefined;
+  const point = inverse(map), corners = [point(0, 0), point(0, size), point(size, 0), point(size, size)];
+  const [[top, bottom], [left, right]] = [height, width].map((most, axis) => {
+    const at = corners.map((corner) => corner[axis]);
+    return [Math.min(...at) - 2, Math.max(...at) + 2].map((side) => Math.min(Math.max(Math.round(side), 0), most));
+  });
+  return {left, top, right, bottom};
 }
