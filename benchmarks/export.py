@@ -5,13 +5,13 @@ python -m benchmarks.export FOLDER [--model DIR] [--photos N] [--onnxruntime-web
 Each export is run on the main faces of up to 100 photos. The page runs in a headless Chromium without a
 network, on N photos: `same_main_face` is the share of those with a face in which its largest face overlaps
 that of `monday-fer predict` by more than half (intersection over union); the differences are of these.
-`fps` and `frame_ms` are of frames of 640 x 480 px with one face, one after the other.
+`fps` and `frame_ms` are of frames of 640 x 480 px with one face, one after the other. Of times the fastest
+tenth is told: other work on the machine only adds to them.
 """
 
 import argparse
 import io
 import json
-import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from testing.browser import browser
 from testing.exported_page import NO_NETWORK, ask_page, open_page, plain_server
 
 FRAMES, WARM = 40, 5
+FAST = 0.1  # the quantile of times that is told
 SIZE = (640, 480)
 
 
@@ -43,7 +44,7 @@ def exports(source: Source, reference: Reference, folder: Path, runtime: Path | 
     for name, target in TARGETS.items():
         parities[name] = export(name, source, reference, folder / name, runtime)
         _, ms = target.run(folder / name, reference)
-        figures[f"ms_{name}"] = round(statistics.median(ms), 2)
+        figures[f"ms_{name}"] = round(float(np.quantile(ms, FAST)), 2)
         size = sum(file.stat().st_size for file in (folder / name).rglob("*") if file.is_file())
         figures["mb"][name] = round(size / 1e6, 2)
         print(
@@ -71,6 +72,7 @@ def page(folder: Path, model: Path, photos: list[Path]) -> dict[str, Any]:
                 apart.append(max(abs(getattr(ours, name) - main[0][name]) for name in EXPRESSIONS))
                 answers.append(ours.expression == main[0]["expression"])
         ms = [ask_page(driver, _frame())["ms"] for _ in range(WARM + FRAMES)][WARM:]
+    fast = float(np.quantile(ms, FAST))
     return {
         "photos_with_a_face": len(same),
         "same_main_face": round(float(np.mean(same)), 4),
@@ -78,8 +80,8 @@ def page(folder: Path, model: Path, photos: list[Path]) -> dict[str, Any]:
         "web_difference_median": round(float(np.median(apart)), 5),
         "web_difference_95": round(float(np.quantile(apart, 0.95)), 4),
         "web_difference_max": round(max(apart), 4),
-        "frame_ms": round(statistics.median(ms), 1),
-        "fps": round(1000 / statistics.median(ms), 1),
+        "frame_ms": round(fast, 1),
+        "fps": round(1000 / fast, 1),
     }
 
 

@@ -1,7 +1,9 @@
 """A network as a LiteRT (TensorFlow Lite) file, and that file run."""
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,20 @@ from apps.export.parity import ExportRefused
 from fer_tasks.evaluation.calibration import TINY
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what TensorFlow's C++ code writes on standard error; errors that it raises say more."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@_quiet()
 def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> bytes:
     """A model.keras, of mixed precision as float32: one input (1, M, N, C) float32, its calibrated
     probabilities (1, 7) float32 out.
@@ -46,6 +62,7 @@ def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> b
         raise ExportRefused(f"LiteRT cannot express it: {_reason(error)}") from None
 
 
+@_quiet()
 def interpreter(file: bytes) -> Callable[[np.ndarray], np.ndarray]:
     """A function from one input, (M, N, C) float32, to its (7,) float32 probabilities."""
     import tensorflow as tf
