@@ -31,22 +31,21 @@ from flows.command import ready_for_prefect
 from flows.pretrained_figures import asking, by_expression, find_faces, over_crops
 
 CARD = "CARD.md"
-ROUNDS = ("pretrained", "pretrained_further")  # grids of one cell each, named after it
+GRID = "pretrained"
 MEASURED = 600  # training pictures whose framing is measured
 
 
 def run(source: str) -> int:
-    """Train the network in rounds, each from what the one before has left in its folder; returns the exit
-    status of what failed, or 0.
+    """Train the network and write its folder; returns the exit status of the training.
 
     Raises:
         UserError: no source is named, it does not exist, or it has no votes.
     """
-    for grid in ROUNDS:
-        if status := fer2013.run(source, grid):
-            return status
+    status = fer2013.run(source, GRID)
+    if status == 0:
         release(Path("models/best"), Path("data/clean"), PRETRAINED)
-    return subprocess.run([sys.executable, "-m", "flows.covers"]).returncode
+        status = subprocess.run([sys.executable, "-m", "flows.covers"]).returncode
+    return status
 
 
 def release(best: Path, clean: Path, target: Path) -> None:
@@ -61,8 +60,8 @@ def release(best: Path, clean: Path, target: Path) -> None:
         UserError: it is another cell, or `clean` has no votes, or no face that MTCNN finds.
     """
     onnx, info = read_model_folder(best)
-    if info["name"] not in ROUNDS:
-        raise UserError(f"{best} is {info['name']}, not of a round of `make pretrained`: {', '.join(ROUNDS)}")
+    if info["name"] != GRID:
+        raise UserError(f"{best} is {info['name']}, not the cell {GRID} of grids/{GRID}.yaml")
     data, settings = read_dataset(clean), load_settings()
     if not has_votes(data.manifest):
         raise UserError(f"{clean} has no votes: put FER+'s table beside the pictures of the source")

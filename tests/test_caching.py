@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -159,8 +160,12 @@ def test_a_full_disk_under_the_cache_costs_a_warning_and_not_the_results(here, s
     assert len(said) == 1 and "bytes are free" in said[0]
 
 
-def test_another_process_computes(tmp_path):
-    assert worker_pool.call_in_worker(os.getpid) != os.getpid()
+def test_other_processes_compute_at_most_one_a_core_whatever_thread_asks():
+    worker_pool.prepare_workers(8)
+    with ThreadPoolExecutor(4) as threads:
+        used = set(threads.map(worker_pool.call_in_worker, [os.getpid] * 16))
+    assert os.getpid() not in used and 1 <= len(used) <= worker_pool.WORKERS
+    assert set(worker_pool.map_in_workers(pow, [2, 3], [2, 2])) == {4, 9}
 
 
 def test_a_task_as_a_whole_is_reused_for_equal_arguments_and_code(here):

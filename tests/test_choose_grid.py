@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from fer_tasks.settings import Settings, grid_for, load_settings
-from fer_tasks.storage.dataset import IncompleteDataset, write_dataset
+from fer_tasks.storage.dataset import IncompleteDataset
 from flows.grid.choose_grid import with_chosen_grid
-from tests.training_project import in_a_flow
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = load_settings(ROOT / "params.yaml")
@@ -20,17 +18,6 @@ def of_grid(name: str) -> Settings:
 
 def test_it_is_the_grid_for_small_sets_below_5000_faces():
     assert [grid_for(faces) for faces in (1, 4999, 5000, 100_000)] == ["small", "small", "modern", "modern"]
-
-
-@pytest.mark.usefixtures("prefect")
-def test_a_run_takes_it_by_the_clean_faces_and_says_why(tmp_path, caplog):
-    none = pd.DataFrame(columns=["image_id", "file", "reason", "detail"])
-    faces = none.assign(image_id=["a", "b"])[["image_id"]]
-    write_dataset(tmp_path / "clean", faces, none, {}, {})
-    assert SETTINGS.train.grid == "auto"
-    chosen = in_a_flow(with_chosen_grid, SETTINGS, tmp_path / "clean")
-    assert chosen == of_grid("small")
-    assert "train.grid: auto: grids/small.yaml, as 2 faces are fewer than 5,000" in caplog.text
 
 
 def test_a_grid_that_is_named_is_taken_and_none_without_data(tmp_path):

@@ -1,6 +1,5 @@
 """Every model: probabilities, a step of training, a file and back, and mistakes told before training."""
 
-from functools import partial
 from itertools import product
 
 import keras
@@ -133,22 +132,11 @@ def test_in_mixed_precision_the_probabilities_are_float32(which):
         ("transfer", {"dropout": []}, "there are 0"),
         ("transfer", {**NONE, "backbone": "EfficientNetB0", "alpha": 0.35}, "EfficientNetB0 has no alpha"),
         ("transfer", {"weights": "none.h5"}, "there is no file none.h5"),
-        ("resnet", {"weights": "none.keras"}, "there is no file none.keras; set `none`"),
     ],
 )  # fmt: skip
 def test_mistakes_say_what_there_is(name, options, said):
     with pytest.raises(BadModel, match=said):
         build_model(name, (48, 48, 3), 7, **options)
-
-
-def test_a_resnet_begins_from_another_one_s_weights(tmp_path):
-    build = partial(build_model, "resnet", (16, 16, 1), 7)
-    first = build(filters=4)
-    first.save(tmp_path / "first.keras")
-    further = build(filters=4, weights=str(tmp_path / "first.keras"))
-    assert all(np.array_equal(a, b) for a, b in zip(first.get_weights(), further.get_weights(), strict=True))
-    with pytest.raises(BadModel, match="first.keras does not fit this resnet"):
-        build(filters=8, weights=str(tmp_path / "first.keras"))
 
 
 @pytest.mark.parametrize(

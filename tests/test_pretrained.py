@@ -145,7 +145,7 @@ def test_a_crop_that_shows_less_than_the_picture_is_cut_from_it():
 
 
 def test_another_model_or_a_source_without_votes_is_not_released(best, clean, tmp_path):
-    with pytest.raises(UserError, match="is tiny, not of a round of `make pretrained`"):
+    with pytest.raises(UserError, match="is tiny, not the cell pretrained"):
         release(write_tiny_model(tmp_path / "tiny"), clean, tmp_path / "pretrained")
     (clean / "manifest.csv").write_text((clean / "manifest.csv").read_text().replace("votes_", "other_"))
     with pytest.raises(UserError, match="has no votes"):

@@ -16,7 +16,7 @@ from keras import layers
 from platformdirs import user_cache_path
 
 from fer_tasks.models.batch_norm import BatchNormalization
-from fer_tasks.models.blocks import check_choice, load_weights
+from fer_tasks.models.blocks import check_choice
 from fer_tasks.models.errors import BadModel
 from fer_tasks.models.pretrained import pretrained
 from fer_tasks.storage.model_folder import BACKBONE
@@ -149,7 +149,12 @@ def _downloaded(build: Callable[..., keras.Model], name: str) -> keras.Model:
 
 
 def _load(model: keras.Model, name: str, file: Path) -> None:
-    load_weights(model, file, f"{name} without its top", "set a path, `imagenet` or `none`")
+    if not file.is_file():
+        raise BadModel(f"weights: there is no file {file}; set a path, `imagenet` or `none`")
+    try:
+        model.load_weights(file)
+    except (ValueError, OSError, KeyError) as error:
+        raise BadModel(f"weights: {file} does not fit {name} without its top: {error}") from None
     for layer in _normalizations(model):  # EfficientNet's; with `imagenet` Keras adds a layer for this
         layer.adapt_variance.assign(layer.adapt_variance * EFFICIENT_NET_SCALE)
 

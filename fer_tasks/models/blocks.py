@@ -1,7 +1,6 @@
 """Building blocks that several models share."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import keras
 from keras import layers
@@ -38,19 +37,3 @@ def check_choice(option: str, value: str, choices: Collection[str]) -> None:
     """Raise BadModel for an unknown value of an option."""
     if value not in choices:
         raise BadModel(f"no {option} {value!r}; choose one of {sorted(choices)}")
-
-
-def load_weights(model: keras.Model, file: Path, called: str, otherwise: str) -> None:
-    """Give a model the weights of a file.
-
-    `called`: the model's name in the message. `otherwise`: what to do where there is no such file.
-
-    Raises:
-        BadModel: there is no such file, or it is of another network.
-    """
-    if not file.is_file():
-        raise BadModel(f"weights: there is no file {file}; {otherwise}")
-    try:
-        model.load_weights(file)
-    except (ValueError, OSError, KeyError) as error:
-        raise BadModel(f"weights: {file} does not fit {called}: {error}") from None

@@ -1,13 +1,11 @@
 """A small residual network for small faces: He et al., "Deep Residual Learning for Image Recognition" (2016),
 in the proportions of Page's ResNet-9, "How to Train Your ResNet" (2018)."""
 
-from pathlib import Path
-
 import keras
 from keras import layers
 
 from fer_tasks.models.batch_norm import BatchNormalization
-from fer_tasks.models.blocks import check_sides, conv_norm_relu, load_weights, probabilities
+from fer_tasks.models.blocks import check_sides, conv_norm_relu, probabilities
 
 STAGES = 3  # each starts with 2 x 2 max pooling and doubles the filters
 
@@ -19,20 +17,18 @@ def resnet(
     blocks: int = 1,
     dropout: float = 0.3,
     norm_momentum: float = 0.99,
-    weights: str = "none",
 ) -> keras.Model:
     """A convolution; three stages of max pooling, a convolution of twice the filters and residual blocks;
     global average pooling, dropout and the classes.
 
     `input_shape`: (M, N, C) with sides of at least 8 px; values 0..1. `filters`: of the first convolution.
-    `blocks`: residual blocks per stage. All convolutions are 3 × 3 with batch norm. `weights`: a .keras file
-    of such a network, to begin from, or `none`.
+    `blocks`: residual blocks per stage. All convolutions are 3 × 3 with batch norm.
 
     Unlike ResNet-9 it pools before a stage's first convolution, not after it; at 48 × 48 a training step
     takes a third less time.
 
     Raises:
-        BadModel: the sides are too small, or there is no such file, or it is of another network.
+        BadModel: the sides are too small.
     """
     check_sides("resnet", input_shape, 2**STAGES)
     inputs = keras.Input(input_shape)
@@ -42,10 +38,7 @@ def resnet(
         for _ in range(blocks):
             x = _residual(x, norm_momentum)
     x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(inputs, probabilities(x, n_classes), name="resnet")
-    if weights != "none":
-        load_weights(model, Path(weights), "this resnet", "set `none`, or train that network first")
-    return model
+    return keras.Model(inputs, probabilities(x, n_classes), name="resnet")
 
 
 def _residual(x: keras.KerasTensor, norm_momentum: float) -> keras.KerasTensor:

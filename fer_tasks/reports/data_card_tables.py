@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from fer_tasks.labels import EXPRESSIONS, LEAK, REJECTED_BY_PERSON, SPLITS
 
@@ -141,13 +140,17 @@ def rule_counts(
         faces = doubted[doubted["rule"] == rule]["image_id"]
         judged = faces.map(verdicts).dropna() if rule != LEAK else pd.Series(dtype=object)
         right = int(judged.isin(("reject", "relabel") if rule in OF_LABELS else ("reject",)).sum())
-        low, high = (
-            binomtest(right, len(judged)).proportion_ci(method="wilson") if len(judged) else (np.nan,) * 2
-        )
+        low, high = _interval(right, len(judged)) if len(judged) else (np.nan, np.nan)
         counts = len(faces), int((rejected["reason"] == rule).sum()), len(judged), right
         rows.append((rule, threshold, rule in rejecting, *counts, low, high))
     columns = ["rule", "threshold", "rejects", "doubted", "rejected", "judged", "right", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _interval(right: int, judged: int) -> tuple[float, float]:
+    from scipy.stats import binomtest  # here: it takes a second to import, and at first nobody has judged
+
+    return binomtest(right, judged).proportion_ci(method="wilson")
 
 
 def verdicts(before: pd.DataFrame, faces: pd.DataFrame, rejected: pd.DataFrame) -> pd.Series:

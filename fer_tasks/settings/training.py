@@ -35,7 +35,7 @@ class Plan(Section):
     schedule: Literal["constant", "cosine", "one_cycle"] = "constant"  # over a phase
     weight_decay: float = Field(0, ge=0)  # decoupled; of kernels, not of biases and norms
     ema: float = Field(0, ge=0, lt=1)  # momentum of the weights' moving average, which is validated and kept
-    augmentation: Literal["none", "light", "strong", "wide", "framing"] = "none"
+    augmentation: Literal["none", "light", "strong", "wide"] = "none"
     # Augmented views of the pictures while the backbone is frozen, taken in turn; 0 is one an epoch.
     views: int = Field(0, ge=0)
     fine_tune: FineTune | None = None

@@ -23,13 +23,11 @@ class Augmentation(NamedTuple):
 UNCHANGED = Augmentation()
 LIGHT = Augmentation(flip=0.5, rotation=10, shift=0.1, scale=(0.9, 1.1), brightness=0.15)
 STRONG = LIGHT._replace(rotation=15, erasing=0.5, mixup=0.2)
-WIDE = STRONG._replace(scale=(0.6, 1.15), brightness=0.25, contrast=0.4, blur=0.03)
 SETS: dict[str, Augmentation] = {
     "none": UNCHANGED,
     "light": LIGHT,
     "strong": STRONG,
-    "wide": WIDE,
-    "framing": WIDE._replace(erasing=0.25, mixup=0.0),
+    "wide": STRONG._replace(scale=(0.6, 1.15), brightness=0.25, contrast=0.4, blur=0.03),
 }
 ERASED = (0.02, 0.2)  # share of the area; the paper's 0.4 hides half a face
 ASPECT = (0.3, 1 / 0.3)

@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture
 from flows.engine.code import code_digest
 from flows.engine.progress import Progress
 from flows.engine.result_cache import MISSING, ResultCache
-from flows.engine.worker_pool import WORKERS
+from flows.engine.worker_pool import WORKERS, prepare_workers
 
 AHEAD = 4 * WORKERS  # shards in flight: the results of these, not of all items, must fit into memory
 SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats the shards in flight
@@ -70,6 +70,7 @@ def _shard_results(
 ) -> Iterator[dict[str, Any]]:
     """The results of each shard, in the order of `items`."""
     names = list(items)
+    prepare_workers(-(-len(names) // SHARD))
     shards = ({i: items[i] for i in names[at : at + SHARD]} for at in range(0, len(names), SHARD))
     in_flight: deque[tuple[dict[str, Any], PrefectFuture]] = deque()
     while True:
