@@ -72,7 +72,7 @@ def test_crops_are_what_the_model_was_shown(client, predictor):
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 415, "SVG; supported formats"),
         (TWO_FACES[:2000], 422, "send the whole file once more"),
         (saved(PHOTO, "JPEG")[:3000], 422, "send the whole file once more"),
-        (bomb(), 413, "30000 x 30000 px > 50000000 px; send a smaller copy"),
+        (bomb(), 413, "30000 x 30000 px > 25000000 px; send a smaller copy"),
     ],
     ids="nothing path pdf svg half_a_png half_a_jpeg bomb".split(),
 )
@@ -80,6 +80,14 @@ def test_what_is_no_picture_is_refused_in_one_sentence(client, data, status, rea
     reply = send(client, data)
     assert reply.status_code == status
     assert reason in reply.json()["detail"] and "\n" not in reply.json()["detail"]
+
+
+def test_large_pictures_are_answered_too(client, predictor, monkeypatch):
+    monkeypatch.setattr(answers, "LARGE", 100_000)
+    assert send(client, TWO_FACES).json()["faces"] == told_by_predict(predictor, TWO_FACES)
+    monkeypatch.setattr(answers, "MAX_PIXELS", 110_000)
+    assert send(client, TWO_FACES).status_code == 413
+    assert send(client, saved(PHOTO, "JPEG")).status_code == 200
 
 
 def test_a_wrong_parameter_is_refused_in_one_sentence(client):
@@ -173,7 +181,8 @@ def test_health_says_which_model_answers(client, predictor):
         "coverage": 0.9,
         "doubt": 0.3,
         "max_bytes": 20_000_000,
-        "max_pixels": 50_000_000,
+        "max_pixels_jpeg": 50_000_000,
+        "max_pixels": 25_000_000,
         "waiting": 0,
     }
 

@@ -1,29 +1,28 @@
 """What the API says, and how a request's picture becomes that."""
 
 import base64
-import threading
-from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
 from fastapi import HTTPException
 from pydantic import BaseModel, Field, create_model
 
-from apps.predict.pictures import UnreadablePicture, open_picture
+from apps.predict.pictures import JPEG, UnreadablePicture, open_picture
 from apps.predict.predictor import Predictor
 from apps.predict.tables import NO_FACE, Row, rounded
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.images import BadImage, decoded_shape, encode_png
 
-MAX_PIXELS = 50_000_000  # of a picture; larger ones are refused before they are decoded
-LARGE = 8_000_000  # px from which pictures are decoded one at a time: it bounds the memory
+# Of a picture; larger ones are refused before they are decoded. A JPEG need not be decoded at its full size,
+# others take up to 28 bytes a pixel.
+MAX_PIXELS_JPEG, MAX_PIXELS = 50_000_000, 25_000_000
+LARGE = 8_000_000  # px from which a picture is answered alone: see `Large`
 HELP = {  # by the reason of a BadImage: the status, and what to do
     "not_a_picture": (415, "send the bytes of a picture, as curl does with --data-binary @photo.jpg"),
     "too_many_pixels": (413, "send a smaller copy"),
 }
 BROKEN = (422, "send the whole file once more")
 BODY = "the body"  # what messages call the picture
-ONE_LARGE = threading.Lock()
 
 Share = Field(ge=0, le=1)
 
@@ -80,7 +79,8 @@ class Health(BaseModel):
     coverage: float = Field(description="how often `set` holds the true expression")
     doubt: float = Field(description="an answer of less confidence is uncertain")
     max_bytes: int = Field(description="of a picture")
-    max_pixels: int
+    max_pixels_jpeg: int = Field(description="of a JPEG")
+    max_pixels: int = Field(description="of any other picture")
     waiting: int = Field(description="requests that are waiting or being answered")
 
 
@@ -90,19 +90,24 @@ class Problem(BaseModel):
     detail: str = Field(description="one sentence: what is wrong, and what to do")
 
 
-def answer(predictor: Predictor, data: bytes, crops: bool) -> bytes:
-    """An `Answer` as JSON; with `crops`, each face has one.
+class Large(Exception):
+    """A picture of LARGE or more pixels, of which only one at a time may be decoded: it bounds the memory."""
+
+
+def answer(predictor: Predictor, data: bytes, crops: bool, alone: bool = False) -> bytes:
+    """An `Answer` as JSON; with `crops`, each face has one. `alone`: no other large picture is decoded.
 
     Raises:
         HTTPException: 413 too many pixels, 415 no picture, 422 a damaged one.
+        Large: it is to be asked about alone.
     """
-    shape = _checked_shape(data)
-    with nullcontext() if shape and shape[0] * shape[1] < LARGE else ONE_LARGE:
-        try:
-            picture = open_picture(data, bgr=False, name=BODY, max_pixels=MAX_PIXELS)
-            rows, shown = predictor.answer_with_crops(picture)
-        except UnreadablePicture as unreadable:
-            raise HTTPException(BROKEN[0], f"{unreadable}; {BROKEN[1]}") from None
+    limit = MAX_PIXELS_JPEG if data.startswith(JPEG) else MAX_PIXELS
+    _check_header(data, limit, alone)
+    try:
+        picture = open_picture(data, bgr=False, name=BODY, max_pixels=limit)
+        rows, shown = predictor.answer_with_crops(picture)
+    except UnreadablePicture as unreadable:
+        raise HTTPException(BROKEN[0], f"{unreadable}; {BROKEN[1]}") from None
     rows = [row for row in rows if row.status != NO_FACE]
     faces = [_face(row, crop if crops else None) for row, crop in zip(rows, shown, strict=True)]
     height, width = picture.shape
@@ -110,15 +115,16 @@ def answer(predictor: Predictor, data: bytes, crops: bool) -> bytes:
     return told.model_dump_json(exclude_unset=True).encode()
 
 
-def _checked_shape(data: bytes) -> tuple[int, int] | None:
-    """Height and width by the header; None if that is damaged, which may be repaired."""
+def _check_header(data: bytes, limit: int, alone: bool) -> None:
     try:
-        return decoded_shape(data, MAX_PIXELS)
+        height, width = decoded_shape(data, limit)
     except BadImage as bad:
-        if bad.reason == "broken_picture":
-            return None
-        status, fix = HELP.get(bad.reason, BROKEN)
-        raise HTTPException(status, f"{BODY}: {bad.detail}; {fix}") from None
+        if bad.reason != "broken_picture":
+            status, fix = HELP.get(bad.reason, BROKEN)
+            raise HTTPException(status, f"{BODY}: {bad.detail}; {fix}") from None
+        height = width = limit  # a damaged header may be repaired
+    if height * width >= LARGE and not alone:
+        raise Large
 
 
 def _face(row: Row, crop: np.ndarray | None) -> BaseModel:

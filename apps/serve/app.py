@@ -15,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from apps.serve import answers, waiting
-from apps.serve.answers import Answer, Health, Problem
+from apps.serve.answers import Answer, Health, Large, Problem
 from apps.serve.newest_model import NewestModel
 from apps.serve.waiting import WaitingRoom
 from apps.web.request_guard import SameOrigin
@@ -119,7 +119,12 @@ async def predict(request: Request, serving: Shared, crops: Crops = False) -> Re
     with room.place():
         async with room.body(request) as data:
             model = await serving.model.newest()
-            told = await room.run(request, partial(answers.answer, model, data, crops))
+            work = partial(answers.answer, model, data, crops)
+            try:
+                told = await room.run(request, work)
+            except Large:
+                async with room.alone:
+                    told = await room.run(request, partial(work, alone=True))
     return Response(told, headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
@@ -140,6 +145,7 @@ async def health(serving: Shared) -> Health:
         coverage=model.coverage,
         doubt=model.doubt,
         max_bytes=waiting.MAX_BODY,
+        max_pixels_jpeg=answers.MAX_PIXELS_JPEG,
         max_pixels=answers.MAX_PIXELS,
         waiting=serving.room.waiting,
     )

@@ -26,6 +26,7 @@ class WaitingRoom:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.alone = asyncio.Lock()  # of a large picture: those that wait for it hold no thread
         self._turn = asyncio.Lock()  # hands out units in the order of arrival
         self._units = asyncio.Semaphore(UNITS)
         self._threads = asyncio.Semaphore(THREADS)
