@@ -14,6 +14,7 @@ const DARK = "The camera sends no pictures: look whether it is covered or switch
 export class Camera {
   #video;
   #stream = null;
+  #turn = 0; // counts starts and stops
   #canvas = document.createElement("canvas");
 
   constructor(video) {
@@ -24,20 +25,25 @@ export class Camera {
     return this.#stream !== null;
   }
 
-  // Throws an Error whose message is one sentence.
+  // Throws an Error whose message is one sentence. Whoever stops the camera before it is there, stops it.
   async start() {
+    this.stop();
+    const mine = this.#turn;
     if (!navigator.mediaDevices) throw new Error(INSECURE);
+    let stream;
     try {
-      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: SIDE } } });
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: SIDE } } });
     } catch (error) {
       throw new Error(REFUSED[error.name] ?? `The camera cannot be used: ${error.message}.`);
     }
-    this.#video.srcObject = this.#stream;
+    if (mine !== this.#turn) return end(stream);
+    this.#stream = this.#video.srcObject = stream;
     await this.#video.play().catch(() => {}); // which fails where the camera was stopped meanwhile
   }
 
   stop() {
-    this.#stream?.getTracks().forEach((track) => track.stop());
+    this.#turn++;
+    if (this.#stream) end(this.#stream);
     this.#stream = this.#video.srcObject = null;
   }
 
@@ -57,14 +63,24 @@ export class Camera {
   }
 }
 
+function end(stream) {
+  stream.getTracks().forEach((track) => track.stop());
+}
+
 // Whether another frame came before the camera ended and within PATIENCE_MS, in which the page can be seen.
 function frame(video, track) {
   if (track.readyState === "ended") return false;
   return new Promise((done) => {
-    const next = video.requestVideoFrameCallback ? "requestVideoFrameCallback" : "requestAnimationFrame";
-    (video[next] ? video : window)[next](() => done(true));
-    track.addEventListener("ended", () => done(false), { once: true });
-    const late = () => (document.hidden ? setTimeout(late, PATIENCE_MS) : done(false));
-    setTimeout(late, PATIENCE_MS);
+    const settle = (came) => {
+      clearTimeout(timer);
+      track.removeEventListener("ended", ended);
+      done(came);
+    };
+    const ended = () => settle(false);
+    const late = () => (document.hidden ? (timer = setTimeout(late, PATIENCE_MS)) : settle(false));
+    let timer = setTimeout(late, PATIENCE_MS);
+    track.addEventListener("ended", ended);
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(() => settle(true));
+    else requestAnimationFrame(() => settle(true));
   });
 }

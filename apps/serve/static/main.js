@@ -6,6 +6,7 @@ import { Smoother } from "./smoothing.js";
 
 const AGAIN_MS = 1000; // until the camera's next picture is asked about after one that failed
 const byId = (id) => document.getElementById(id);
+const INVITATION = byId("invitation").textContent;
 const camera = new Camera(byId("video"));
 
 let about = null; // the model
@@ -51,6 +52,7 @@ function showPicture(blob) {
   picture.src = URL.createObjectURL(blob);
   picture.hidden = byId("figure").hidden = false;
   byId("invitation").hidden = true;
+  byId("invitation").textContent = INVITATION;
 }
 
 function clear() {
@@ -115,6 +117,7 @@ function showCamera(on) {
   byId("camera").textContent = on ? "Stop the camera" : "Camera";
   byId("live").hidden = byId("video").hidden = !on;
   if (on) byId("picture").hidden = true;
+  if (on) byId("invitation").textContent = INVITATION;
   byId("figure").hidden = !on && byId("picture").hidden;
   byId("invitation").hidden = !byId("figure").hidden;
 }
@@ -142,6 +145,7 @@ function controls() {
   byId("smoothing").oninput = smoothing;
   smoothing();
   byId("picture").onerror = () => {
+    if (camera.on) return;
     byId("figure").hidden = true;
     byId("invitation").hidden = false;
     byId("invitation").textContent = "This browser cannot show this kind of file.";
