@@ -1,12 +1,14 @@
 """Released models: gto's annotated tags, `best@v1.2.0` for a version, `best#prod#3` for what is released.
 
-Plain git makes both: gto sorts them by their seconds, and two within one, or a clock set back, would undo
-what came last. `gto history best` and `dvc artifacts get` read them.
+Plain git makes and reads them. gto sorts them by their seconds, so two within one, or a clock set back, would
+undo what came last; and importing it closes all log handlers of the process, Prefect's among them. `gto` and
+`dvc artifacts get` read these tags.
 """
 
+import re
 import time
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +21,9 @@ from flows.versions import identity
 ARTIFACT = "best"  # of dvc.yaml
 STAGE = "prod"
 FIRST = "v1.0.0"
+VERSION_TAG = re.compile(rf"{ARTIFACT}@(?P<version>v\d+\.\d+\.\d+)(?P<withdrawn>!?)(#\d+)?")
+STAGE_TAG = re.compile(rf"{ARTIFACT}#{STAGE}(?P<withdrawn>!?)#\d+")
+FORMAT = "%(refname:strip=2) %(objecttype) %(*objectname) %(taggerdate:unix)"
 git = partial(git_commands.git, failing="there are no versions here")
 
 
@@ -42,7 +47,7 @@ class Registry(NamedTuple):
     @property
     def named(self) -> set[str]:
         """All versions that there ever was a tag of, also withdrawn ones."""
-        return {tag.partition("@")[2].rstrip("!") for tag in self.tags if "@" in tag}
+        return {found["version"] for tag in self.tags if (found := VERSION_TAG.fullmatch(tag))}
 
     @property
     def champion(self) -> Release | None:
@@ -52,11 +57,9 @@ class Registry(NamedTuple):
     @property
     def taken_back(self) -> list[Release]:
         """The versions above the champion's that were released once: people have gone back from them."""
-        from gto.versions import SemVer
-
         champion = self.champion
         once = [one for one in self.releases.values() if one.version in self.in_stage]
-        return [one for one in once if champion and SemVer(one.version) > SemVer(champion.version)]
+        return [one for one in once if champion and _number(one.version) > _number(champion.version)]
 
     @property
     def former_models(self) -> dict[str, str]:
@@ -67,22 +70,33 @@ class Registry(NamedTuple):
 
 def read_registry() -> Registry:
     """Read the tags of this repository. Raises UserError if there is none."""
-    from gto.api import history  # here: it takes half a second to import
+    tags = sorted(_annotated_tags(), key=lambda tag: tag[2])
+    releases, versions = {}, {}
+    for tag, commit, seconds in tags:
+        if found := VERSION_TAG.fullmatch(tag):
+            when = datetime.fromtimestamp(seconds, UTC)
+            releases[found["version"]] = Release(found["version"], commit, when, ledger_row(commit))
+            versions[commit] = found["version"]
+            if found["withdrawn"]:
+                del releases[found["version"]]
+    # Versions come first: gto makes both tags within a second.
+    moves = [(found, commit) for tag, commit, _ in tags if (found := STAGE_TAG.fullmatch(tag))]
+    in_stage = ["" if found["withdrawn"] else versions.get(commit, "") for found, commit in moves]
+    newest = max((seconds for *_, seconds in tags), default=0)
+    return Registry(releases, in_stage, [tag for tag, *_ in tags], newest)
 
-    git("rev-parse", "--git-dir")
-    events = history(".", ARTIFACT, ascending=True)
-    releases, in_stage = {}, []
-    for event in events:
-        version, stage = event["version"], event["stage"]
-        if event["event"] == "registration":
-            row = ledger_row(event["commit"])
-            releases[version] = Release(version, event["commit"], event["timestamp"], row)
-        elif event["event"] == "deregistration":
-            releases.pop(version, None)
-        elif stage == STAGE:
-            in_stage.append(version if event["event"] == "assignment" else "")
-    newest = max((int(event["timestamp"].timestamp()) for event in events), default=0)
-    return Registry(releases, in_stage, [event["ref"] for event in events], newest)
+
+def _annotated_tags() -> Iterator[tuple[str, str, int]]:
+    """The name, the commit and the time in seconds since 1970 of each tag that gto reads."""
+    patterns = [f"refs/tags/{ARTIFACT}{mark}*" for mark in "@#"]
+    for line in git("for-each-ref", f"--format={FORMAT}", *patterns).splitlines():
+        tag, kind, *rest = line.split(" ")
+        if kind == "tag":
+            yield tag, rest[0], int(rest[1])
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.removeprefix("v").split(".")))
 
 
 def ledger_at(commit: str) -> list[Row]:
@@ -98,17 +112,18 @@ def ledger_row(commit: str) -> Row:
 
 def next_version(registry: Registry) -> str:
     """The version of the next model that takes over."""
-    from gto.versions import SemVer
-
-    return str(max(map(SemVer, registry.named)).bump_minor().version) if registry.named else FIRST
+    if not registry.named:
+        return FIRST
+    major, minor, _ = max(map(_number, registry.named))
+    return f"v{major}.{minor + 1}.0"
 
 
 def release(registry: Registry, version: str, commit: str, why: str, author: str) -> list[str]:
     """Tag a commit as a version, unless it is one already, and put it in STAGE; returns the new tags."""
     tags = [] if version in registry.releases else [f"{ARTIFACT}@{version}"]
     tags.append(_stage_tag(registry))
-    for place, tag in enumerate(tags, 1):
-        date = max(int(time.time()), registry.newest + place)
+    first = max(int(time.time()), registry.newest + 1)
+    for date, tag in enumerate(tags, first):
         git("tag", "--annotate", "--message", why, tag, commit, env=identity(author, date))
     return tags
 
