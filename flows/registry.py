@@ -41,6 +41,7 @@ class Registry(NamedTuple):
 
     releases: dict[str, Release]
     in_stage: list[str]
+    models: dict[str, str]  # {version: model}, as the ledger names it, also of withdrawn versions
     tags: list[str]  # all of them
     newest: int  # seconds since 1970 of the last tag; 0 if there is none
 
@@ -64,26 +65,26 @@ class Registry(NamedTuple):
     @property
     def former_models(self) -> dict[str, str]:
         """{model: version} of all but the champion that were ever released, as the ledger names models."""
-        former = [self.releases[v] for v in self.in_stage if v in self.releases and v != self.in_stage[-1]]
-        return {one.row["model"]: one.version for one in former if one.row}
+        champion = self.champion.version if self.champion else ""
+        return {self.models[v]: v for v in self.in_stage if v in self.models and v != champion}
 
 
 def read_registry() -> Registry:
     """Read the tags of this repository. Raises UserError if there is none."""
     tags = sorted(_annotated_tags(), key=lambda tag: tag[2])
-    releases, versions = {}, {}
+    releases, versions, models = {}, {}, {}
     for tag, commit, seconds in tags:
         if found := VERSION_TAG.fullmatch(tag):
             when = datetime.fromtimestamp(seconds, UTC)
             releases[found["version"]] = Release(found["version"], commit, when, ledger_row(commit))
-            versions[commit] = found["version"]
+            versions[commit], models[found["version"]] = found["version"], ledger_row(commit).get("model", "")
             if found["withdrawn"]:
                 del releases[found["version"]]
     # Versions come first: gto makes both tags within a second.
     moves = [(found, commit) for tag, commit, _ in tags if (found := STAGE_TAG.fullmatch(tag))]
     in_stage = ["" if found["withdrawn"] else versions.get(commit, "") for found, commit in moves]
     newest = max((seconds for *_, seconds in tags), default=0)
-    return Registry(releases, in_stage, [tag for tag, *_ in tags], newest)
+    return Registry(releases, in_stage, models, [tag for tag, *_ in tags], newest)
 
 
 def _annotated_tags() -> Iterator[tuple[str, str, int]]:

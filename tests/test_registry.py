@@ -138,6 +138,7 @@ def test_a_version_that_was_withdrawn_stays_so(repository, monkeypatch):
     registry = read_registry()
     assert [*registry.releases] == ["v1.0.0"] and registry.champion is None
     assert unfinished(registry, ledger_at("HEAD")) is None and next_version(registry) == "v1.2.0"
+    assert registry.former_models == {"a@1": "v1.0.0", "b@2": "v1.1.0"}, "the gate brings neither back"
 
 
 def test_a_ledger_takes_news_only(repository):
