@@ -71,6 +71,7 @@ class Registry(NamedTuple):
 
 def read_registry() -> Registry:
     """Read the tags of this repository. Raises UserError if there is none."""
+    git("rev-parse", "--git-dir")
     tags = sorted(_annotated_tags(), key=lambda tag: tag[2])
     releases, versions, models = {}, {}, {}
     for tag, commit, seconds in tags:

@@ -6,8 +6,8 @@ import sys
 from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from flows.command import ready_for_prefect
+from flows.git_commands import git
 from flows.registry import ARTIFACT, STAGE, find_release, read_registry, release
-from flows.versions import push_commits
 
 
 def roll_back(version: str) -> str:
@@ -24,7 +24,8 @@ def roll_back(version: str) -> str:
     why = f"{chosen.version} in place of {before}, by hand"
     tags = release(registry, chosen.version, chosen.commit, why, versions.author)
     if versions.remote:
-        push_commits(versions.remote, tags)
+        unknown = f"{chosen.version} is released here, and {versions.remote} does not know it yet"
+        git("push", "--quiet", versions.remote, *(f"refs/tags/{tag}" for tag in tags), failing=unknown)
     return (
         f"{chosen.version} is released, in place of {before} ({tags[0]})\n"
         f"get it     dvc artifacts get . {ARTIFACT} --stage {STAGE}\n"

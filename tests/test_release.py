@@ -69,6 +69,7 @@ def test_from_builds_to_the_released_folder(project, server, tmp_path):
     assert build("two", B, 60) == ("better", "v1.1.0"), "people gave faces other labels"
 
     roll_back("v1.0.0")
+    assert "refs/tags/best#prod#3" in git("ls-remote", "--tags", "origin")
     assert build("two", B, 61)[0] == "released_before"
     clone, origin = tmp_path / "clone", tmp_path / "origin.git"
     git("clone", "--quiet", str(origin), str(clone))
@@ -111,6 +112,10 @@ def test_from_builds_to_the_released_folder(project, server, tmp_path):
     shutil.rmtree(origin)
     with pytest.raises(UserError, match="versions of the model cannot be fetched"):
         end()
+    with pytest.raises(
+        UserError, match="v1.1.0 is released here, and origin does not know it yet, .*git push"
+    ):
+        roll_back("v1.1.0")
 
 
 def told(server: dict[str, str]) -> list[str]:
