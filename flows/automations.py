@@ -21,7 +21,7 @@ SILENT = timedelta(minutes=6)  # 12 heartbeats, and longer than a slot's lease l
 FLOW_RUN = "prefect.flow-run."
 ENDS = tuple(FLOW_RUN + state for state in ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut"))
 TAKES_OVER = "{{ event.payload.version }} takes over: {{ event.payload.reason }}"
-STAYS = "{{ event.payload.champion }} stays: {{ event.payload.reason }}"
+STAYS = "{{ event.payload.champion or 'no model' }} stays released: {{ event.payload.reason }}"
 BAD_ENDS = {FLOW_RUN + state for state in ("Failed", "Crashed", "TimedOut", "Paused")}
 
 

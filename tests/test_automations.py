@@ -122,7 +122,7 @@ def test_people_are_told_of_bad_ends_and_of_decisions_and_of_nothing_else(client
     time.sleep(1)
     texts = sorted(message.text.split("\n")[0] for message in hook.messages)
     bad = ["Crashed: killed", "Failed: disk full", "Paused: quota"]
-    assert texts == [*bad, "v1 stays: a tie", "v2 takes over: better"]
+    assert texts == [*bad, "v1 stays released: a tie", "v2 takes over: better"]
     assert all("http://ui/runs/flow-run/" in m.text for m in hook.messages if "build" in m.title)
 
 
