@@ -2,6 +2,7 @@
 
   monday-fer predict SOURCE…    tell what faces show, in photos, folders, videos, or what a camera sees
   monday-fer serve              a page and an API on this machine that do so
+  monday-fer export --to A,B    the model for other runtimes, and as a page that needs no server
 
 `monday-fer <command> --help` tells more.
 """
@@ -10,7 +11,7 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = ("predict", "serve")
+COMMANDS = ("predict", "serve", "export")
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ from onnxruntime import InferenceSession
 from fer_tasks.errors import UserError
 from fer_tasks.evaluation.calibration import calibrated
 from fer_tasks.faces.crop import cut_face, enough_to_cut, transform_of
-from fer_tasks.recipes import transform_all
+from fer_tasks.recipes import make_transform, transform_all
 from fer_tasks.storage import images
 from fer_tasks.storage.dataset import read_dataset, read_info
 from fer_tasks.storage.files import read_table
-from fer_tasks.storage.model_folder import ModelFolder, read_model_folder
+from fer_tasks.storage.model_folder import ONNX, BadModelFolder, ModelFolder, read_model_folder
 from flows.fetch_release import CLEAN, fetch_release
 from flows.registry import Release
 
@@ -39,17 +39,29 @@ def fetch(release: Release) -> tuple[ModelFolder, pd.DataFrame]:
     """
     with TemporaryDirectory(prefix="gate-") as folder:
         try:
-            model, manifest = fetch_release(release.commit, Path(folder))
-            return read_model_folder(model), read_table(manifest)
+            paths = fetch_release(release.commit, Path(folder))
+            model, learnt = read_model_folder(paths[0]), read_table(paths[1])
+            _open(model)
+            make_transform(model.info["recipe"])
         except UserError as error:
             reason = str(error).replace(f"{folder}/", "")
             raise Unusable(f"{release.version} cannot be asked: {reason}") from None
+    return model, learnt
+
+
+def _open(model: ModelFolder) -> InferenceSession:
+    """Raises BadModelFolder if the network cannot be run."""
+    try:
+        return InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own classes have no other base
+        reason = str(error).strip().splitlines()[0]
+        raise BadModelFolder(f"its {ONNX} cannot be run: {reason}") from None
 
 
 def predict(model: ModelFolder, faces: pd.DataFrame) -> np.ndarray:
     """(n,) int, indices into EXPRESSIONS: what a model answers for faces, rows of today's manifest, cut and
     transformed as it has learnt them."""
-    session = InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    session = _open(model)
     answers, crops = np.empty(len(faces), int), _crops(faces, model.info["crop"])
     for at in range(0, len(faces), BATCH):
         block = [next(crops) for _ in range(min(BATCH, len(faces) - at))]
@@ -77,7 +89,7 @@ def _crops(faces: pd.DataFrame, crop: Mapping[str, Any]) -> Iterator[np.ndarray]
 
 def milliseconds(model: ModelFolder) -> float:
     """The median time of a model's network for one face, on all cores."""
-    session = InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    session = _open(model)
     x = np.zeros((1, *model.info["input"]["shape"]), np.float32)
     spent = []
     for _ in range(TIMED):

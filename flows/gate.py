@@ -1,6 +1,7 @@
 """The gate: may the model of this build take over from the released one?"""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -85,9 +86,12 @@ def judge(registry: Registry, settings: Gate) -> Verdict:
 def _judge(registry: Registry, challenger: ModelFolder, clean: Dataset, settings: Gate) -> Judged:
     """Raises Unusable if a released model cannot be asked."""
     champion, name = registry.champion, model_name(challenger.info)
+    before = registry.former_models.get(name)
+    if before and not (champion and champion.row.get("model") == name):
+        again = f"`make rollback VERSION={before}` releases it"
+        reason = f"this model was released before, as {before}: {again}"
+        return Judged(Decision(False, "released_before", reason))
     if not champion:
-        if former := registry.former_models.get(name):
-            return Judged(_released_before(former))
         test = _test_faces(clean, challenger)
         most = np.bincount(test.y_true, minlength=len(EXPRESSIONS)).argmax()
         comparison = compare_models(test.right, test.y_true == most)
@@ -95,11 +99,12 @@ def _judge(registry: Registry, challenger: ModelFolder, clean: Dataset, settings
     released, learnt = fetch(champion)
     if model_name(released.info) == name:
         return Judged(Decision(False, UNCHANGED, f"this is {champion.version} itself"), champion=released)
-    if former := registry.former_models.get(name):
-        return Judged(_released_before(former), champion=released)
     test = _test_faces(clean, challenger)
     comparison = test.beside(released, learnt)
-    taken_back = [(one.version, test.beside(*fetch(one))) for one in registry.taken_back]
+    taken_back = []
+    for former in registry.taken_back:
+        with suppress(Unusable):  # perhaps the reason why it was taken back
+            taken_back.append((former.version, test.beside(*fetch(former))))
     saving = _saving(challenger, released, settings)
     decision = decide(
         champion.version,
@@ -111,11 +116,6 @@ def _judge(registry: Registry, challenger: ModelFolder, clean: Dataset, settings
         saving,
     )
     return Judged(decision, comparison, released, changes_of_test(learnt, test.clean))
-
-
-def _released_before(version: str) -> Decision:
-    again = f"`make rollback VERSION={version}` releases it"
-    return Decision(False, "released_before", f"this model was released before, as {version}: {again}")
 
 
 def _test_faces(clean: Dataset, challenger: ModelFolder) -> JudgedFaces:

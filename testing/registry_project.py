@@ -78,5 +78,5 @@ def write_build(faces: Sequence[np.ndarray], labels: Sequence[int], model: str, 
     write_dataset(clean, pd.DataFrame(rows), NOTHING, {}, {})
     for folder in (raw, cut):
         write_dataset(folder, pd.DataFrame(columns=["image_id", "file"]), NOTHING, {}, CROP)
-    write_tiny_model(Path("models/best"), seed, name=model, fingerprint=f"{model}{seed}")
+    write_tiny_model(Path("models/best"), seed=seed, name=model, fingerprint=f"{model}{seed}")
     shutil.rmtree("models/best-cell")

@@ -34,10 +34,15 @@ INFO = {
 }
 
 
-def tiny_network(seed: int = 2021) -> bytes:
-    """An ONNX file: means of 8 x 8 px squares, seven sums of these, drawn by `seed`, softmax."""
+def tiny_weights(seed: int = 2021) -> np.ndarray:
+    """(16, 7) float32."""
     weights = np.random.default_rng(seed).normal(0, 6, ((SIDE // 8) ** 2, len(EXPRESSIONS)))
-    weights = (weights - weights.mean(axis=0)).astype(np.float32)
+    return (weights - weights.mean(axis=0)).astype(np.float32)
+
+
+def tiny_network(seed: int = 2021) -> bytes:
+    """An ONNX file: means of 8 x 8 px squares, seven fixed sums of these, drawn by `seed`, softmax."""
+    weights = tiny_weights(seed)
     nodes = [
         helper.make_node("Transpose", ["faces"], ["channels"], perm=[0, 3, 1, 2]),
         helper.make_node("AveragePool", ["channels"], ["means"], kernel_shape=[8, 8], strides=[8, 8]),
@@ -53,11 +58,11 @@ def tiny_network(seed: int = 2021) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def write_tiny_model(folder: Path, seed: int = 2021, **changes: object) -> Path:
-    """Write the folder of the model, with changes of what model.json says."""
+def write_tiny_model(folder: Path, keras: bytes = b"not read", seed: int = 2021, **changes: object) -> Path:
+    """Write the folder of the model, with changes of what model.json says. `keras`: its model.keras."""
     cell = folder.with_name(f"{folder.name}-cell")
     cell.mkdir(parents=True, exist_ok=True)
-    (cell / "model.keras").write_bytes(b"not read")
+    (cell / "model.keras").write_bytes(keras)
     (cell / cells.LOG).write_text("")
     write_model_folder(folder, cell, tiny_network(seed), {**INFO, **changes})
     return folder

@@ -17,6 +17,7 @@ from fer_tasks.storage.dataset import image_id
 from fer_tasks.storage.files import write_bytes
 from fer_tasks.storage.images import encode_png
 from flows.rebuild import rebuild
+from flows.registry import ledger_at
 from flows.run import run
 from flows.versions import OF_GIT
 from testing.project_copy import change_params, copy_project, environment
@@ -91,6 +92,8 @@ def test_nights(project, server, tmp_path, monkeypatch, capfd):
     assert rebuild() and commits() == 3
     assert git(project, "show", "--format=", "--name-only").split() == list(OF_GIT)
     assert changes() == own
+    (row,) = ledger_at("HEAD")
+    assert (row["decision"], row["outcome"]) == ("kept", "challenger_unusable"), "these stages train nothing"
     assert "in sync" in succeeds(project, "dvc", "status", "--cloud", **env), "pushed what the commit names"
     assert list((tmp_path / "home").rglob("monday-fer/versions/files"))
     assert not rebuild() and commits() == 3, "unchanged: nothing to do"

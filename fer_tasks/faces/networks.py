@@ -66,41 +66,43 @@ def _compile(model: openvino.Model) -> Network:
 
 
 def _propose(shape: tuple[int, ...]) -> openvino.Model:
-    page, weights = ops.parameter([*shape], np.float32), _weights("pnet")
+    page, weights = ops.parameter([*shape], np.float32), weights_of("pnet")
     # The mask is very low where a picture of odd size ends: pooling must not take its neighbour on the page.
     mask = ops.parameter([1, 1, shape[1] - 2, shape[2] - 2], np.float32)
     x = _convolution(ops.transpose(page, [0, 3, 1, 2]), weights[0:3])
     x = _pool(ops.add(x, mask), 2)
     x = _convolution(_convolution(x, weights[3:6]), weights[6:9])
-    return openvino.Model([_convolution(x, _heads(weights[9:]))], [page, mask])
+    return openvino.Model([_convolution(x, joined_heads(weights[9:]))], [page, mask])
 
 
 def _refine(shape: tuple[int, ...]) -> openvino.Model:
-    crops, weights = ops.parameter([*shape], np.float32), _weights("rnet")
+    crops, weights = ops.parameter([*shape], np.float32), weights_of("rnet")
     x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
     x = _pool(_convolution(x, weights[3:6]), 3, "valid")
     x = _dense(_flat(_convolution(x, weights[6:9])), weights[9:12])
-    return openvino.Model([_dense(x, _heads(weights[12:]))], [crops])
+    return openvino.Model([_dense(x, joined_heads(weights[12:]))], [crops])
 
 
 def _output(shape: tuple[int, ...]) -> openvino.Model:
-    crops, weights = ops.parameter([*shape], np.float32), _weights("onet")
+    crops, weights = ops.parameter([*shape], np.float32), weights_of("onet")
     x = _pool(_convolution(ops.transpose(crops, [0, 3, 1, 2]), weights[0:3]), 3)
     x = _pool(_convolution(x, weights[3:6]), 3, "valid")
     x = _pool(_convolution(x, weights[6:9]), 2)
     x = _dense(_flat(_convolution(x, weights[9:12])), weights[12:15])
-    return openvino.Model([_dense(x, _heads(weights[15:]))], [crops])
+    return openvino.Model([_dense(x, joined_heads(weights[15:]))], [crops])
 
 
 @cache
-def _weights(name: str) -> list[np.ndarray]:
+def weights_of(name: str) -> list[np.ndarray]:
+    """The arrays of pnet, rnet or onet: of each layer the kernel (Keras' order), bias and slopes, if it has
+    any; the heads come last."""
     package = importlib.util.find_spec("mtcnn")  # not imported: that would import TensorFlow
     return joblib.load(Path(package.submodule_search_locations[0]) / "assets" / "weights" / f"{name}.lz4")
 
 
-def _heads(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Join the heads into one kernel and bias. The last head is a softmax of two classes, whose difference
-    is the logit."""
+def joined_heads(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Join a network's heads, kernels and biases, into one kernel and bias. The last head is a softmax of two
+    classes, whose difference is the logit."""
     kernels, biases = list(weights[0::2]), list(weights[1::2])
     for each in (kernels, biases):
         each[-1] = each[-1][..., 1:] - each[-1][..., :1]

@@ -1,0 +1,1 @@
+"""`monday-fer export`: a model for other runtimes, each run back before it is kept."""
