@@ -43,12 +43,12 @@ def schedule() -> None:
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         before = deployed(client)
         refuse_others(before, url)
-        crash_dead_runs(client, before)
         began = datetime.now(UTC)
         client.create_work_pool(_pool(), overwrite=True)
         now = deploy(client, url, settings.schedule.watch_minutes)
         tells = _automate(client, now, url, timedelta(hours=settings.schedule.overdue_hours))
         runs = wait_until_scheduled(client, now, began)
+        crash_dead_runs(client, now)  # last: a server that has just started now knows whom to tell
         sys.stdout.write(_summary(client, now, runs, url, tells))
         sys.stdout.flush()
     worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
