@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         with self.server.turn:
             faces = self.server.detector.detect_emotions(picture)
-        body = json.dumps(faces, default=float).encode()
+        body = json.dumps(faces, default=lambda value: value.tolist()).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
