@@ -1,6 +1,7 @@
 """Released models, and what they answer for the test faces of a build."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ from flows.registry import Release
 RAW, FACES = Path("data/raw"), Path("data/faces")
 BATCH = 64
 TIMED = 50  # calls
+Ask = Callable[[Sequence[np.ndarray]], np.ndarray]  # (M, M, 3) uint8 RGB each -> (n, 7) probabilities
 
 
 class Unusable(UserError):
@@ -58,17 +60,26 @@ def _open(model: ModelFolder) -> InferenceSession:
         raise BadModelFolder(f"its {ONNX} cannot be run: {reason}") from None
 
 
+def asking(model: ModelFolder) -> Ask:
+    """A function that asks a model about crops of one size. Raises BadModelFolder: it cannot be run."""
+    session, info = _open(model), model.info
+
+    def ask(faces: Sequence[np.ndarray]) -> np.ndarray:
+        x = transform_all(faces, info["recipe"]).astype(np.float32)
+        entry, starts = session.get_inputs()[0].name, range(0, len(x), BATCH)
+        blocks = [session.run(None, {entry: x[at : at + BATCH]})[0] for at in starts]
+        return calibrated(np.concatenate(blocks), info["temperature"], info["prior"])
+
+    return ask
+
+
 def predict(model: ModelFolder, faces: pd.DataFrame) -> np.ndarray:
     """(n,) int, indices into EXPRESSIONS: what a model answers for faces, rows of today's manifest, cut and
     transformed as it has learnt them."""
-    session = _open(model)
-    answers, crops = np.empty(len(faces), int), _crops(faces, model.info["crop"])
+    ask, crops = asking(model), _crops(faces, model.info["crop"])
+    answers = np.empty(len(faces), int)
     for at in range(0, len(faces), BATCH):
-        block = [next(crops) for _ in range(min(BATCH, len(faces) - at))]
-        x = transform_all(block, model.info["recipe"]).astype(np.float32)
-        probabilities = session.run(None, {session.get_inputs()[0].name: x})[0]
-        shares = calibrated(probabilities, model.info["temperature"], model.info["prior"])
-        answers[at : at + BATCH] = shares.argmax(axis=1)
+        answers[at : at + BATCH] = ask([*islice(crops, BATCH)]).argmax(axis=1)
     return answers
 
 

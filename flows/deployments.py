@@ -55,10 +55,10 @@ def deploy(client: SyncPrefectClient, url: str, watch_minutes: float) -> list[De
 
     Deployments of this folder that prefect.yaml has no more are deleted.
     """
-    before = deployed(client)
+    before, wanted = deployed(client), defined()
     paused = {one.entrypoint for one in before if one.paused}
     for deployment in client.read_deployments():
-        if Path.cwd() in _folders(deployment) and deployment.name not in defined():
+        if Path.cwd() in _folders(deployment) and deployment.name not in wanted:
             paused |= {deployment.entrypoint} if deployment.paused else set()
             client.delete_deployment(deployment.id)
     _deploy_file(url, watch_minutes)

@@ -24,11 +24,12 @@ from fer_tasks.storage.cells import read_cell
 from fer_tasks.storage.dataset import Dataset, image_files, read_dataset
 from fer_tasks.storage.files import write_bytes, write_text
 from fer_tasks.storage.images import read_image
-from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, PRETRAINED, read_model_folder
+from fer_tasks.storage.model_folder import INFO, KERAS, ONNX, PRETRAINED, ModelFolder, read_model_folder
 from fer_tasks.training.vote_labels import has_votes, labels_of
 from flows import fer2013
+from flows.asking import asking
 from flows.command import ready_for_prefect
-from flows.pretrained_figures import asking, by_expression, find_faces, over_crops
+from flows.pretrained_figures import by_expression, find_faces, over_crops
 
 CARD = "CARD.md"
 GRID = "pretrained"
@@ -86,7 +87,7 @@ def _test_figures(data: Dataset, onnx: bytes, info: dict[str, Any], margin: floa
     test = data.manifest[data.manifest["split"] == "test"]
     soft, reasons = labels_of(test, "votes")
     y_true, judged = soft[reasons == ""].argmax(axis=1), test[reasons == ""]
-    pictures, ask = list(_pictures(data, judged)), asking(onnx, info)
+    pictures, ask = list(_pictures(data, judged)), asking(ModelFolder(onnx, info))
     return {
         "by_expression": by_expression(y_true, ask(pictures), info["prior"]),
         "over_crops": over_crops(pictures, y_true, margin, ask),

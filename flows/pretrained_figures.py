@@ -1,22 +1,19 @@
 """What the network to begin from says of test pictures of faces: by expression, and cut otherwise."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from onnxruntime import InferenceSession
 
-from fer_tasks.evaluation.calibration import balanced, calibrated
+from fer_tasks.evaluation.calibration import balanced
 from fer_tasks.evaluation.scores import accuracy_interval
 from fer_tasks.faces.choose import choose_face, enlarged, outline
 from fer_tasks.faces.crop import cut_face, transform_of
 from fer_tasks.faces.detector import detect_faces
 from fer_tasks.labels import EXPRESSIONS
-from fer_tasks.recipes import transform_all
+from flows.asking import Ask
 
 CROPS = (0.7, 0.8, 0.9, 1.0, 1.1)  # sides of crops, as shares of that by crop_faces.margin
-BATCH = 64
-Ask = Callable[[Sequence[np.ndarray]], np.ndarray]  # (M, M, 3) uint8 RGB each -> (n, 7) probabilities
 
 
 def find_faces(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, Any] | None]]:
@@ -26,18 +23,6 @@ def find_faces(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, dic
     longest = max(max(picture.shape) for picture in large)
     for picture, found in zip(large, detect_faces(large, longest), strict=True):
         yield picture, outline(found, choose_face(found, picture.shape)) if len(found.scores) else None
-
-
-def asking(onnx: bytes, info: dict[str, Any]) -> Ask:
-    """A function that asks a model of this `model.onnx` and `model.json` about crops of one size."""
-    session = InferenceSession(onnx, providers=["CPUExecutionProvider"])
-
-    def ask(faces: Sequence[np.ndarray]) -> np.ndarray:
-        x = transform_all(faces, info["recipe"]).astype(np.float32)
-        blocks = [session.run(None, {"faces": x[at : at + BATCH]})[0] for at in range(0, len(x), BATCH)]
-        return calibrated(np.concatenate(blocks), info["temperature"])
-
-    return ask
 
 
 def by_expression(y_true: np.ndarray, probabilities: np.ndarray, prior: Sequence[float]) -> dict[str, Any]:

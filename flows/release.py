@@ -6,6 +6,7 @@ from prefect.events import emit_event
 
 from fer_tasks.settings import Gate, load_settings
 from fer_tasks.storage.ledger import LEDGER, PROMOTED, UNCHANGED, Row, is_news, write_ledger
+from flows.event_names import MODEL
 from flows.gate import Verdict, judge
 from flows.git_commands import git
 from flows.registry import ARTIFACT, ledger_at, read_registry, release, unfinished
@@ -82,8 +83,4 @@ def _tell(row: Row) -> None:
     if row["outcome"] == UNCHANGED:
         return
     happened = "promoted" if row["decision"] == PROMOTED else "refused"
-    emit_event(
-        f"monday-fer.model.{happened}",
-        resource={"prefect.resource.id": "monday-fer.model"},
-        payload={**row},
-    )
+    emit_event(f"{MODEL}.{happened}", resource={"prefect.resource.id": MODEL}, payload={**row})

@@ -76,11 +76,6 @@ def commit_build(message: str, author: str = "") -> str | None:
     return git("rev-parse", "--short", "HEAD")
 
 
-def commit_of_build() -> str:
-    """The last commit that changed a file of OF_GIT: that of the build that lies here, if it is committed."""
-    return git("log", "-1", "--format=%H", "--", *OF_GIT)
-
-
 def push_commits(remote: str, tags: list[str]) -> None:
     """Push the branch and these tags, all or none of them.
 

@@ -1,7 +1,5 @@
 """Versions of the model are annotated tags: who is released, who was taken back, what a killed run left."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,13 +9,10 @@ from fer_tasks.storage.ledger import LEDGER, is_news, parse_ledger, write_ledger
 from flows.models import versions_table
 from flows.registry import ledger_at, next_version, read_registry, release, unfinished
 from flows.rollback import roll_back
+from testing.git_repository import begin_repository, git
 from tests.project import link_settings
 
 AUTHOR = "nightly <nightly@example.org>"
-
-
-def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def row(model: str, version: str = "", **more: str) -> dict[str, str]:
@@ -41,13 +36,7 @@ def promoted(model: str, version: str) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(link_settings(tmp_path))
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-    git("init", "--quiet", "--initial-branch=main")
-    git("config", "user.name", "kim")
-    git("config", "user.email", "kim@localhost")
+    begin_repository(monkeypatch)
     decided(row("a@0"))
     return tmp_path
 

@@ -1,6 +1,5 @@
 """From a build to `dvc artifacts get` in another clone: git, DVC and gto for real, but nothing is trained."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from flows.models import versions_table
 from flows.registry import ledger_at, read_registry
 from flows.release import check_can_release, release_build
 from flows.rollback import roll_back
+from testing.git_repository import forget_own_git, git
 from testing.registry_project import answers, draw_faces, make_registry_project, write_build
 from tests.project import asked
 
@@ -35,14 +35,9 @@ def end(built: bool = True) -> str | None:
     return release_build("Rebuild of photos")
 
 
-def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
+    forget_own_git(monkeypatch)
     project = make_registry_project(tmp_path / "project", tmp_path / "remote", tmp_path / "origin.git")
     monkeypatch.chdir(project)
     return project

@@ -1,6 +1,5 @@
 """What a build wrote is committed, and the user's other changes stay as they are: git for real."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from fer_tasks.errors import UserError
 from fer_tasks.settings import Versions
 from flows.versions import OF_GIT, check_can_commit, commit_build, push_commits
+from testing.git_repository import begin_repository
 
 ROOT = Path(__file__).parents[1]
 ANY = Versions(author="", branch="", remote="")
@@ -31,13 +31,7 @@ def write(**files: str) -> None:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, a user's changes of every kind, and a build's files, new to git."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-    git("init", "--quiet", "--initial-branch=main")
-    git("config", "user.name", "kim")
-    git("config", "user.email", "kim@localhost")
+    begin_repository(monkeypatch)
     write(params_yaml="a", both_py="a", staged_py="a", gone_py="a")
     git("add", "--all")
     git("commit", "--quiet", "--message", "first")

@@ -25,6 +25,7 @@ from apps.export.exporting import export
 from apps.export.reference import read_reference
 from apps.export.source import read_source
 from apps.export.targets import TARGETS
+from apps.model_option import add_model
 from apps.predict.predictor import default_model
 from fer_tasks.errors import UserError, as_user_error, did_you_mean
 
@@ -63,12 +64,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--to", type=_targets, required=True, metavar="A,B", help=f"of {', '.join(TARGETS)}")
-    add(
-        "--model",
-        type=Path,
-        metavar="DIR",
-        help="a model's folder (default: models/best, else the pretrained)",
-    )
+    add_model(parser)
     add("--out", type=Path, default=Path("export"), metavar="DIR", help="where to (default: %(default)s)")
     add("--faces", type=Path, metavar="DIR", help="photos with faces to compare on, not the test split")
     add(

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fer_tasks.evaluation.calibration import TINY
+from fer_tasks.evaluation.calibration import TINY, unlearnt_as_logits
 
 OUTPUT = "calibrated"
 
@@ -13,7 +13,7 @@ def calibrated_onnx(network: bytes, temperature: float, prior: list[float]) -> b
     """An ONNX file that gives (n, 7) float32 `calibration.calibrated` of what `network` gives."""
     model = onnx.load_from_string(network)
     given = model.graph.output[0]
-    learnt = np.where(np.asarray(prior) > 0, 0, -np.inf).astype(np.float32)
+    learnt = unlearnt_as_logits(prior)
     constants = {"tiny": np.float32(TINY), "temperature": np.float32(temperature), "learnt": learnt}
     model.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from apps.export.parity import ExportRefused
-from fer_tasks.evaluation.calibration import TINY
+from fer_tasks.evaluation.calibration import TINY, unlearnt_as_logits
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def to_litert(keras_file: Path, temperature: float, prior: Sequence[float]) -> b
         raise ExportRefused(f"{keras_file} cannot be loaded: {_reason(error)}") from None
     if "mixed_bfloat16" in model.to_json():
         model = in_float32(model)
-    learnt = np.where(np.asarray(prior) > 0, 0, -np.inf).astype(np.float32)
+    learnt = unlearnt_as_logits(prior)
 
     def infer(faces: tf.Tensor) -> tf.Tensor:
         shares = tf.cast(model(faces, training=False), tf.float32)

@@ -70,15 +70,21 @@ def propose() -> bytes:
     return x.model("pnet", [1, "M", "N", 3], [1, 5, "m", "n"])
 
 
-def refine() -> bytes:
-    """R-Net: `pixels` (k, 24, 24, 3) -> `output` (k, 5), as P-Net's of one cell."""
-    x, weights = _Layers("pixels"), weights_of("rnet")
+def _trunk(name: str) -> tuple[_Layers, list[np.ndarray]]:
+    """The first three convolutions of R-Net or O-Net, and all of its weights."""
+    x, weights = _Layers("pixels"), weights_of(name)
     x.add("Transpose", perm=[0, 3, 1, 2])
     x.convolution(weights[0:3])
     x.pool(3)
     x.convolution(weights[3:6])
     x.pool(3, "VALID")
     x.convolution(weights[6:9])
+    return x, weights
+
+
+def refine() -> bytes:
+    """R-Net: `pixels` (k, 24, 24, 3) -> `output` (k, 5), as P-Net's of one cell."""
+    x, weights = _trunk("rnet")
     x.flat()
     x.dense(weights[9:12])
     x.dense(joined_heads(weights[12:]))
@@ -88,13 +94,7 @@ def refine() -> bytes:
 def output() -> bytes:
     """O-Net: `pixels` (k, 48, 48, 3) -> `output` (k, 15): offsets, five columns and five rows of landmarks,
     logit."""
-    x, weights = _Layers("pixels"), weights_of("onet")
-    x.add("Transpose", perm=[0, 3, 1, 2])
-    x.convolution(weights[0:3])
-    x.pool(3)
-    x.convolution(weights[3:6])
-    x.pool(3, "VALID")
-    x.convolution(weights[6:9])
+    x, weights = _trunk("onet")
     x.pool(2)
     x.convolution(weights[9:12])
     x.flat()

@@ -33,6 +33,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from pathlib import Path
 
+from apps.model_option import add_model
 from apps.predict.answering import Tally, Wanted, answer_all, copies_of
 from apps.predict.gallery import Gallery
 from apps.predict.predictor import Predictor
@@ -153,12 +154,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default="training",
         help="how frequent the expressions are: as in training (default), or all alike: rare ones show",
     )
-    add(
-        "--model",
-        type=Path,
-        metavar="DIR",
-        help="a model's folder (default: models/best, else the pretrained)",
-    )
+    add_model(parser)
     return parser
 
 

@@ -212,7 +212,7 @@ class Predictor:
         if not crops:
             return np.empty((0, len(EXPRESSIONS)))
         answers = np.array([self._network(self._transform(crop).astype(np.float32)) for crop in crops])
-        answers = calibrated(answers.astype(float), self.info["temperature"], self.info["prior"])
+        answers = calibrated(answers, self.info["temperature"], self.info["prior"])
         return balanced(answers, self.info["prior"]) if self._balanced else answers
 
     def _check_colours(self, picture: Picture, faces: Faces) -> None:

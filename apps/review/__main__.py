@@ -16,7 +16,7 @@ from apps.review.app import make_app
 from apps.review.decision_log import DecisionLog
 from apps.review.import_export import import_decisions, review_list
 from apps.review.review_queue import open_queue
-from apps.web.listening import LOOPBACK, listening, serve_at
+from apps.web.listening import LOOPBACK, add_address, listening, serve_at
 from fer_tasks.errors import UserError
 from fer_tasks.storage.files import write_table
 
@@ -32,14 +32,7 @@ def serve(host: str, port: int, reviewer: str) -> None:
     newest, log = open_queue(DATA), DecisionLog(DECISIONS)
     app = make_app(newest, log, hosts={*LOOPBACK, host}, reviewer=reviewer)
     with listening(host, port) as place:
-        port = place.getsockname()[1]
-        sys.stdout.write(
-            f"{len(newest().faces):,} faces to review at http://{host}:{port}/ (Ctrl-C stops the server)\n"
-        )
-        if host not in LOOPBACK:
-            sys.stdout.write("anybody who can reach this address can decide: there is no password\n")
-        sys.stdout.flush()
-        serve_at(place, app)
+        serve_at(place, app, host, f"{len(newest().faces):,} faces to review", "decide")
 
 
 def _import(file: Path) -> None:
@@ -65,10 +58,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="serve the page (the default)")
-    serving.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
-    )
-    serving.add_argument("--port", type=int, default=8321, help="0 takes a free port (default: %(default)s)")
+    add_address(serving, 8321)
     serving.add_argument("--reviewer", default="", help="your name; without it the page asks for it once")
     for name, summary in (
         ("import", "add decisions made elsewhere"),

@@ -25,10 +25,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from apps.model_option import add_model
 from apps.predict.predictor import default_model
 from apps.serve.app import make_app
 from apps.serve.newest_model import NewestModel
-from apps.web.listening import LOOPBACK, listening, serve_at
+from apps.web.listening import LOOPBACK, add_address, listening, serve_at
 from fer_tasks.errors import UserError
 
 WRONG = 2  # exit status
@@ -55,28 +56,15 @@ def serve(host: str, port: int, folder: Path | None) -> None:
     with listening(host, port) as place:
         model = NewestModel(folder or default_model())
         app = make_app(model, hosts={*LOOPBACK, host})
-        sys.stdout.write(
-            f"{model.name} at http://{host}:{place.getsockname()[1]}/ (Ctrl-C stops the server)\n"
-        )
-        if host not in LOOPBACK:
-            sys.stdout.write("anybody who can reach this address can ask: there is no password\n")
-        sys.stdout.flush()
-        serve_at(place, app)
+        serve_at(place, app, host, model.name, "ask")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    add("--port", type=int, default=8322, help="0 takes a free port (default: %(default)s)")
-    add(
-        "--model",
-        type=Path,
-        metavar="DIR",
-        help="a model's folder (default: models/best, else the pretrained)",
-    )
+    add_address(parser, 8322)
+    add_model(parser)
     return parser
 
 

@@ -1,7 +1,9 @@
 """Serve a page at an address of this machine, until Ctrl-C."""
 
+import argparse
 import ipaddress
 import socket
+import sys
 from contextlib import suppress
 
 import uvicorn
@@ -11,6 +13,13 @@ from fer_tasks.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost")
 LAST_S = 5  # for requests that are being answered when the server is told to end
+
+
+def add_address(parser: argparse.ArgumentParser, port: int) -> None:
+    """The options --host and --port; `port`: the usual one."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    add("--port", type=int, default=port, help="0 takes a free port (default: %(default)s)")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -30,8 +39,12 @@ def listening(host: str, port: int) -> socket.socket:
         raise UserError(f"{host}:{port}: {error}; choose another with --host and --port") from None
 
 
-def serve_at(place: socket.socket, app: ASGIApp) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+def serve_at(place: socket.socket, app: ASGIApp, host: str, what: str, may: str) -> None:
+    """Say where `what` is, and what others `may` do if they reach it; serve until Ctrl-C or SIGTERM."""
+    sys.stdout.write(f"{what} at http://{host}:{place.getsockname()[1]}/ (Ctrl-C stops the server)\n")
+    if host not in LOOPBACK:
+        sys.stdout.write(f"anybody who can reach this address can {may}: there is no password\n")
+    sys.stdout.flush()
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=LAST_S)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[place])

@@ -41,9 +41,15 @@ def calibrated(
     """
     scaled = np.log(np.maximum(probabilities.astype(float), TINY)) / temperature
     if prior is not None:
-        scaled = np.where(np.asarray(prior) > 0, scaled, -np.inf)
+        scaled += unlearnt_as_logits(prior)
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def unlearnt_as_logits(prior: Sequence[float]) -> np.ndarray:
+    """(7,) float32: 0, or -inf for an expression that a model has seen none of. Added to logits, it leaves
+    that no probability. `prior`: as for `calibrated`."""
+    return np.where(np.asarray(prior) > 0, 0, -np.inf).astype(np.float32)
 
 
 def unlearnt(prior: Sequence[float]) -> list[str]:
