@@ -2,9 +2,11 @@
 
 import csv
 import io
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import cv2
@@ -78,3 +80,14 @@ def write_photos(folder: Path) -> Path:
     (folder / ".hidden").write_text("no picture")
     (folder / "Thumbs.db").write_bytes(b"x")
     return folder
+
+
+def bomb(side: int = 30_000) -> bytes:
+    """A small PNG that says it has side x side px."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    stream = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    stream.seek(0, 2)
+    for name, content in ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(10_000))), (b"IEND", b"")):
+        body = name + content
+        stream.write(struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body)))
+    return stream.getvalue()

@@ -1,8 +1,5 @@
 """What tests of `serve` share: a client in this process, pictures, and the answers of `predict` beside it."""
 
-import io
-import struct
-import zlib
 from pathlib import Path
 
 import httpx
@@ -38,14 +35,3 @@ def told_by_predict(predictor: Predictor, data: bytes) -> list[dict]:
 
 def _of(row: Row) -> dict:
     return {name: value for name, value in rounded(row).items() if name not in LEFT_OUT}
-
-
-def bomb(side: int = 30_000) -> bytes:
-    """A small PNG that says it has side x side px."""
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    stream = io.BytesIO(b"\x89PNG\r\n\x1a\n")
-    stream.seek(0, 2)
-    for name, content in ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(10_000))), (b"IEND", b"")):
-        body = name + content
-        stream.write(struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body)))
-    return stream.getvalue()

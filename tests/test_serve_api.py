@@ -16,8 +16,8 @@ from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.storage.images import decode_image
 from testing.tiny_model import CROP, write_tiny_model
 from testing.web import HOME
-from tests.predicting import ONE, PHOTO, TWO, group, saved
-from tests.serving import NOBODY, TWO_FACES, bomb, client_of, send, told_by_predict
+from tests.predicting import ONE, PHOTO, TWO, bomb, group, saved
+from tests.serving import NOBODY, TWO_FACES, client_of, send, told_by_predict
 
 FOREIGN = ("http://evil.example", "null", "http://127.0.0.1:4200", "https://127.0.0.1")
 
