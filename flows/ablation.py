@@ -74,7 +74,7 @@ def ablation(
     recipe = _recipe(settings)
     inputs = _read(data, decisions, settings.ablation.min_judged)
     array = cache / f"{settings.ablation.training.recipe}.npy"
-    files = image_files(inputs.faces, data / "faces")
+    files = image_files(read_dataset(data / "faces"), inputs.faces)
     write_array(array, len(files), transform_files(files, recipe))
     own_process.call_in_own_process(CHECK_TRAINING, settings.ablation.training, array, threads=1)
     table = changes(inputs.sets)

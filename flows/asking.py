@@ -87,7 +87,7 @@ def _crops(faces: pd.DataFrame, crop: Mapping[str, Any]) -> Iterator[np.ndarray]
     """The faces as a model's settings of crop_faces cut them: (M, M, 3) uint8 RGB each."""
     today = read_info(FACES)["settings"]
     if all(crop[name] == today[name] for name in ("margin", "size")):
-        yield from (images.read_image(CLEAN / file) for file in faces["file"])
+        yield from (images.read_image(Path(path)) for path in read_dataset(CLEAN).image_paths(faces))
         return
     photos = read_dataset(RAW).manifest.set_index("image_id")["file"]
     margin = 0.0 if today["mode"] == "whole" else crop["margin"]

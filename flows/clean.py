@@ -13,7 +13,7 @@ from fer_tasks.cleaning.rules import check_rules, doubts
 from fer_tasks.cleaning.selection import select_faces
 from fer_tasks.cleaning.split import leaks
 from fer_tasks.settings import Clean, Settings
-from fer_tasks.storage.dataset import Dataset, copy_images, empty_folder, read_with_groups, write_dataset
+from fer_tasks.storage.dataset import Dataset, empty_folder, named_from, read_with_groups, write_dataset
 from fer_tasks.storage.files import read_text, write_table
 from flows.engine.stage import close, made_from, run_stage
 from flows.face_measures import measure
@@ -56,11 +56,12 @@ def clean(
 def _write(textfree: Dataset, target: Path, judged: _Judged, section: Clean) -> dict[str, Any]:
     kept, dropped = select_faces(judged.doubted, judged.applied, section.reject)
     kept = kept.merge(judged.measures[["image_id", "group_id", "split"]], on="image_id")
+    kept = kept.assign(file=named_from(target, textfree.root, kept["file"]))
     empty_folder(target)
-    copy_images(textfree.root, target, kept["file"])
     write_table(target / "measures.csv", judged.measures)
     write_table(target / "doubts.csv", judged.doubted)
-    info = write_dataset(target, kept, dropped, made_from(textfree), section.model_dump())
+    sources = {**textfree.info["made_from"], **made_from(textfree)}  # the former has the images
+    info = write_dataset(target, kept, dropped, sources, section.model_dump())
     counts = ", ".join(f"{split} {n}" for split, n in kept["split"].value_counts(sort=False).items())
     get_run_logger().info(f"groups: {kept['group_id'].nunique()}; pictures by split: {counts}")
     return info

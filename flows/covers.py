@@ -41,7 +41,7 @@ def run(clean: Path, target: Path) -> None:
     dataset = read_dataset(clean)
     learnt = dataset.manifest[dataset.manifest["split"] == "train"].sort_values("image_id")
     chosen = learnt.sample(min(MOST, len(learnt)), random_state=SEED)
-    pictures = [read_image(Path(path)) for _, path in image_files(chosen, dataset.root).values()]
+    pictures = [read_image(Path(path)) for _, path in image_files(dataset, chosen).values()]
     faces = [
         align(picture, landmarks, LARGER * SIDE)
         for picture, landmarks in zip(pictures, find_landmarks(pictures), strict=True)

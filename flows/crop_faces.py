@@ -61,7 +61,7 @@ def crop_faces(
     settings: Settings, source: Path = Path("data/raw"), target: Path = Path("data/faces")
 ) -> None:
     raw, section = read_with_groups(source), settings.crop_faces
-    photos = raw.manifest.set_index("image_id").assign(path=lambda row: f"{source}/" + row["file"])
+    photos = raw.manifest.assign(path=raw.image_paths()).set_index("image_id")
     chosen, rejected = _choose(photos, section)
     manifest = _cut_and_write(photos, chosen, section, target)
     info = write_dataset(target, manifest, rejected, made_from(raw), section.model_dump())

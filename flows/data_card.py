@@ -16,7 +16,7 @@ from fer_tasks.reports import data_card_page
 from fer_tasks.reports import data_card_parts as parts
 from fer_tasks.reports import data_card_tables as tables
 from fer_tasks.settings import DataCard, Settings
-from fer_tasks.storage.dataset import STAGES, Dataset, read_dataset
+from fer_tasks.storage.dataset import STAGES, Dataset, image_files, read_dataset
 from fer_tasks.storage.files import read_table, read_text, write_bytes
 from fer_tasks.storage.images import encode_jpeg, read_image
 from flows.engine.stage import run_stage
@@ -108,7 +108,7 @@ def _read(data: Path, decisions: Path, side: int) -> _Inputs:
     raw, faces, textfree, clean = stages.values()
     both = pd.concat([dataset.manifest[["image_id", "label"]] for dataset in (raw, faces)])
     labels = dict(both.itertuples(index=False, name=None))
-    paths = {row.image_id: d.root / row.file for d in (raw, faces) for row in d.manifest.itertuples()}
+    paths = {i: Path(path) for d in (raw, faces) for i, (_, path) in image_files(d).items()}
     doubted = read_table(clean.root / "doubts.csv")
     parsed = parse_decisions(read_text(decisions), str(decisions))
     boxes = textfree.manifest.set_index("image_id")[["box_height", "box_width"]].min(axis=1)

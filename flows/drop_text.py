@@ -10,9 +10,9 @@ from prefect.states import State
 from fer_tasks.settings import DropText, Settings, WritingRule
 from fer_tasks.storage import images
 from fer_tasks.storage.dataset import (
-    copy_images,
     empty_folder,
     image_files,
+    named_from,
     read_with_groups,
     write_dataset,
 )
@@ -39,7 +39,7 @@ def drop_text(
     settings: Settings, source: Path = Path("data/faces"), target: Path = Path("data/textfree")
 ) -> State | None:
     faces, section = read_with_groups(source), settings.drop_text
-    files = image_files(faces.manifest, source)
+    files = image_files(faces)
     try:
         lines, unread = _find_lines(files, section)
     except QuotaSpent as spent:
@@ -49,7 +49,7 @@ def drop_text(
     kept = checked[checked["reason"] == ""].drop(columns=["reason", "detail"])
     rejected = checked[checked["reason"] != ""][["image_id", "reason", "detail"]]
     empty_folder(target)
-    copy_images(source, target, kept["file"])
+    kept = kept.assign(file=named_from(target, source, kept["file"]))
     info = write_dataset(target, kept, rejected, made_from(faces), _deciding_settings(section))
     close(target, len(checked), info)
     return None

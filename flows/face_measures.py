@@ -72,7 +72,7 @@ def measure(textfree: Dataset, section: Clean, covers: Path) -> pd.DataFrame:
     """
     digest = checked(covers)
     faces = textfree.manifest.sort_values("image_id", ignore_index=True)
-    faces = faces.assign(path=f"{textfree.root}/" + faces["file"])
+    faces = faces.assign(path=textfree.image_paths(faces))
     network = read_pretrained("clean.label_model: hog") if section.label_model == "pretrained" else None
     described = _describe_all(faces)
     features = _see_all(faces, network) if network else described.hog

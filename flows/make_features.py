@@ -56,7 +56,7 @@ def recipes_of(cells: Iterable[Cell], settings: Settings) -> dict[str, list[dict
 def _make(clean: Dataset, recipe: str, steps: list[dict[str, Any]], target: Path) -> None:
     table = clean.manifest.sort_values("image_id")
     columns = [name for name in COLUMNS + VOTES if name in table]
-    rows = transform_files(image_files(table, clean.root), steps)
+    rows = transform_files(image_files(clean, table), steps)
     digest = write_array(target / "X.npy", len(table), rows)
     none = pd.DataFrame(columns=REJECTED_COLUMNS)
     info = write_dataset(target, table[columns], none, made_from(clean), {"steps": steps, "array": digest})

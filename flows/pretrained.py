@@ -95,7 +95,7 @@ def _test_figures(data: Dataset, onnx: bytes, info: dict[str, Any], margin: floa
 
 
 def _pictures(data: Dataset, faces: pd.DataFrame) -> Iterator[np.ndarray]:
-    return (read_image(Path(path)) for _, path in image_files(faces, data.root).values())
+    return (read_image(Path(path)) for _, path in image_files(data, faces).values())
 
 
 def _processor() -> str:

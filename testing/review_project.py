@@ -15,7 +15,7 @@ from fer_tasks.cleaning.decisions import COLUMNS
 from fer_tasks.cleaning.rules import RULES, doubts, rejected_by_rules
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.settings import load_settings
-from fer_tasks.storage.dataset import copy_images, image_id, write_dataset, write_image
+from fer_tasks.storage.dataset import STAGES, image_id, named_from, write_dataset, write_image
 from fer_tasks.storage.files import write_table
 from testing.web import ROOT, started
 
@@ -42,7 +42,7 @@ def served(project: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, s
 
 
 def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
-    """Write data/raw, data/textfree and data/clean with `n` faces; return their manifest.
+    """Write data/raw, data/faces, data/textfree and data/clean with `n` faces; return textfree's manifest.
 
     About a third are doubted. Each has its own id and pixel hash, but the files repeat after fifty faces.
     """
@@ -61,27 +61,27 @@ def write_faces(data: Path, n: int, seed: int = 0) -> pd.DataFrame:
         transform="[[1, 0, 0], [0, 1, 0]]",
     )
     pictures = [_draw(drawn) for _ in range(min(n, 50))]
-    raw, textfree, clean = (data / name for name in ("raw", "textfree", "clean"))
+    raw, cut, textfree, clean = (data / name for name in STAGES)
     photos = faces.assign(
         image_id=ids, file=[write_image(raw, i, pictures[k % 50][0], ".jpg") for k, i in enumerate(ids)]
     )
-    write_dataset(raw, photos, pd.DataFrame(columns=["reason", "detail"]), {}, {})
-    faces["file"] = [write_image(textfree, f"{i}-0", pictures[k % 50][1]) for k, i in enumerate(ids)]
-    info = write_dataset(textfree, faces, pd.DataFrame(columns=["reason", "detail"]), {}, {})
-    _clean(faces, {str(textfree): info["fingerprint"]}, textfree, clean, drawn)
+    nothing = pd.DataFrame(columns=["reason", "detail"])
+    write_dataset(raw, photos, nothing, {}, {})
+    faces["file"] = [write_image(cut, f"{i}-0", pictures[k % 50][1]) for k, i in enumerate(ids)]
+    made_from = {str(cut): write_dataset(cut, faces, nothing, {}, {})["fingerprint"]}
+    faces["file"] = named_from(textfree, cut, faces["file"])
+    info = write_dataset(textfree, faces, nothing, made_from, {})
+    _clean(faces, {**made_from, str(textfree): info["fingerprint"]}, clean, drawn)
     return faces
 
 
-def _clean(
-    faces: pd.DataFrame, made_from: dict[str, str], textfree: Path, clean: Path, drawn: np.random.Generator
-) -> None:
+def _clean(faces: pd.DataFrame, made_from: dict[str, str], clean: Path, drawn: np.random.Generator) -> None:
     settings = load_settings(ROOT / "params.yaml").clean
     measures = _measures(faces, drawn)
     doubted = doubts(measures, settings.rules.model_dump())
     rejected = rejected_by_rules(doubted, settings.reject)
     kept = faces[~faces["image_id"].isin(rejected["image_id"])]
     kept = kept.merge(measures[["image_id", "split", "group_id"]], on="image_id").assign(reviewer="")
-    copy_images(textfree, clean, kept["file"])
     write_table(clean / "measures.csv", measures)
     write_table(clean / "doubts.csv", doubted)
     write_dataset(clean, kept, rejected, made_from, {})

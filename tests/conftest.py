@@ -186,7 +186,7 @@ def ocr(monkeypatch: pytest.MonkeyPatch) -> Iterator[OcrSpace]:
 
 @pytest.fixture(scope="session")
 def drawn_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data/raw, data/textfree and data/clean of 40 drawn faces."""
+    """data/raw, data/faces, data/textfree and data/clean of 40 drawn faces."""
     data = tmp_path_factory.mktemp("drawn") / "data"
     write_faces(data, 40)
     return data

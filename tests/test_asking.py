@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_tasks.storage.dataset import write_dataset, write_image
+from fer_tasks.storage.dataset import named_from, write_dataset, write_image
 from fer_tasks.storage.images import decode_image, encode_png
 from fer_tasks.storage.model_folder import read_model_folder
 from flows import asking
@@ -29,10 +29,12 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     photo = np.random.default_rng(0).integers(0, 256, (120, 100, 3), np.uint8)
     raw = pd.DataFrame({"image_id": ["p"], "file": [write_image(asking.RAW, "p", encode_png(photo))]})
     write_dataset(asking.RAW, raw, NOTHING, {}, {})
-    write_dataset(asking.FACES, pd.DataFrame(columns=["image_id", "file"]), NOTHING, {}, CROP)
     row = {**FACE, "image_id": "p-0", "parent_id": "p", "landmarks": json.dumps(LANDMARKS), "split": "test"}
-    row["file"] = write_image(asking.CLEAN, "p-0", cut_by_stage(CROP))
-    return pd.DataFrame([row])
+    faces = pd.DataFrame([{**row, "file": write_image(asking.FACES, "p-0", cut_by_stage(CROP))}])
+    made_from = {str(asking.FACES): write_dataset(asking.FACES, faces, NOTHING, {}, CROP)["fingerprint"]}
+    clean = faces.assign(file=named_from(asking.CLEAN, asking.FACES, faces["file"]))
+    write_dataset(asking.CLEAN, clean, NOTHING, made_from, {})
+    return clean
 
 
 def cut_by_stage(crop: dict) -> bytes:

@@ -1,6 +1,8 @@
 """The dataset layout: what is written is read back; what is cut off is told."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fer_tasks.storage import dataset, files
-from fer_tasks.storage.dataset import IncompleteDataset, read_dataset, write_dataset
+from fer_tasks.storage.dataset import Dataset, IncompleteDataset, named_from, read_dataset, write_dataset
 
 NONE = pd.DataFrame(columns=["image_id", "reason", "detail"])
 IDS = st.lists(st.text("0123456789abcdef", min_size=16, max_size=16), unique=True)
@@ -50,6 +52,45 @@ def test_a_missing_image_is_found_out_before_the_dataset_is_declared_done(tmp_pa
     with pytest.raises(FileNotFoundError, match="1 images"):
         write_dataset(root, table, NONE, {}, {})
     assert not (root / "dataset.json").exists()
+
+
+def build(data: Path) -> Dataset:
+    """data/faces and data/clean of two faces, of which `clean` has one."""
+    faces, clean = data / "faces", data / "clean"
+    table = rows(faces, "ab", "cd")
+    made_from = {str(faces): write_dataset(faces, table, NONE, {}, {})["fingerprint"]}
+    named = named_from(clean, faces, table["file"])
+    write_dataset(clean, table.assign(file=named)[:1], NONE, made_from, {})
+    return read_dataset(clean)
+
+
+def test_a_table_points_to_the_images_of_another_dataset(tmp_path):
+    assert build(tmp_path).image_paths().tolist() == [str(tmp_path / "faces/images/ab/ab.png")]
+    assert not (tmp_path / "clean" / "images").exists()
+
+
+def test_a_table_on_another_disk_points_to_the_same_images(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data" / "clean").symlink_to(tmp_path / "disk")
+    (path,) = build(tmp_path / "data").image_paths()
+    assert Path(path).read_bytes() == b"pixels"
+
+
+def test_images_that_are_gone_or_were_made_anew_are_told(tmp_path):
+    clean, faces = build(tmp_path), tmp_path / "faces"
+    write_dataset(faces, rows(faces, "ab"), NONE, {}, {})
+    with pytest.raises(IncompleteDataset, match="made from another .*faces than .* `dvc repro clean`"):
+        clean.image_paths()
+    shutil.rmtree(faces)
+    with pytest.raises(IncompleteDataset, match="images of .*clean are in .*faces, .* `dvc pull .*faces`"):
+        clean.image_paths()
+
+
+def test_images_that_a_former_version_copied_are_read(tmp_path):
+    write_dataset(tmp_path / "clean", rows(tmp_path / "clean", "ab"), NONE, {}, {})
+    (path,) = read_dataset(tmp_path / "clean").image_paths()
+    assert path == str(tmp_path / "clean/images/ab/ab.png")
 
 
 def test_the_same_content_gives_the_same_files_in_any_order(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fer_tasks.cleaning.decisions import parse_decisions
-from fer_tasks.storage.dataset import read_dataset
+from fer_tasks.storage.dataset import image_path, read_dataset
 from fer_tasks.storage.files import read_table
 from testing.review_project import NO_DECISIONS as HEADER
 from testing.review_project import write_faces
@@ -112,7 +112,7 @@ def test_a_picture_is_kept_by_the_browser_for_good(client, drawn_data, drawn_fac
     face = drawn_faces.iloc[0]
     url = f"/faces/{face['image_id']}/{face['pixels']}"
     first = client.get(url)
-    assert first.content == (drawn_data / "textfree" / face["file"]).read_bytes()
+    assert first.content == image_path(drawn_data / "textfree", face["file"]).read_bytes()
     assert "immutable" in first.headers["Cache-Control"]
     again = client.get(url, headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304 and not again.content

@@ -16,7 +16,7 @@ from fer_tasks.errors import UserError
 from fer_tasks.labels import EXPRESSIONS
 from fer_tasks.recipes import make_transform
 from fer_tasks.sources.names import shown
-from fer_tasks.storage.files import read_table
+from fer_tasks.storage.dataset import read_dataset
 
 CLEAN = Path("data/clean")  # of the project that the command runs in
 FACES = 100  # at most
@@ -76,10 +76,10 @@ def _photos(folder: Path) -> Iterator[Picture]:
 
 
 def _test_faces() -> Iterator[Picture]:
-    manifest = read_table(CLEAN / "manifest.csv")
-    files = manifest.loc[manifest["split"] == "test", "file"]
-    spread = np.linspace(0, len(files) - 1, min(FACES, len(files))).astype(int)
-    return (open_picture(CLEAN / file, bgr=False, name=file) for file in files.iloc[spread])
+    clean = read_dataset(CLEAN)
+    paths = clean.image_paths(clean.manifest[clean.manifest["split"] == "test"])
+    spread = np.linspace(0, len(paths) - 1, min(FACES, len(paths))).astype(int)
+    return (open_picture(Path(path), bgr=False, name=path) for path in paths.iloc[spread])
 
 
 @cache

@@ -71,11 +71,11 @@ def read_queue(data: Path) -> ReviewQueue:
         raise UserError(f"{clean.root} was made from other faces than {textfree.root}; run `dvc repro clean`")
     measures = read_table(clean.root / "measures.csv").set_index("image_id", drop=False)
     doubts = _by_face(read_table(clean.root / "doubts.csv"), textfree.manifest["image_id"])
-    photos = raw.manifest.set_index("image_id")
+    photos = raw.manifest.assign(path=raw.image_paths()).set_index("image_id")
     faces = textfree.manifest.assign(
         split=textfree.manifest["image_id"].map(measures["split"]),
-        file=f"{textfree.root}/" + textfree.manifest["file"],
-        photo=f"{raw.root}/" + textfree.manifest["parent_id"].map(photos["file"]),
+        file=textfree.image_paths(),
+        photo=textfree.manifest["parent_id"].map(photos["path"]),
         worst=[sum(row["score"] for row in doubts[i]) for i in textfree.manifest["image_id"]],
         label_doubt=textfree.manifest["image_id"].map(measures["label_doubt"]),
     ).sort_values(["worst", "label_doubt", "image_id"], ascending=[False, False, True])

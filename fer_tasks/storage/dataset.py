@@ -1,16 +1,18 @@
 """Read and write the dataset layout: `images/`, `manifest.csv`, `rejected.csv` and, last, `dataset.json`.
 
 data/<stage>/
-  images/<first two digits of the id>/<image_id>.<suffix>
-  manifest.csv    a row for each image kept; columns only grow from stage to stage
+  images/<first two digits of the id>/<image_id>.<suffix>      of `raw` and `faces`
+  manifest.csv    a row for each image kept; columns only grow from stage to stage. `file` is relative to this
+                  folder: `textfree` and `clean` have no images of their own, and name those of `../faces`
   rejected.csv    a row for each image dropped at this stage: image_id, reason, detail
   dataset.json    stage, kept, rejected: {reason: n}, made_from: {folder: fingerprint}, settings, fingerprint
 """
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,26 @@ class Dataset:
     def is_made_from(self, other: "Dataset") -> bool:
         """Whether it was made from the present version of `other`."""
         return other.fingerprint in self.info["made_from"].values()
+
+    def image_paths(self, rows: pd.DataFrame | None = None) -> pd.Series:
+        """The path of the image of each row of the manifest, or of some `rows` of it, str.
+
+        Raises:
+            IncompleteDataset: the images are those of another dataset, which is missing or has changed since.
+        """
+        files = (self.manifest if rows is None else rows)["file"]
+        paths = files.map(lambda file: str(image_path(self.root, file)))
+        if len(paths) and (owner := Path(paths.iloc[0]).parents[2]) != image_path(self.root, ""):
+            self._check_owner(owner)
+        return paths
+
+    def _check_owner(self, owner: Path) -> None:
+        if not (owner / "dataset.json").exists():
+            fix = f"run `dvc pull {owner}`, or `dvc repro {_stage(self.root)}`"
+            raise IncompleteDataset(f"the images of {self.root} are in {owner}, which is incomplete; {fix}")
+        if read_info(owner)["fingerprint"] not in self.info["made_from"].values():
+            fix = f"run `dvc repro {_stage(self.root)}`"
+            raise IncompleteDataset(f"{self.root} was made from another {owner} than there is now; {fix}")
 
 
 def read_dataset(root: Path) -> Dataset:
@@ -93,7 +115,9 @@ def write_image(root: Path, image_id: str, data: bytes, suffix: str = ".png") ->
         DiskError: the disk is full or cannot be written.
     """
     file = f"images/{image_id[:2]}/{image_id}{suffix}"
-    _write(root, file, data)
+    with writing_to(root):
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(data)
     return file
 
 
@@ -105,16 +129,15 @@ def empty_folder(folder: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
-def copy_images(source: Path, target: Path, files: Iterable[str]) -> None:
-    """Copy image files, named relative to their dataset, from one dataset into another."""
-    for file in files:
-        _write(target, file, (source / file).read_bytes())
+def image_path(root: Path, file: str) -> Path:
+    """The path of an image that the manifest in `root` names, also if `root` is a link to another disk."""
+    return Path(os.path.normpath(root / file))
 
 
-def _write(root: Path, file: str, data: bytes) -> None:
-    with writing_to(root):
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_bytes(data)
+def named_from(target: Path, source: Path, files: pd.Series) -> list[str]:
+    """What a manifest in `target` calls images that the one in `source` calls `files`."""
+    way = Path(os.path.relpath(source, target)).as_posix()
+    return [os.path.normpath(f"{way}/{file}") for file in files]
 
 
 def write_dataset(
@@ -134,7 +157,7 @@ def write_dataset(
         DiskError: the disk is full or cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
-    missing = [file for file in manifest.get("file", []) if not (root / file).exists()]
+    missing = [file for file in manifest.get("file", []) if not image_path(root, file).exists()]
     if missing:
         raise FileNotFoundError(f"{len(missing)} images of {root} are missing, such as {missing[0]}")
     rejected = rejected.reindex(columns=[*REJECTED_COLUMNS, *rejected.columns.difference(REJECTED_COLUMNS)])
@@ -154,10 +177,15 @@ def write_dataset(
     return info
 
 
-def image_files(manifest: pd.DataFrame, root: Path) -> dict[str, tuple[str, str]]:
-    """The images of a manifest: {image_id: (hash of the pixels, path)}."""
-    paths = f"{root}/" + manifest["file"]
-    return dict(zip(manifest["image_id"], zip(manifest["pixels"], paths, strict=True), strict=True))
+def image_files(dataset: Dataset, rows: pd.DataFrame | None = None) -> dict[str, tuple[str, str]]:
+    """The images of a dataset, or of some `rows` of its manifest: {image_id: (hash of the pixels, path)}.
+
+    Raises:
+        IncompleteDataset: as `Dataset.image_paths`.
+    """
+    rows = dataset.manifest if rows is None else rows
+    contents = zip(rows["pixels"], dataset.image_paths(rows), strict=True)
+    return dict(zip(rows["image_id"], contents, strict=True))
 
 
 def _stage(root: Path) -> str:

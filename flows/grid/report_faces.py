@@ -1,6 +1,7 @@
 """The test pictures that the report shows: a random sample, the worst mistakes, and Grad-CAM maps."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -66,8 +67,8 @@ def _faces(predictions: Predictions, clean: Dataset, rows: Sequence[int]) -> lis
 
 
 def _images(predictions: Predictions, clean: Dataset, rows: Sequence[int]) -> list[np.ndarray]:
-    files = clean.manifest.set_index("image_id")["file"]
-    return [read_image(clean.root / files[i]) for i in predictions.faces["image_id"].iloc[rows]]
+    shown = clean.manifest.set_index("image_id").loc[predictions.faces["image_id"].iloc[rows]]
+    return [read_image(Path(path)) for path in clean.image_paths(shown)]
 
 
 def _face(predictions: Predictions, row: int, image: np.ndarray, side: int) -> report_page.FaceExample:
