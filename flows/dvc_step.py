@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
@@ -20,6 +21,7 @@ from flows.engine.stage import IS_PAUSED
 
 ENDS_WITHIN = 5  # seconds, of DVC and the stage that it has started, then they are killed
 BUSY = ("it is being blocked by", "Unable to acquire lock")  # DVC's words where another DVC works here
+NOISE = "Having any troubles?"  # how DVC's last line begins
 ASKS_AGAIN = 60  # seconds
 
 
@@ -40,7 +42,7 @@ def dvc_step(*command: str) -> None:
     state.result()
 
 
-@task
+@task(cache_policy=NO_CACHE)
 def run_dvc(*command: str) -> State | None:
     """Raises StagePaused or UserError; cancelled where it is told to end."""
     try:
@@ -77,7 +79,8 @@ def _has_run(command: tuple[str, ...]) -> bool:
     if any(words in line for line in lines for words in BUSY):
         get_run_logger().info(f"another DVC works in this folder; asking again in {ASKS_AGAIN} s")
         return False
-    raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(lines[-3:]))
+    said = [line.removeprefix("ERROR: ") for line in lines if line and not line.startswith(NOISE)]
+    raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(said[-3:]))
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.states import State
 
+from fer_tasks.errors import UserError
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.files import read_json, write_text
 from flows.dvc_step import StagePaused, dvc_step
@@ -20,6 +21,7 @@ from flows.server.which_server import report_url
 from flows.source_files import check_source, fingerprint
 
 BUILT = Path(".cache/rebuild.json")  # {source: its fingerprint at the last successful rebuild}
+UNPUSHED = Path(".cache/unpushed")  # there while the remote has not taken the data of the last build
 
 
 def _up_to_date() -> bool:
@@ -35,7 +37,8 @@ def rebuild(force: bool = False) -> bool | State:
     this run ends paused too, and the next one continues.
 
     Raises:
-        UserError: no commit is possible (raised before anything is built), or a DVC command failed.
+        UserError: no commit is possible (raised before anything is built), or a DVC command failed. If that
+            was `dvc push` the build is committed here, and the next run begins with pushing it.
     """
     with get_client(sync_client=True) as client:
         crash_orphans(client)
@@ -48,6 +51,8 @@ def rebuild(force: bool = False) -> bool | State:
         get_run_logger().info(f"{source} has not changed since the last rebuild ({now})")
         return False
     check_can_release()
+    if UNPUSHED.exists() and (refused := _push()):
+        raise UserError(f"{refused}. So the last build is not pushed, and no other begins: see to the remote")
     # DVC watches the files of a folder, but not the pictures that a table names or what a description points
     # to, so neither its "unchanged" nor its run cache can be relied on there.
     if not Path(source).is_dir():
@@ -56,12 +61,27 @@ def rebuild(force: bool = False) -> bool | State:
         dvc_step("repro")
     except StagePaused as stage:
         return paused(str(stage))
-    dvc_step("push")
-    commit = release_build(f"Rebuild of {source} ({now})")
+    refused = _push()
+    commit = release_build(f"Rebuild of {source} ({now})", push=not refused)
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     _link(source, commit)
+    if refused:
+        raise UserError(
+            f"{refused}. The build is committed here: see to the remote, and the next run pushes it"
+        )
     write_text(BUILT, json.dumps({source: now}))
     return True
+
+
+def _push() -> UserError | None:
+    """Push the data of the build that lies here; returns why that is refused."""
+    try:
+        dvc_step("push")
+    except UserError as refused:
+        write_text(UNPUSHED, "")
+        return refused
+    UNPUSHED.unlink(missing_ok=True)
+    return None
 
 
 def _link(source: str, commit: str | None) -> None:

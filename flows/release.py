@@ -24,9 +24,10 @@ def check_can_release() -> None:
     unfinished(read_registry(), ledger_at("HEAD"))
 
 
-def release_build(message: str) -> str | None:
+def release_build(message: str, push: bool = True) -> str | None:
     """Let the gate decide on the model of this build, commit the build with the decision, tag a model that
     takes over, and push commit and tags. A run that was killed within this is finished by the next one.
+    `push`: whether the data is where others can get it; if not, commit and tags stay here, too.
 
     Returns the commit's short hash, or None if git has this build and this decision already.
 
@@ -52,7 +53,7 @@ def release_build(message: str) -> str | None:
     if news:
         create_markdown_artifact(verdict.page, key="gate", description=_subject(row))
         _tell(row)
-    if versions.remote:
+    if versions.remote and push:
         push_commits(versions.remote, read_registry().tags)
     return commit
 
