@@ -26,7 +26,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What a run makes; everything else that looks like a path is in git.
 MADE = {"data", "models", "reports", ".cache"}
 OURS = {path.name for path in ROOT.iterdir()} - MADE - {".git", ".venv"}
-FILE = re.compile(r"[\w.-]+\.(?:py|yaml|toml|md|lock|csv|json|log|html)")
+FILE = re.compile(r"[\w.-]+\.(?:py|yaml|toml|md|lock|csv|json|log|html|service)")
 
 
 def text_of(page: Path) -> str:
