@@ -66,9 +66,7 @@ def rebuild(force: bool = False) -> bool | State:
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     _link(source, commit)
     if refused:
-        raise UserError(
-            f"{refused}. The build is committed here: see to the remote, and the next run pushes it"
-        )
+        raise UserError(f"{refused}. The build is committed here, see to the remote: the next run pushes it")
     write_text(BUILT, json.dumps({source: now}))
     return True
 
