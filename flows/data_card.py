@@ -171,4 +171,4 @@ def _log_summary(card: data_card_page.DataCardPage, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(data_card)
+    run_stage(data_card, stays_here=lambda settings: True)

@@ -46,6 +46,18 @@ def _measure(path: Path, max_pixels: int, min_side: int) -> dict:
     }
 
 
+@shard_task
+def identify(shard: dict[str, str]) -> dict[str, tuple[str, str, str]]:
+    """image_id, reason and detail of each file."""
+    return {i: _id_or_fault(path) for i, path in shard.items()}
+
+
+@shard_task
+def copy(shard: dict[str, str], target: Path) -> dict[str, str | UserError]:
+    """The name of each copy, or why there is none: then no shard is copied any more when the flow ends."""
+    return {i: _copy_or_fault(i, Path(path), target) for i, path in shard.items()}
+
+
 @flow(name="download")
 def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     source = Path(settings.download.source)
@@ -71,7 +83,7 @@ def download(settings: Settings, target: Path = Path("data/raw")) -> None:
     made_from = {settings.download.source: image_id(contents.encode())}
     with _whole_or_absent(target):
         empty_folder(target)
-        files_of = [_copy(i, Path(p), target) for i, p in zip(kept.image_id, kept.path, strict=True)]
+        files_of = _copy_all(kept, target)
         more = [*kept.columns.intersection(VOTES), *groups_among(kept)]
         kept = kept.assign(file=files_of)[[*COLUMNS, *more]]
         info = write_dataset(target, kept, rejected, made_from, {**settings.download.model_dump(), **about})
@@ -96,9 +108,9 @@ def _list_pictures(files: Path) -> Listing:
 
 def _with_ids(pictures: pd.DataFrame) -> pd.DataFrame:
     """The pictures with image_id; reason and detail are set if a file cannot be read."""
-    read = pd.DataFrame(
-        map(_id_or_fault, pictures["path"]), columns=["image_id", "reason", "detail"], dtype=str
-    )
+    paths = {str(n): str(path) for n, path in enumerate(pictures["path"])}
+    found = [row for _, row in map_items(identify, paths, remember=False)]
+    read = pd.DataFrame(found, columns=["image_id", "reason", "detail"], dtype=str)
     return pictures.reset_index(drop=True).join(read)
 
 
@@ -128,6 +140,22 @@ def _whole_or_absent(target: Path) -> Iterator[None]:
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def _copy_all(pictures: pd.DataFrame, target: Path) -> list[str]:
+    paths = dict(zip(pictures["image_id"], pictures["path"].map(str), strict=True))
+    copied = dict(map_items(copy, paths, remember=False, target=target))
+    for fault in copied.values():
+        if isinstance(fault, UserError):
+            raise fault
+    return [*copied.values()]
+
+
+def _copy_or_fault(expected_id: str, path: Path, target: Path) -> str | UserError:
+    try:
+        return _copy(expected_id, path, target)
+    except UserError as fault:
+        return fault
 
 
 def _copy(expected_id: str, path: Path, target: Path) -> str:

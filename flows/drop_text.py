@@ -83,4 +83,8 @@ def _judge(
 
 
 if __name__ == "__main__":
-    run_stage(drop_text, workers=lambda settings: max(WORKERS, settings.drop_text.ocr_space.connections))
+    run_stage(
+        drop_text,
+        workers=lambda settings: max(WORKERS, settings.drop_text.ocr_space.connections),
+        stays_here=lambda settings: settings.drop_text.engine == "ocr_space",  # so do its key and its ledger
+    )

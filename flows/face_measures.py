@@ -23,6 +23,7 @@ from fer_tasks.settings import Clean
 from fer_tasks.storage import images, model_folder
 from fer_tasks.storage.dataset import Dataset
 from fer_tasks.storage.model_folder import ModelFolder, read_pretrained
+from flows.engine import cluster
 from flows.engine.caching import same_inputs_and_code
 from flows.engine.memo_map import map_items, shard_task
 from flows.engine.worker_pool import call_in_worker, map_in_workers
@@ -77,8 +78,9 @@ def measure(textfree: Dataset, section: Clean, covers: Path) -> pd.DataFrame:
     described = _describe_all(faces)
     features = _see_all(faces, network) if network else described.hog
     max_bits, min_correlation = section.rules.min_copy_bits - 1, section.rules.max_copy_correlation
-    copies = copies_among(textfree.fingerprint, max_bits, min_correlation, faces, described)
-    groups = copies["group_id"].tolist()
+    copies = cluster.call(copies_among, textfree.fingerprint, max_bits, min_correlation, faces, described)
+    groups, seen_by = copies["group_id"].tolist(), network and _content(network)
+    doubted = cluster.call(doubtful_labels, textfree.fingerprint, seen_by, groups, faces, features)
     splits = assign_splits(faces.assign(group_id=groups), section.test_share, section.val_share)
     measured_before = [name for name in dict.fromkeys(rule.measure for rule in RULES) if name in faces]
     return pd.concat(
@@ -87,7 +89,7 @@ def measure(textfree: Dataset, section: Clean, covers: Path) -> pd.DataFrame:
             faces[measured_before],
             copies,
             covered(faces, covers, digest),
-            doubtful_labels(textfree.fingerprint, network and _content(network), groups, faces, features),
+            doubted,
         ],
         axis=1,
     )

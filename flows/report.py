@@ -247,4 +247,4 @@ def _log_summary(best: report_page.BestCell, board: pd.DataFrame, target: Path) 
 
 
 if __name__ == "__main__":
-    run_stage(report, workers=lambda settings: 1)
+    run_stage(report, workers=lambda settings: 1, stays_here=lambda settings: True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from fer_tasks.settings import AUTO, LARGE, SMALL, load_grid, load_settings
 from fer_tasks.storage.model_folder import read_pretrained
 from flows.command import ready_for_prefect
+from flows.engine.cluster import check_server_for_cluster
 from flows.server.background import start_in_background
 from flows.server.which_server import serves_this_project
 from flows.source_files import check_source, has_unread_change
@@ -22,6 +23,7 @@ def run() -> int:
     check_source(source)  # told before anything starts
     if settings.clean.label_model == "pretrained":
         read_pretrained("clean.label_model: hog")
+    check_server_for_cluster()
     url = start_in_background(settings.server.idle_minutes)
 
     def repro(*options: str) -> int:

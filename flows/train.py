@@ -18,6 +18,7 @@ from fer_tasks.storage import cells
 from fer_tasks.storage.backbone_features import drop_other_features
 from fer_tasks.storage.checkpoints import drop_checkpoint, drop_partial_checkpoints
 from fer_tasks.storage.dataset import Dataset, read_dataset
+from flows.engine.cluster import result_of
 from flows.engine.in_order import in_order
 from flows.engine.own_process import call_in_own_process, ending_together
 from flows.engine.stage import run_stage
@@ -154,7 +155,7 @@ def _run(plan: RunPlan, jobs: dict[str, Job], show: Callable[[], None]) -> None:
     # run resumes the cells in training from their last epoch.
     with ending_together():
         for name, future in in_order(plan.grid.needs, begin):
-            outcome = future.result(raise_on_failure=False)
+            outcome = result_of(future, raise_on_failure=False)
             if name in jobs:
                 _keep_cell(outcome, jobs[name], models)
                 del waiting[name]

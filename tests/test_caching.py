@@ -126,7 +126,7 @@ def test_what_is_quick_is_not_kept(here):
 
 def test_what_was_computed_before_a_failure_is_kept(here):
     tasks = load()
-    items = {f"{i:03}": [1] for i in range(memo_map.SHARD * memo_map.AHEAD * 2)}
+    items = {f"{i:03}": [1] for i in range(memo_map.SHARD * memo_map.AHEAD * worker_pool.WORKERS * 2)}
     with pytest.raises(ZeroDivisionError):
         run(tasks, {**items, "zero": [0]}, factor=1)
     tasks.calls.clear()

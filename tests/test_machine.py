@@ -21,7 +21,7 @@ def python(code: str, folder: Path, **extra: str) -> list[str]:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_as_many_workers_as_cores_may_be_used_not_as_there_are(tmp_path):
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})"
-    assert python(f"{one}; from flows.engine.memo_map import WORKERS; print(WORKERS)", tmp_path) == ["1"]
+    assert python(f"{one}; from flows.engine.worker_pool import WORKERS; print(WORKERS)", tmp_path) == ["1"]
 
 
 def test_what_is_kept_in_a_home_folder_is_kept_in_the_project_where_there_is_none(tmp_path):

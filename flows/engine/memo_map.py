@@ -13,12 +13,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 
+from flows.engine import cluster
 from flows.engine.code import code_digest
 from flows.engine.progress import Progress
 from flows.engine.result_cache import MISSING, ResultCache
-from flows.engine.worker_pool import WORKERS, prepare_workers
+from flows.engine.worker_pool import prepare_workers
 
-AHEAD = 4 * WORKERS  # shards in flight: the results of these, not of all items, must fit into memory
+AHEAD = 4  # shards in flight a worker: the results of these, not of all items, must fit into memory
 SHARD = 64  # items; a task run costs about 5 ms, and a killed run repeats the shards in flight
 RESULTS = Path(".cache/results")
 # The task of a `map_items`, which caches its results itself.
@@ -74,10 +75,10 @@ def _shard_results(
     shards = ({i: items[i] for i in names[at : at + SHARD]} for at in range(0, len(names), SHARD))
     in_flight: deque[tuple[dict[str, Any], PrefectFuture]] = deque()
     while True:
-        while len(in_flight) < AHEAD and (shard := next(shards, None)):
+        while len(in_flight) < AHEAD * cluster.slots() and (shard := next(shards, None)):
             in_flight.append((shard, mapped.submit(shard, **arguments)))
         if not in_flight:
             return
         shard, future = in_flight.popleft()
-        results = future.result()
+        results = cluster.result_of(future)
         yield {i: results[i] for i in shard}

@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 _CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 _CONTEXT.set_forkserver_preload(["cv2", "keras", "tensorflow"])
 _starting = threading.Lock()
+ASKS_EVERY = 1.0  # s, whether the run was told to end
 _told_to_end: ContextVar[threading.Event | None] = ContextVar("told to end", default=None)
 
 
@@ -69,6 +70,8 @@ def call_in_own_process(
     try:
         while True:
             try:
+                while not here.poll(ASKS_EVERY):
+                    check_not_told_to_end()
                 kind, value = here.recv()
             except (EOFError, OSError):  # OSError: it died in the middle of a message
                 process.join()
@@ -104,10 +107,25 @@ def ending_together() -> Iterator[None]:
 
 
 def check_not_told_to_end() -> None:
-    """Raise WorkerDied where the block of `ending_together` that this belongs to has failed."""
+    """Raise WorkerDied where the block of `ending_together` that this belongs to has failed, or the run that
+    has sent this task to a Dask worker is gone."""
     told = _told_to_end.get()
-    if told and told.is_set():
+    if told and told.is_set() or _is_forgotten():
         raise WorkerDied("the run was told to end")
+
+
+def _is_forgotten() -> bool:
+    """Is this a task on a Dask worker for which nobody waits any more? Dask ends none that has begun."""
+    if "distributed" not in sys.modules:
+        return False
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:  # this is no worker
+        return False
+    task = worker.state.tasks.get(worker.get_current_task())
+    return task is None or task.state == "cancelled"
 
 
 def _serve(

@@ -19,6 +19,7 @@ from fer_tasks.settings import Settings, load_settings
 from fer_tasks.sources.apart import refuse_source_in_outputs
 from fer_tasks.storage.dataset import Dataset
 from flows.command import ready_for_prefect
+from flows.engine import cluster
 from flows.engine.console import show_results_only
 from flows.engine.parent_run import inside_parent_run
 from flows.engine.worker_pool import WORKERS
@@ -30,8 +31,15 @@ IS_PAUSED = " is paused: "  # between a stage's name and the reason, in a termin
 NEVER_RESUMED = " and never resumed."  # how Prefect's words for a pause that has run out end
 
 
-def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: WORKERS) -> None:
+def run_stage(
+    flow: Flow,
+    workers: Callable[[Settings], int] = lambda settings: WORKERS,
+    stays_here: Callable[[Settings], bool] = lambda settings: False,
+) -> None:
     """Read params.yaml once and run the flow, against a Prefect server that is started if none answers.
+
+    Its tasks run in so many threads (`workers`), or on the cluster if there is one and it has no reason to
+    stay on this machine.
 
     Exits with one line and status 1 on an error that the user can fix, and with status 75 where the run is
     paused. SIGTERM ends the child processes, too.
@@ -39,11 +47,14 @@ def run_stage(flow: Flow, workers: Callable[[Settings], int] = lambda settings: 
     signal.signal(signal.SIGTERM, _end_with_children)
     with ready_for_prefect():
         settings = load_settings()
-        refuse_source_in_outputs(Path(settings.download.source))
+        source = Path(settings.download.source)
+        refuse_source_in_outputs(source)
+        threads = ThreadPoolTaskRunner(max_workers=workers(settings))
+        runner = cluster.runner(source) if cluster.scheduler() and not stays_here(settings) else threads
         url = start_in_background(settings.server.idle_minutes)
         log = show_results_only(flow.name)
-        sys.stderr.write(f"{flow.name}: Prefect's UI {url.removesuffix('/api')}, details in {log}\n")
-        runner = ThreadPoolTaskRunner(max_workers=workers(settings))
+        where = "" if runner is threads else f"tasks on {cluster.scheduler()}, "
+        sys.stderr.write(f"{flow.name}: {where}Prefect's UI {url.removesuffix('/api')}, details in {log}\n")
         with temporary_settings({PREFECT_API_URL: url}):
             run = flow.with_options(flow_run_name=flow.name, task_runner=runner)
             with inside_parent_run(run):
