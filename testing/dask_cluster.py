@@ -8,6 +8,10 @@ from pathlib import Path
 
 from testing.project_copy import environment
 
+# On a machine with twenty times the work it can do a scheduler was silent for 77 s; Dask gives up after 30.
+PATIENT = dict.fromkeys(
+    ("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP"), "300s"
+)
 CLUSTER = """
 import sys
 import dask
@@ -27,7 +31,7 @@ def dask_cluster(folder: Path, workers: int, log: Path) -> Iterator[tuple[str, i
         process = subprocess.Popen(
             [sys.executable, "-c", CLUSTER, str(workers)],
             cwd=folder,
-            env=environment(folder),
+            env=environment(folder, **PATIENT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=file,

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 from zipfile import ZipFile
 
+import dask
 import psutil
 import pytest
 import yaml
@@ -19,20 +19,23 @@ from distributed import Client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from fer_tasks.errors import UserError
-from fer_tasks.settings import load_settings
-from flows.clean import clean
-from flows.crop_faces import crop_faces
-from flows.download import download
-from flows.drop_text import drop_text
 from flows.engine import cluster
-from flows.make_features import make_features
 from flows.run import run as make_run
-from flows.train import train
-from testing.dask_cluster import dask_cluster
+from testing.dask_cluster import PATIENT, dask_cluster
 from testing.project_copy import environment
-from tests.project import CELL, content, ended, free_port
+from tests.project import CELL, content, ended, free_port, succeeds
 
-HEAVY = (download, crop_faces, drop_text, clean, make_features, train)
+HEAVY = """
+from importlib import import_module
+from pathlib import Path
+from fer_tasks.settings import load_settings
+from flows.engine import cluster
+if __name__ == "__main__":
+    runner = cluster.runner(Path("sources/sample.yaml"))
+    for stage in ("download", "crop_faces", "drop_text", "clean", "make_features", "train"):
+        flow = getattr(import_module(f"flows.{stage}"), stage)
+        flow.with_options(task_runner=runner)(load_settings())
+"""
 TASKS = {"draw", "identify", "inspect", "copy", "detect", "cut", "read", "describe", "look_for_covers", "see"}
 TASKS |= {"copies_among", "doubtful_labels", "transform", "train_cell"}
 SOURCE = Path("sources/sample.yaml")
@@ -55,7 +58,9 @@ def workers(project: Path) -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def scheduler(workers: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(cluster.SCHEDULER, workers[0])
+    for name, value in {**PATIENT, cluster.SCHEDULER: workers[0]}.items():
+        monkeypatch.setenv(name, value)
+    dask.config.refresh()
     return workers[0]
 
 
@@ -74,11 +79,9 @@ def learnt(project: Path) -> dict[str, tuple]:
 
 
 @pytest.mark.slow
-def test_every_heavy_stage_makes_the_same_bytes_on_workers_as_in_threads(project, built, prefect, scheduler):
-    with chdir(project):
-        runner = cluster.runner(SOURCE)
-        for stage in HEAVY:
-            stage.with_options(task_runner=runner)(load_settings())
+def test_every_heavy_stage_makes_the_same_bytes_on_workers_as_in_threads(project, built, server, scheduler):
+    (project / "on_workers.py").write_text(HEAVY)
+    succeeds(project, "on_workers", **server)
     assert content(project / "data") == content(built / "data")
     assert learnt(project) == learnt(built)
     with Client(scheduler, set_as_default=False) as client:
