@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from testing.project_copy import environment
 
 # On a machine with twenty times the work it can do a scheduler was silent for 77 s; Dask gives up after 30.
@@ -41,5 +43,7 @@ def dask_cluster(folder: Path, workers: int, log: Path) -> Iterator[tuple[str, i
         address = process.stdout.readline().strip()
         assert address, log.read_text()
         yield address, process.pid
-    finally:
-        process.communicate(timeout=60)
+    finally:  # at once: a cluster that closes by itself waits half a minute for a worker that is busy
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+            one.kill()
+        process.communicate()

@@ -25,11 +25,6 @@ def write_array_of(folder: Path, data: bytes) -> None:
     files.write_array(folder / "gray48" / "X.npy", 2, [LARGE[None], LARGE[None]])
 
 
-def copy_large(folder: Path, data: bytes) -> None:
-    (folder.parent / "large.png").write_bytes(data)
-    dataset.copy_images(folder.parent, folder, ["large.png"])
-
-
 def write_best_of(folder: Path, data: bytes) -> None:
     (folder / "one").mkdir()
     (folder / "one" / "model.keras").write_bytes(data[:100_000])
@@ -38,7 +33,6 @@ def write_best_of(folder: Path, data: bytes) -> None:
 
 WRITERS = {
     "image": lambda folder, data: dataset.write_image(folder, "0" * 16, data),
-    "copies": copy_large,
     "table": lambda folder, data: files.write_table(folder / "t.csv", pd.DataFrame({"x": range(99_999)})),
     "page": lambda folder, data: files.write_bytes(folder / "data.html", data),
     "array": write_array_of,
