@@ -80,7 +80,9 @@ def _has_run(command: tuple[str, ...]) -> bool:
         get_run_logger().info(f"another DVC works in this folder; asking again in {ASKS_AGAIN} s")
         return False
     said = [line.removeprefix("ERROR: ") for line in lines if line and not line.startswith(NOISE)]
-    raise UserError(f"`dvc {' '.join(command)}` failed: " + " | ".join(said[-3:]))
+    killed = process.returncode < 0
+    how = f"was ended by {signal.Signals(-process.returncode).name}" if killed else "failed"
+    raise UserError(f"`dvc {' '.join(command)}` {how}: " + " | ".join(said[-3:]))
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -100,3 +102,6 @@ def _say_how_it_ended() -> None:
         cancelled = run.state.is_cancelling() or run.state.is_cancelled()
         how = Cancelled(message="the build was cancelled") if cancelled else Crashed(message="told to end")
         end_children(client, run.id, how)
+        if run.state.is_cancelling():  # the worker says so, too, but only seconds later
+            client.set_flow_run_state(run.id, how)
+            run.state = client.read_flow_run(run.id).state

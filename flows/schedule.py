@@ -26,8 +26,8 @@ from flows.deployments import crash_dead_runs, deploy, deployed, refuse_others
 from flows.notifications import ADDRESS, notification_block
 from flows.server.background import start_in_background
 from flows.server.own_server import LOG, own_server
+from flows.worker import POOL
 
-POOL = "monday-fer"  # of prefect.yaml
 SCHEDULED_WITHIN = 60  # seconds after a deployment; 1 to 5 here
 
 
@@ -51,8 +51,7 @@ def schedule() -> None:
         crash_dead_runs(client, now)  # last: a server that has just started now knows whom to tell
         sys.stdout.write(_summary(client, now, runs, url, tells))
         sys.stdout.flush()
-    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
-    os.execve(sys.executable, worker, {**os.environ, "PREFECT_API_URL": url})
+    os.execve(sys.executable, [sys.executable, "-m", "flows.worker"], {**os.environ, "PREFECT_API_URL": url})
 
 
 def _automate(

@@ -19,6 +19,7 @@ from flows.deployments import WORKS_IN
 from flows.event_names import CHANGED, SOURCE
 from flows.notifications import ADDRESS
 from flows.server.own_server import LOG, RECORD
+from flows.server.which_server import is_answering
 from testing.project_copy import change_params, copy_project, environment
 from testing.webhook import Webhook, webhook
 from tests.project import asked, commit, ended, run, succeeds
@@ -216,15 +217,24 @@ def test_a_cancelled_build_ends_all_and_says_so(scheduled, build, hook):
     awaited(lambda: [True] * (not processes(project)))
     assert time.monotonic() - began < 10
     awaited(lambda: [one for one in runs(project, "CANCELLED") if one["id"] == build["id"]])
+    assert time.monotonic() - began < 10
     assert len(children(project, "CANCELLED")) == 1
     lines = awaited(lambda: [line for line in log(project, build["id"]) if "Finished in state" in line])
-    assert lines[-1] == "Finished in state Cancelling()" and "Running()" not in "".join(lines)
+    assert lines[-1] == "Finished in state Cancelled('the build was cancelled')"
     assert len(hook.messages) == before
 
 
 def log(project: Path, run: str) -> list[str]:
     wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
     return [line["message"] for line in asked(url(project), "/logs/filter", wanted).json()]
+
+
+def test_a_server_that_dies_is_started_again_at_the_same_address(scheduled):
+    project, process = scheduled
+    died = json.loads((project / RECORD).read_text())
+    psutil.Process(died["pid"]).kill()
+    awaited(lambda: [True] * (json.loads((project / RECORD).read_text())["pid"] != died["pid"]), process)
+    assert url(project) == died["url"] and is_answering(died["url"])
 
 
 def test_after_a_reboot_in_the_middle_of_a_run_the_slot_is_free_and_later_runs_complete(scheduled):

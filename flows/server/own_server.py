@@ -73,6 +73,7 @@ def stop() -> str:
             with suppress(psutil.NoSuchProcess):
                 psutil.Process(server.pid).kill()
         time.sleep(0.1)
+    RECORD.unlink(missing_ok=True)  # it has not died: no worker starts it again
     return f"the Prefect server at {server.url.removesuffix('/api')} has ended"
 
 
