@@ -126,10 +126,10 @@ def _times(place: Place, build: FlowRun, began: datetime, changed: datetime) -> 
 def await_the_last_message(week: Week, days: list[Day]) -> None:
     """Wait until all that is due has been told, or is overdue, and whether more comes."""
     place, hook = week.diary.place, week.diary.hook
-    rows = ledger(place, commits(place)[-1])
+    awaited = len(due(days, ledger(place, commits(place)[-1])))
     overdue = week.started + LATE
     week.diary.until(
-        lambda: len({*hook.messages}) >= len(due(days, rows)) or time.monotonic() > overdue, "the last message"
+        lambda: len({*hook.messages}) >= awaited or time.monotonic() > overdue, "the last message"
     )
     quiet = time.monotonic() + SURPLUS
     week.diary.until(lambda: time.monotonic() > quiet, "silence")
