@@ -16,7 +16,7 @@ from fer_tasks.storage.files import read_json, write_text
 from flows.dvc_step import StagePaused, dvc_step
 from flows.engine.parent_run import crash_orphans
 from flows.engine.stage import paused
-from flows.release import check_can_release, release_build
+from flows.release import as_built, check_can_release, release_build
 from flows.server.which_server import report_url
 from flows.source_files import check_source, fingerprint
 
@@ -61,8 +61,9 @@ def rebuild(force: bool = False) -> bool | State:
         dvc_step("repro")
     except StagePaused as stage:
         return paused(str(stage))
+    built = as_built()
     refused = _push()
-    commit = release_build(f"Rebuild of {source} ({now})", push=not refused)
+    commit = release_build(f"Rebuild of {source} ({now})", built, push=not refused)
     get_run_logger().info(f"committed as {commit}" if commit else "git has this version already")
     _link(source, commit)
     if refused:

@@ -1,17 +1,23 @@
 """The end of a rebuild: the gate decides, the build is committed, and a model that takes over is tagged."""
 
+from pathlib import Path
+
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
+from fer_tasks.errors import UserError
 from fer_tasks.settings import Gate, load_settings
 from fer_tasks.storage.ledger import LEDGER, PROMOTED, UNCHANGED, Row, is_news, write_ledger
+from flows import fetch_release
 from flows.event_names import MODEL
 from flows.gate import Verdict, judge
 from flows.git_commands import git
 from flows.registry import ARTIFACT, ledger_at, read_registry, release, unfinished
 from flows.versions import check_can_commit, commit_build, push_commits
 
+# They tell builds apart; a stage removes its own before it writes, and writes it last.
+BUILT = (Path("dvc.lock"), fetch_release.MODEL / "model.json", fetch_release.CLEAN / "dataset.json")
 NO_TAGS = "the versions of the model cannot be fetched, so no build can be judged"
 
 
@@ -24,15 +30,21 @@ def check_can_release() -> None:
     unfinished(read_registry(), ledger_at("HEAD"))
 
 
-def release_build(message: str, push: bool = True) -> str | None:
+def as_built() -> list[bytes]:
+    """What says which build lies in the folder."""
+    return [file.read_bytes() if file.exists() else b"" for file in BUILT]
+
+
+def release_build(message: str, built: list[bytes], push: bool = True) -> str | None:
     """Let the gate decide on the model of this build, commit the build with the decision, tag a model that
     takes over, and push commit and tags. A run that was killed within this is finished by the next one.
     `push`: whether the data is where others can get it; if not, commit and tags stay here, too.
 
-    Returns the commit's short hash, or None if git has this build and this decision already.
+    `built`: what `as_built` said when `dvc repro` had ended. Returns the commit's short hash, or None if git
+    has this build and this decision already.
 
     Raises:
-        UserError: git refuses; the next run tries again.
+        UserError: git refuses, or another build lies here by now; the next run tries again.
     """
     versions = load_settings().versions
     if versions.remote:  # people may have gone back to another version while this was built
@@ -42,6 +54,9 @@ def release_build(message: str, push: bool = True) -> str | None:
         _tag(row, versions.author)
         _tell(row)
     verdict = _judge(load_settings().gate)
+    if as_built() != built:
+        why = "somebody's `dvc repro` has changed the model or its faces before this build was committed"
+        raise UserError(f"{why}: nothing is released, and the next rebuild takes what is there then")
     row = verdict.row
     get_run_logger().info(_subject(row))
     if news := is_news(row, rows[-1] if rows else None):

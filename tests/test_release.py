@@ -15,7 +15,7 @@ from apps.predict.predictor import Predictor
 from fer_tasks.errors import UserError
 from flows.models import versions_table
 from flows.registry import ledger_at, read_registry
-from flows.release import check_can_release, release_build
+from flows.release import as_built, check_can_release, release_build
 from flows.rollback import roll_back
 from testing.git_repository import forget_own_git, git
 from testing.registry_project import answers, draw_faces, make_registry_project, write_build
@@ -27,12 +27,16 @@ A, B = 2021, 7  # seeds of two networks
 
 
 @flow(name="end-of-a-rebuild")
-def end(built: bool = True) -> str | None:
-    """What `rebuild` does after `dvc repro`; `built`: DVC does not know these files yet."""
+def end(built: bool = True, meanwhile: str = "") -> str | None:
+    """What `rebuild` does after `dvc repro`; `built`: DVC does not know these files yet; `meanwhile`: another
+    build's model.json, which somebody's `dvc repro` has put there."""
     check_can_release()
     if built:
         subprocess.run([sys.executable, "-c", KEEP], check=True, capture_output=True)
-    return release_build("Rebuild of photos")
+    found = as_built()
+    if meanwhile:
+        Path("models/best/model.json").write_text(meanwhile)
+    return release_build("Rebuild of photos", found)
 
 
 @pytest.fixture
@@ -64,6 +68,11 @@ def test_from_builds_to_the_released_folder(project, server, tmp_path):
     assert end(built=False) is None and git("rev-list", "--count", "HEAD") == "2", "nothing new: no commit"
     assert build("two", B, 60) == ("better", "v1.1.0"), "people gave faces other labels"
 
+    head, mine = git("rev-parse", "HEAD"), Path("models/best/model.json").read_text()
+    with pytest.raises(UserError, match="somebody's `dvc repro` has changed the model"):
+        end(built=False, meanwhile=mine.replace("two", "untested"))
+    assert git("rev-parse", "HEAD") == head
+    Path("models/best/model.json").write_text(mine)
     roll_back("v1.0.0")
     assert "refs/tags/best#prod#3" in git("ls-remote", "--tags", "origin")
     assert build("two", B, 61)[0] == "released_before"
