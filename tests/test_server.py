@@ -97,7 +97,8 @@ def test_each_clone_has_its_own_whatever_the_proxy(clones):
     assert one["url"] != two["url"] and one["pid"] != two["pid"]
     for clone, server in zip(clones, (one, two), strict=True):
         assert is_answering(server["url"]) and project_at(server["url"]).endswith(f":{clone}")
-        assert (clone / ".cache" / "server" / "prefect.db").exists()
+        database = clone / ".cache" / "server" / "prefect.db"
+        assert database.exists() and database.parent.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.slow

@@ -31,8 +31,13 @@ class Server(NamedTuple):
 
 
 def ensure_folder() -> None:
-    """Make the folder of Prefect's database: its server needs it, and a new clone has none."""
+    """Make the folder of Prefect's database: its server needs it, and a new clone has none.
+
+    Others on this machine cannot look into it: the database has the secrets of blocks beside their key.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # it is another user's
+        FOLDER.chmod(0o700)
 
 
 def this_project() -> str:
