@@ -67,26 +67,36 @@ def host_of(url: str) -> str:
 def reaching(url: str, patience: Patience) -> Iterator[None]:
     """Turn network errors into TryAgain or Refused.
 
-    Their own texts are left out: they contain the whole address, or the header that could not be sent.
+    Their own texts are left out: they contain the whole address, or the header that could not be sent. They
+    are no context of what is raised either: once Dask is imported, that is pickled, too, and with it the key.
     """
-    host = host_of(url)
     try:
         yield
-    except requests.ConnectTimeout:
-        raise TryAgain(f"no connection to {host} within {patience.connect_s:g} s") from None
-    except requests.Timeout:
-        raise TryAgain(f"{host} sent nothing for {patience.silent_s:g} s") from None
-    except requests.exceptions.SSLError as error:
-        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-            raise TryAgain(f"the encrypted connection to {host} broke") from None
-        fix = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
-        raise Refused(f"the certificate of {host} is not trusted; {fix}") from None
-    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
-        if "Read timed out" in str(error):  # how requests reports silence in the middle of a body
-            raise TryAgain(f"{host} sent nothing for {patience.silent_s:g} s") from None
-        raise TryAgain(f"the connection to {host} failed or was cut") from None
-    except requests.RequestException as error:
-        raise Refused(f"the request to {host} failed: {type(error).__name__}") from None
+    except (requests.RequestException, HTTPError) as error:
+        fault = _in_plain_words(error, host_of(url), patience)
+        try:
+            raise fault
+        finally:
+            fault.__context__ = None
+
+
+def _in_plain_words(error: Exception, host: str, patience: Patience) -> TryAgain | Refused:
+    silent = TryAgain(f"{host} sent nothing for {patience.silent_s:g} s")
+    match error:
+        case requests.ConnectTimeout():
+            return TryAgain(f"no connection to {host} within {patience.connect_s:g} s")
+        case requests.Timeout():
+            return silent
+        case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            fix = "behind a company's proxy, set REQUESTS_CA_BUNDLE to its certificates"
+            return Refused(f"the certificate of {host} is not trusted; {fix}")
+        case requests.exceptions.SSLError():
+            return TryAgain(f"the encrypted connection to {host} broke")
+        case requests.ConnectionError() | requests.exceptions.ChunkedEncodingError() | HTTPError():
+            if "Read timed out" in str(error):  # how requests reports silence in the middle of a body
+                return silent
+            return TryAgain(f"the connection to {host} failed or was cut")
+    return Refused(f"the request to {host} failed: {type(error).__name__}")
 
 
 def refuse_for_now(reply: requests.Response, patience: Patience) -> None:

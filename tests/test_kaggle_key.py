@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from tblib import pickling_support
 
 from fer_tasks.errors import UserError
 from fer_tasks.network import Refused
@@ -80,8 +81,9 @@ def test_a_malformed_key_is_told_by_its_place_alone(tmp_path, name):
 def test_a_key_that_cannot_be_read(tmp_path):
     (tmp_path / ".kaggle").mkdir()
     (tmp_path / ".kaggle" / "access_token").write_bytes(b"\xff" + SECRET.encode())
-    with pytest.raises(Refused, match="access_token cannot be read: it is not text"):
+    with pytest.raises(Refused, match="access_token cannot be read: it is not text") as told:
         authorization({}, tmp_path)
+    assert told.value.__context__ is None, "it holds the content, and is pickled along"
 
 
 @pytest.mark.slow
@@ -89,6 +91,7 @@ def test_a_key_that_cannot_be_read(tmp_path):
     "environ", [{"KAGGLE_API_TOKEN": SECRET}, {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": SECRET}]
 )
 def test_the_key_is_shown_to_kaggle_and_to_nobody_else(kaggle, tmp_path, caplog, monkeypatch, environ):
+    pickling_support.install()  # as Dask does: then errors are pickled with those that they came from
     caplog.set_level(logging.DEBUG)
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login other password {SECRET}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

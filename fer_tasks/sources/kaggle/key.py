@@ -91,11 +91,14 @@ def _of_json(file: Path) -> Key:
 
 
 def _read(file: Path) -> str:
+    why = "it is not text"
     try:
         return file.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not text"
-        raise Refused(f"the key in {file} cannot be read: {why}") from None
+    except OSError as error:
+        why = error.strerror
+    except UnicodeDecodeError:  # it has the content, so it is not kept as the context of what is raised
+        pass
+    raise Refused(f"the key in {file} cannot be read: {why}")
 
 
 def _bearer(origin: str, token: str) -> Key:
