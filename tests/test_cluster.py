@@ -89,6 +89,22 @@ def test_every_heavy_stage_makes_the_same_bytes_on_workers_as_in_threads(project
     assert seen >= TASKS
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_shards_and_no_more(project, built, server, scheduler):
+    shutil.rmtree(project / ".cache" / "results", ignore_errors=True)
+    log = (project / "log.txt").open("w")
+    begun = {"cwd": project, "env": environment(project, **server), "stderr": log}
+    process = subprocess.Popen([sys.executable, "-m", "flows.crop_faces"], **begun)
+    with Client(scheduler, set_as_default=False) as client:
+        pids, busy = client.run(os.getpid), []
+        while not ended(process) and not busy:
+            busy = [worker for worker, keys in client.processing().items() if "detect-" in str(keys)]
+        os.kill(pids[busy[0]], signal.SIGKILL)
+    assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()
+    assert f"crop_faces: tasks on {scheduler}, Prefect's UI" in (project / "log.txt").read_text()
+    assert content(project / "data" / "faces") == content(built / "data" / "faces")
+
+
 def is_training(process: psutil.Process) -> bool:
     try:
         return "forkserver" in " ".join(process.cmdline()) and process.cpu_percent(0.5) > 0
@@ -110,22 +126,6 @@ def test_a_cell_ends_with_the_run_that_wanted_it(project, server, workers, sched
     process.kill()
     process.wait()
     assert training and not psutil.wait_procs(training, timeout=30)[1]
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_costs_its_shards_and_no_more(project, built, server, scheduler):
-    shutil.rmtree(project / ".cache" / "results", ignore_errors=True)
-    log = (project / "log.txt").open("w")
-    begun = {"cwd": project, "env": environment(project, **server), "stderr": log}
-    process = subprocess.Popen([sys.executable, "-m", "flows.crop_faces"], **begun)
-    with Client(scheduler, set_as_default=False) as client:
-        pids, busy = client.run(os.getpid), []
-        while not ended(process) and not busy:
-            busy = [worker for worker, keys in client.processing().items() if "detect-" in str(keys)]
-        os.kill(pids[busy[0]], signal.SIGKILL)
-    assert process.wait(timeout=240) == 0, (project / "log.txt").read_text()
-    assert f"crop_faces: tasks on {scheduler}, Prefect's UI" in (project / "log.txt").read_text()
-    assert content(project / "data" / "faces") == content(built / "data" / "faces")
 
 
 ELSEWHERE = "tcp://10.1.2.3:8786"
