@@ -15,15 +15,13 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.lib.scheduled import cpu_seconds
+from flows.server.own_server import RECORD
 from testing.dask_cluster import dask_cluster
-from testing.project_copy import change_params, copy_project, environment
+from testing.project_copy import change_params, content, copy_project, environment
 
 STAGES = {"download": "raw", "crop_faces": "faces", "drop_text": "textfree", "clean": "clean"}
 STAGES |= {"make_features": "features"}
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def cpu_of(*pids: int) -> float:
@@ -31,7 +29,7 @@ def cpu_of(*pids: int) -> float:
     total = 0.0
     for pid in pids:
         root = psutil.Process(pid)
-        total += sum(sum(one.cpu_times()[:4]) for one in [root, *root.children(recursive=True)])
+        total += sum(cpu_seconds(one) for one in [root, *root.children(recursive=True)])
     return total
 
 
@@ -55,7 +53,7 @@ def bench(project: Path) -> dict:
         [sys.executable, "-m", "flows.server", "--background"], cwd=project, env=environment(project)
     )
     server.check_returncode()
-    pid = json.loads((project / ".cache" / "server" / "server.json").read_text())["pid"]
+    pid = json.loads((project / RECORD).read_text())["pid"]
     figures: dict = {"stages": {}}
     with dask_cluster(project, 2, project.parent / "cluster.log") as (address, cluster):
         for stage, folder in STAGES.items():

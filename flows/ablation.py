@@ -44,6 +44,7 @@ ACCURACY_2021 = {"2021 before cleaning": (0.487, 0.489), "2021 after cleaning": 
 
 class _Inputs(NamedTuple):
     faces: pd.DataFrame  # image_id, pixels, file, label, split: all faces, whatever became of them
+    files: dict[str, tuple[str, str]]  # theirs, as of `image_files`
     sets: dict[str, pd.DataFrame]  # `training_sets`, by step
     tested: pd.DataFrame  # `faces_to_test`
     rejecting: list[str]  # the rules that reject in clean
@@ -74,8 +75,7 @@ def ablation(
     recipe = _recipe(settings)
     inputs = _read(data, decisions, settings.ablation.min_judged)
     array = cache / f"{settings.ablation.training.recipe}.npy"
-    files = image_files(read_dataset(data / "faces"), inputs.faces)
-    write_array(array, len(files), transform_files(files, recipe))
+    write_array(array, len(inputs.files), transform_files(inputs.files, recipe))
     own_process.call_in_own_process(CHECK_TRAINING, settings.ablation.training, array, threads=1)
     table = changes(inputs.sets)
     trainable = table[table["reason"] == ""]["step"]
@@ -118,7 +118,7 @@ def _read(data: Path, decisions: Path, min_judged: int) -> _Inputs:
     tested = faces_to_test(test_ids, doubted, applied, min_judged)
     _check_test_faces(tested, min_judged)
     fingerprints = {dataset.root: dataset.fingerprint for dataset in (faces, textfree, clean)}
-    return _Inputs(table, sets, tested, rejecting, fingerprints)
+    return _Inputs(table, image_files(faces, table), sets, tested, rejecting, fingerprints)
 
 
 def _with_splits(faces: Dataset, clean: Dataset) -> pd.DataFrame:

@@ -89,12 +89,13 @@ def _crops(faces: pd.DataFrame, crop: Mapping[str, Any]) -> Iterator[np.ndarray]
     if all(crop[name] == today[name] for name in ("margin", "size")):
         yield from (images.read_image(Path(path)) for path in read_dataset(CLEAN).image_paths(faces))
         return
-    photos = read_dataset(RAW).manifest.set_index("image_id")["file"]
+    raw = read_dataset(RAW)
+    photos = dict(zip(raw.manifest["image_id"], raw.image_paths(), strict=True))
     margin = 0.0 if today["mode"] == "whole" else crop["margin"]
     for face in faces.to_dict("records"):
         shape = (face["height"], face["width"])
         enough = enough_to_cut(face, margin, crop["size"], *shape)
-        photo = images.read_image(RAW / photos[face["parent_id"]], enough)
+        photo = images.read_image(Path(photos[face["parent_id"]]), enough)
         yield cut_face(photo, transform_of(face, margin, crop["size"]), shape, crop["size"])
 
 

@@ -16,8 +16,8 @@ from flows.git_commands import git
 from flows.registry import ARTIFACT, ledger_at, read_registry, release, unfinished
 from flows.versions import check_can_commit, commit_build, push_commits
 
-# They tell builds apart; a stage removes its own before it writes, and writes it last.
-BUILT = (Path("dvc.lock"), fetch_release.MODEL / "model.json", fetch_release.CLEAN / "dataset.json")
+# Files that tell builds apart; a stage removes its own before it writes, and writes it last.
+MARKS = (Path("dvc.lock"), fetch_release.MODEL / "model.json", fetch_release.CLEAN / "dataset.json")
 NO_TAGS = "the versions of the model cannot be fetched, so no build can be judged"
 
 
@@ -32,7 +32,7 @@ def check_can_release() -> None:
 
 def as_built() -> list[bytes]:
     """What says which build lies in the folder."""
-    return [file.read_bytes() if file.exists() else b"" for file in BUILT]
+    return [file.read_bytes() if file.exists() else b"" for file in MARKS]
 
 
 def release_build(message: str, built: list[bytes], push: bool = True) -> str | None:

@@ -2,13 +2,15 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 
-def git(*arguments: str) -> str:
-    """What git prints in the working folder, without the last line's end."""
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+def git(*arguments: str, folder: Path | None = None) -> str:
+    """What git prints in a folder, by default the working folder, without the last line's end."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def forget_own_git(monkeypatch: pytest.MonkeyPatch) -> None:

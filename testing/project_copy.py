@@ -39,6 +39,11 @@ def copy_project(target: Path, database: Path | None = None) -> Path:
     return target
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    """The files below a folder: {name: bytes}."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
 def change_params(project: Path, **sections: dict) -> None:
     """Set values of params.yaml, such as `change_params(project, download={"source": "photos"})`."""
     params = yaml.safe_load((project / "params.yaml").read_text())

@@ -66,10 +66,6 @@ def commit(project: Path) -> None:
         subprocess.run(["git", *command], cwd=project, check=True)
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def ended(process: subprocess.Popen) -> bool:
     """Wait a moment for a process; has it ended?"""
     try:

@@ -22,8 +22,8 @@ from fer_tasks.errors import UserError
 from flows.engine import cluster
 from flows.run import run as make_run
 from testing.dask_cluster import PATIENT, dask_cluster
-from testing.project_copy import environment
-from tests.project import CELL, content, ended, free_port, succeeds
+from testing.project_copy import content, environment
+from tests.project import CELL, ended, free_port, succeeds
 
 HEAVY = """
 from importlib import import_module

@@ -20,8 +20,8 @@ from fer_tasks.models import load_model
 from fer_tasks.settings import load_settings
 from fer_tasks.storage.dataset import read_dataset
 from fer_tasks.storage.model_folder import read_model_info
-from testing.project_copy import change_params, copy_project, environment
-from tests.project import asked, content, run, shrink, succeeds
+from testing.project_copy import change_params, content, copy_project, environment
+from tests.project import asked, run, shrink, succeeds
 
 pytestmark = pytest.mark.slow
 

@@ -22,9 +22,9 @@ from flows.clean import clean
 from flows.crop_faces import crop_faces
 from flows.download import download
 from flows.drop_text import drop_text
-from testing.project_copy import change_params, copy_project, environment
+from testing.project_copy import change_params, content, copy_project, environment
 from tests.flow_runs import run_here
-from tests.project import BROKEN, CELL, content, ended, shrink, succeeds
+from tests.project import BROKEN, CELL, ended, shrink, succeeds
 
 pytestmark = pytest.mark.slow
 REBUILD = "import sys; from flows.rebuild import rebuild; sys.exit(10 + rebuild())"

@@ -12,8 +12,9 @@ import httpx
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
-from benchmarks.lib.scheduled import Place, api, begun, git
+from benchmarks.lib.scheduled import Place, api, begun
 from flows.event_names import CHANGED
+from testing.git_repository import git
 from testing.webhook import Webhook
 
 PATIENCE = 45 * 60  # seconds for anything that has to happen
@@ -54,7 +55,7 @@ class Diary:
                 self._once(f"{build.id} begins", f"a build begins, {started_by(build)}")
                 if build.state.is_final():
                     self._once(f"{build.id} ends", f"it ends: {_how(build)}")
-        for line in git(self.place.origin, "log", "--reverse", "--format=%h %s", "--all").splitlines():
+        for line in git("log", "--reverse", "--format=%h %s", "--all", folder=self.place.origin).splitlines():
             self._once(line, f"origin has {line}")
         for number, message in enumerate([*self.hook.messages]):
             first = message.text.splitlines()[0]

@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.server.own_server import FOLDER, RECORD
+from testing.git_repository import git
 from testing.project_copy import change_params, copy_project, environment
 
 AUTHOR = "nightly <nightly@example.org>"
@@ -69,11 +70,11 @@ def make_scheduled(root: Path, night_minutes: int, watch_minutes: float, cells: 
     _set_remote(project, root / "remote")
     with (project / ".gitignore").open("a") as ignored:
         ignored.write("/photos/\n")
-    git(root, "init", "--quiet", "--bare", f"--initial-branch={branch(project)}", str(place.origin))
-    git(project, "remote", "add", "origin", str(place.origin))
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--message", "a week's settings")
-    git(project, "push", "--quiet", "origin", "HEAD")
+    git("init", "--quiet", "--bare", f"--initial-branch={branch(project)}", str(place.origin), folder=root)
+    git("remote", "add", "origin", str(place.origin), folder=project)
+    git("add", "--all", folder=project)
+    git("commit", "--quiet", "--message", "a week's settings", folder=project)
+    git("push", "--quiet", "origin", "HEAD", folder=project)
     return place
 
 
@@ -85,13 +86,8 @@ def _set_remote(project: Path, remote: Path) -> None:
     (project / ".dvc" / "config").write_text("\n".join(lines))
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What git prints in a folder."""
-    return subprocess.check_output(["git", *arguments], cwd=folder, text=True).strip()
-
-
 def branch(project: Path) -> str:
-    return git(project, "symbolic-ref", "--short", "HEAD")
+    return git("symbolic-ref", "--short", "HEAD", folder=project)
 
 
 def begin(place: Place, **extra: str) -> subprocess.Popen:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from benchmarks.lib.scheduled import AUTHOR, Place, branch, git
+from benchmarks.lib.scheduled import AUTHOR, Place, branch
 from benchmarks.lib.week_days import Day
 from fer_tasks.storage.ledger import LEDGER, PROMOTED, UNCHANGED, Row, parse_ledger
 from fer_tasks.storage.model_folder import read_model_folder
 from flows.gate import model_name
+from testing.git_repository import git
 from testing.project_copy import environment
 from testing.webhook import Message
 
@@ -27,12 +28,12 @@ class Check(NamedTuple):
 
 def commits(place: Place) -> list[str]:
     """The nightly commits of `origin`, oldest first."""
-    listed = git(place.origin, "log", "--reverse", "--format=%H %an <%ae>", branch(place.project))
+    listed = git("log", "--reverse", "--format=%H %an <%ae>", branch(place.project), folder=place.origin)
     return [line.partition(" ")[0] for line in listed.splitlines() if line.endswith(AUTHOR)]
 
 
 def ledger(place: Place, commit: str) -> list[Row]:
-    return parse_ledger(git(place.origin, "show", f"{commit}:{LEDGER}") + "\n")
+    return parse_ledger(git("show", f"{commit}:{LEDGER}", folder=place.origin) + "\n")
 
 
 def check_week(place: Place, days: Sequence[Day], messages: Sequence[Message]) -> list[Check]:
@@ -40,7 +41,7 @@ def check_week(place: Place, days: Sequence[Day], messages: Sequence[Message]) -
     made = commits(place)
     rows = ledger(place, made[-1]) if made else []
     missing = _missing_data(place)
-    status = git(place.project, "status", "--porcelain")
+    status = git("status", "--porcelain", folder=place.project)
     return [
         Check("a version each change, pushed", _pushed(place, made, len(days)), f"{len(made)} commits"),
         Check("a row of the ledger each, in its own commit", _full(place, made, rows), f"{len(rows)} rows"),
@@ -65,8 +66,8 @@ def due(days: Sequence[Day], rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _pushed(place: Place, made: Sequence[str], days: int) -> bool:
-    same = git(place.origin, "rev-parse", branch(place.project)) == git(place.project, "rev-parse", "HEAD")
-    return same and len(made) == days
+    pushed = git("rev-parse", branch(place.project), folder=place.origin)
+    return pushed == git("rev-parse", "HEAD", folder=place.project) and len(made) == days
 
 
 def _full(place: Place, made: Sequence[str], rows: Sequence[Row]) -> bool:
@@ -99,7 +100,7 @@ def _champion(place: Place, made: Sequence[str], rows: Sequence[Row]) -> tuple[b
     if done.returncode:
         return False, done.stderr.strip().splitlines()[-1]
     name = model_name(read_model_folder(out).info)
-    tagged = git(place.origin, "rev-parse", f"best@{version}^{{commit}}")
+    tagged = git("rev-parse", f"best@{version}^{{commit}}", folder=place.origin)
     right = name == rows[last]["model"] and tagged == made[last]
     return right, f"{version} of day {last + 1}, {name}"
 
