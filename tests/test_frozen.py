@@ -95,7 +95,8 @@ def small(
 def real(model: str, side: int, **options: object) -> keras.Model:
     """A model whose frozen backbone gives features that differ, as one with ImageNet's weights does: its
     batch norms have the statistics of some faces."""
-    built = build_model(model, (side, side, 3), 3, weights="none", **options)
+    with seeded(5):  # some weights have channels of nearly no variance, which make any rounding larger
+        built = build_model(model, (side, side, 3), 3, weights="none", **options)
     frozen = built.get_layer("backbone")
     norms = [layer for layer in frozen.layer.layers if isinstance(layer, BatchNormalization)]
     momentum = norms[0].momentum
