@@ -59,6 +59,11 @@ def leave(send) -> None:
     os._exit(3)
 
 
+def talk(send) -> None:
+    while True:
+        send("an epoch")
+
+
 def call(function: Callable, *arguments: object, **options: object) -> object:
     return own_process.call_in_own_process(
         f"{__name__}:{function.__name__}", *arguments, threads=1, **options
@@ -101,6 +106,15 @@ def test_a_run_that_fails_starts_no_process_more_and_a_later_one_does():
     with own_process.ending_together():
         assert call(add, 2, 3) == 5
     assert call(add, 2, 3) == 5
+
+
+@pytest.mark.slow
+def test_a_process_that_never_stops_talking_ends_with_its_run(monkeypatch):
+    messages: list[str] = []
+    monkeypatch.setattr(own_process, "_is_forgotten", lambda: len(messages) >= 3)
+    with pytest.raises(WorkerDied, match="told to end"):
+        call(talk, on_message=messages.append)
+    assert len(messages) == 3
 
 
 ORPHAN = """

@@ -69,9 +69,10 @@ def call_in_own_process(
     there.close()
     try:
         while True:
+            check_not_told_to_end()
             try:
-                while not here.poll(ASKS_EVERY):
-                    check_not_told_to_end()
+                if not here.poll(ASKS_EVERY):
+                    continue
                 kind, value = here.recv()
             except (EOFError, OSError):  # OSError: it died in the middle of a message
                 process.join()
