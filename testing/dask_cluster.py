@@ -46,4 +46,6 @@ def dask_cluster(folder: Path, workers: int, log: Path) -> Iterator[tuple[str, i
     finally:  # at once: a cluster that closes by itself waits half a minute for a worker that is busy
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.kill()
-        process.communicate()
+        process.stdin.close()
+        process.stdout.close()  # unread: a worker's children that outlived it hold the other end for a minute
+        process.wait()

@@ -128,6 +128,31 @@ def test_a_cell_ends_with_the_run_that_wanted_it(project, server, workers, sched
     assert training and not psutil.wait_procs(training, timeout=30)[1]
 
 
+@pytest.mark.slow
+def test_a_worker_that_could_not_do_the_work_is_told_before_it_begins(
+    project, server, scheduler, monkeypatch
+):
+    def fault(source: Path = SOURCE, url: str = server["PREFECT_API_URL"]) -> str:
+        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(UserError) as told:
+            cluster.runner(source)
+        return str(told.value)
+
+    assert fault().endswith(
+        f"works in {project}: start it in {Path.cwd()}, on a disk that all machines share"
+    )
+    monkeypatch.chdir(project)
+    nowhere, dead = Path("/nowhere/photos"), f"http://127.0.0.1:{free_port()}/api"
+    assert fault(nowhere).endswith(
+        f"does not see the source {nowhere}: put it on a disk that all machines share"
+    )
+    assert f"does not reach the Prefect server at {dead}: open its port" in fault(url=dead)
+    newer = project / "flows" / "newer.py"
+    newer.touch()
+    assert fault().endswith("was started before the project's code changed: start it again")
+    newer.unlink()
+    cluster.runner(SOURCE)
+
+
 ELSEWHERE = "tcp://10.1.2.3:8786"
 WANTED = "start one by `PREFECT_SERVER_API_HOST=0.0.0.0 make server` and set PREFECT_API_URL=http://"
 
